@@ -1,0 +1,131 @@
+"""The vocabulary of equations: the SymPy symbols and functions every stage from rule to program speaks.
+
+All functions act elementwise on tensors of one shape; SymPy treats them as scalar functions, which is
+exact for everything elementwise. The gradient and the field are opaque calls (oracles).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+
+def symbol(name: str) -> sp.Symbol:
+    """A real quantity: state, parameter, costate or intermediate."""
+    return sp.Symbol(name, real=True)
+
+
+def step_symbol(name: str) -> sp.Symbol:
+    """The step size: the small positive quantity that goes to zero."""
+    return sp.Symbol(name, positive=True)
+
+
+COUNTER = sp.Symbol("k", real=True)
+"""The iteration counter k = 0, 1, 2, ..."""
+
+TIME = sp.Symbol("t", real=True)
+"""Continuous time t."""
+
+
+class At(sp.Function):
+    """``At(z, j)`` is ``z[k+j]``, the value of the sequence z at iteration k + j (j an integer, not 0)."""
+
+    nargs = 2
+
+
+class Gradient(sp.Function):
+    """``Gradient(x)`` is the gradient of the objective at x, written ``grad(x)`` in a spec."""
+
+
+class Field(sp.Function):
+    """``Field(t, h, ...)`` is the network f(t, h, ...), the vector field that takes the gradient's place."""
+
+
+class FieldTransposed(sp.Function):
+    """``FieldTransposed(c, i)`` is ``J_i^T c``, the i-th transposed partial Jacobian of the field applied to c."""
+
+
+class sigmoid(sp.Function):
+    """Logistic function 1 / (1 + exp(-u))."""
+
+    nargs = 1
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return self * (1 - self)
+
+    def _eval_evalf(self, prec: int) -> Any:
+        return (1 / (1 + sp.exp(-self.args[0])))._eval_evalf(prec)
+
+
+class softplus(sp.Function):
+    """log(1 + exp(u))."""
+
+    nargs = 1
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sigmoid(self.args[0])
+
+    def _eval_evalf(self, prec: int) -> Any:
+        return sp.log(1 + sp.exp(self.args[0]))._eval_evalf(prec)
+
+
+class step(sp.Function):
+    """The derivative of relu: 1 where u > 0, else 0 (PyTorch's convention at 0)."""
+
+    nargs = 1
+    is_real = True
+
+    @classmethod
+    def eval(cls, u: sp.Expr) -> sp.Expr | None:
+        return sp.Integer(1 if u > 0 else 0) if u.is_number and u.is_comparable else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sp.S.Zero
+
+
+class relu(sp.Function):
+    """max(u, 0)."""
+
+    nargs = 1
+    is_real = True
+
+    @classmethod
+    def eval(cls, u: sp.Expr) -> sp.Expr | None:
+        return sp.Max(u, 0) if u.is_number and u.is_comparable else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return step(self.args[0])
+
+
+class hardtanh(sp.Function):
+    """``hardtanh(u, low, high)``: u clipped to [low, high]; ``hardtanh(u)`` clips to [-1, 1]."""
+
+    nargs = 3
+    is_real = True
+
+    def __new__(cls, u: Any, low: Any = -1, high: Any = 1, **options: Any) -> sp.Expr:
+        return super().__new__(cls, u, low, high, **options)
+
+    @classmethod
+    def eval(cls, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> sp.Expr | None:
+        numbers = all(a.is_number and a.is_comparable for a in (u, low, high))
+        return sp.Min(sp.Max(u, low), high) if numbers else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        u, low, high = self.args
+        if argindex != 1:
+            raise sp.function.ArgumentIndexError(self, argindex)
+        return step(u - low) * step(high - u)
+
+
+def maximum(a: sp.Expr, b: sp.Expr) -> sp.Expr:
+    """max(a, b), in the form whose derivative is a plain step function."""
+    return a + relu(b - a)
+
+
+def minimum(a: sp.Expr, b: sp.Expr) -> sp.Expr:
+    """min(a, b)."""
+    return a - relu(a - b)

@@ -1,0 +1,68 @@
+"""The order in which terms and factors are printed: that of a paper, the same in text, LaTeX and code.
+
+Factors: numbers, step size, parameters, states, functions, field, costates (``2*beta*m*f(t, h)*a_v``).
+Terms: products before bare symbols, functions before symbols, calls of the field last
+(``-gamma*m + f(t, h)``, ``sqrt(v) + eps``, ``gamma*a_m - a_h``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+from optode.notation import TIME, Field, FieldTransposed, Gradient
+
+_ORACLES = (Field, Gradient, FieldTransposed)
+
+
+def _symbol_rank(name: str, positive: bool) -> int:
+    """Step size first, then parameters, states, time; parameters are told by their longer names."""
+    if name.startswith("a_"):
+        return 7
+    if name == TIME.name:
+        return 4
+    if positive:
+        return 1
+    return 2 if len(name) > 1 and "_" not in name else 3
+
+
+def _factor_key(factor: sp.Expr) -> tuple[Any, ...]:
+    base = factor.base if isinstance(factor, sp.Pow) and factor.exp.is_Integer else factor
+    if base.is_number:
+        rank = 0
+    elif isinstance(base, sp.Symbol):
+        rank = _symbol_rank(base.name, bool(base.is_positive))
+    else:
+        rank = 6 if isinstance(base, _ORACLES) else 5
+    return rank, sp.default_sort_key(factor)
+
+
+def ordered_factors(expression: sp.Expr) -> tuple[sp.Expr, ...]:
+    """The factors of a product, in printing order."""
+    return tuple(sorted(sp.Mul.make_args(expression), key=_factor_key))
+
+
+def _term_key(term: sp.Expr) -> tuple[Any, ...]:
+    coefficient, rest = term.as_coeff_Mul()
+    factors = ordered_factors(rest)
+    oracle = any(isinstance(f, _ORACLES) for f in factors)
+    symbols_only = all(isinstance(f, sp.Symbol) for f in factors)
+    keys = tuple(_factor_key(f) for f in factors)
+    return oracle, len(factors) == 1 and symbols_only, -len(factors), keys, sp.default_sort_key(term)
+
+
+def ordered_terms(expression: sp.Expr) -> tuple[sp.Expr, ...]:
+    """The terms of a sum, in printing order.
+
+    A number stands last, but first before a minus (``1 - beta``); a sum that would begin with minus a
+    bare symbol begins with its positive terms instead (``f(t, h) - m``).
+    """
+    terms = sorted(sp.Add.make_args(expression), key=_term_key)
+    numbers = [term for term in terms if term.is_number]
+    others = [term for term in terms if not term.is_number]
+    if others and (-others[0]).is_Symbol:
+        others.sort(key=lambda term: term.could_extract_minus_sign())
+    if others and others[0].could_extract_minus_sign():
+        return (*numbers, *others)
+    return (*others, *numbers)

@@ -1,0 +1,207 @@
+"""Programs: ordered assignments and calls of an oracle, the only thing that is ever differentiated.
+
+``lower`` turns equations into a program; ``reverse`` is reverse-mode differentiation from source to
+source. Elementwise statements are differentiated in closed form; a call of the oracle (the field f, or
+the gradient g of an update rule) becomes one vector-Jacobian product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import sympy as sp
+
+from optode.notation import TIME, Field, Gradient, symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """``name = value``, elementwise."""
+
+    name: sp.Symbol
+    value: sp.Expr
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCall:
+    """``name = f(time, *arguments)``: one evaluation of the oracle; a gradient has no time (None)."""
+
+    name: sp.Symbol
+    time: sp.Symbol | None
+    arguments: tuple[sp.Symbol, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPullback:
+    """``names = J^T cotangent`` of one field call, one name for each of its arguments.
+
+    The same vector-Jacobian product also yields the cotangents of the field's own parameters.
+    """
+
+    names: tuple[sp.Symbol, ...]
+    call: FieldCall
+    cotangent: sp.Symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """``name = sum of value over all elements``: the cotangent of a scalar parameter."""
+
+    name: sp.Symbol
+    value: sp.Expr
+
+
+Statement: TypeAlias = Assign | FieldCall | FieldPullback | Total
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A straight-line program: every name is an input or assigned once, before it is used."""
+
+    inputs: tuple[sp.Symbol, ...]
+    statements: tuple[Statement, ...]
+    outputs: tuple[sp.Symbol, ...]
+
+    def __post_init__(self) -> None:
+        known = set(self.inputs)
+        for statement in self.statements:
+            if not uses(statement) <= known or known & set(defines(statement)):
+                raise ValueError(f"not a straight-line program at {statement}")
+            known |= set(defines(statement))
+        if not set(self.outputs) <= known:
+            raise ValueError(f"outputs {self.outputs} are not all assigned")
+
+
+def defines(statement: Statement) -> tuple[sp.Symbol, ...]:
+    """The names a statement assigns."""
+    return statement.names if isinstance(statement, FieldPullback) else (statement.name,)
+
+
+def uses(statement: Statement) -> set[sp.Symbol]:
+    """The names a statement reads."""
+    if isinstance(statement, FieldCall):
+        return {*statement.arguments, *([statement.time] if statement.time is not None else [])}
+    if isinstance(statement, FieldPullback):
+        return {statement.call.name, statement.cotangent}
+    return set(statement.value.free_symbols)
+
+
+def lower(inputs: Iterable[sp.Symbol], equations: Mapping[sp.Symbol, sp.Expr]) -> Program:
+    """Equations ``name = expression`` in order, as a program that calls each distinct oracle once.
+
+    Arguments of a call that are not plain names are assigned to ``<call>_at`` first.
+    """
+    inputs = tuple(inputs)
+    calls = _distinct_calls(equations.values())
+    names = _call_names(calls, taken={s.name for s in (*inputs, *equations)})
+    statements: list[Statement] = []
+    for name, expression in equations.items():
+        for call in calls:
+            if expression.has(call) and not any(names[call] in defines(s) for s in statements):
+                statements.extend(_call_statements(call, names))
+        statements.append(Assign(name, _without_calls(expression, names)))
+    return Program(inputs, tuple(statements), tuple(equations))
+
+
+def _call_names(calls: list[sp.Expr], taken: set[str]) -> dict[sp.Expr, sp.Symbol]:
+    names: dict[sp.Expr, sp.Symbol] = {}
+    for index, call in enumerate(calls, 1):
+        stem = "g" if isinstance(call, Gradient) else "f"
+        name = stem if len(calls) == 1 else f"{stem}{index}"
+        while name in taken:
+            name += "_"
+        names[call] = symbol(name)
+    return names
+
+
+def _without_calls(expression: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> sp.Expr:
+    """Every call replaced by its name; names lists inner calls before the calls that contain them."""
+    for call in reversed(names):
+        expression = expression.xreplace({call: names[call]})
+    return expression
+
+
+def _distinct_calls(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
+    """All oracle calls, each once, inner ones before the calls that contain them."""
+    found: list[sp.Expr] = []
+    for expression in expressions:
+        for node in sp.postorder_traversal(expression):
+            if isinstance(node, (Field, Gradient)) and node not in found:
+                found.append(node)
+    return found
+
+
+def _call_statements(call: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> list[Statement]:
+    name = names[call]
+    time, arguments = (TIME, call.args[1:]) if isinstance(call, Field) else (None, call.args)
+    statements: list[Statement] = []
+    symbols: list[sp.Symbol] = []
+    for index, argument in enumerate(arguments, 1):
+        at = argument
+        if not isinstance(argument, sp.Symbol):
+            at = symbol(f"{name}_at" if len(arguments) == 1 else f"{name}_at{index}")
+            statements.append(Assign(at, _without_calls(argument, names)))
+        symbols.append(at)
+    return [*statements, FieldCall(name, time, tuple(symbols))]
+
+
+def reverse(
+    program: Program, cotangents: Mapping[sp.Symbol, sp.Symbol]
+) -> tuple[tuple[Statement, ...], dict[sp.Symbol, sp.Expr]]:
+    """Reverse mode, source to source.
+
+    ``cotangents`` gives each output's cotangent symbol. Returns the statements that compute what is
+    needed (the calls of the primal, then one pullback for each call), and the cotangent of every name
+    of the program as an expression in them. The map (cotangents) -> (cotangents of inputs) is the
+    transpose of the program's derivative.
+    """
+    bars: dict[sp.Symbol, sp.Expr] = {out: sp.S.Zero for out in program.outputs}
+    for out in program.outputs:
+        bars[out] += cotangents[out]
+    backward: list[Statement] = []
+    for statement in reversed(program.statements):
+        if isinstance(statement, Assign):
+            _accumulate_elementwise(statement, bars)
+        elif isinstance(statement, FieldCall):
+            backward.extend(_accumulate_call(statement, bars))
+        else:
+            raise TypeError(f"cannot reverse {statement}")
+    return (*_needed(program, backward, bars), *backward), bars
+
+
+def _accumulate_elementwise(statement: Assign, bars: dict[sp.Symbol, sp.Expr]) -> None:
+    bar = bars.get(statement.name, sp.S.Zero)
+    for name in statement.value.free_symbols:
+        bars[name] = bars.get(name, sp.S.Zero) + bar * statement.value.diff(name)
+
+
+def _accumulate_call(call: FieldCall, bars: dict[sp.Symbol, sp.Expr]) -> list[Statement]:
+    bar = present(bars.get(call.name, sp.S.Zero))
+    if bar == 0:
+        return []
+    cotangent = symbol(f"{call.name}_bar")
+    single = len(call.arguments) == 1
+    names = tuple(symbol(f"JT_{cotangent}" if single else f"JT_{a}_{cotangent}") for a in call.arguments)
+    for argument, name in zip(call.arguments, names, strict=True):
+        bars[argument] = bars.get(argument, sp.S.Zero) + name
+    return [Assign(cotangent, bar), FieldPullback(names, call, cotangent)]
+
+
+def _needed(
+    program: Program, backward: list[Statement], bars: Mapping[sp.Symbol, sp.Expr]
+) -> list[Statement]:
+    """The statements of the primal whose results the reverse pass reads."""
+    live = set().union(*(uses(s) for s in backward), *(bars[i].free_symbols for i in program.inputs if i in bars))
+    kept: list[Statement] = []
+    for statement in reversed(program.statements):
+        if live & set(defines(statement)):
+            kept.append(statement)
+            live |= uses(statement)
+    return kept[::-1]
+
+
+def present(expression: sp.Expr) -> sp.Expr:
+    """An expression as a paper prints it: common factors taken out of sums, nothing expanded."""
+    return sp.factor_terms(sp.sympify(expression), sign=False)

@@ -1,0 +1,265 @@
+"""Puiseux series in the continuous step Delta: exact rational exponents, SymPy coefficients.
+
+What a limit needs from asymptotics: an iteration counter that grows like t/Delta, hyper-parameters that
+are powers of Delta, ``beta**k -> exp(-a t)``, and opaque gradients. A series carries the order up
+to which it is known, so that cancellation is noticed instead of guessed around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeAlias
+
+import sympy as sp
+
+from optode.notation import COUNTER, TIME, Field, Gradient
+
+Order: TypeAlias = Fraction | float
+EXACT = float("inf")
+_MAX_EXTRA_ORDER = 12
+
+
+class NoExpansion(ValueError):
+    """The expression has no power series in Delta; the message names the part that has none."""
+
+
+class _LostPrecision(Exception):
+    """A leading term vanished within the known order: more terms are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """``sum c_e Delta^e + O(Delta^order)``; exponents ascending, no zero coefficient."""
+
+    terms: tuple[tuple[Fraction, sp.Expr], ...]
+    order: Order = EXACT
+
+    @staticmethod
+    def of(coefficients: Mapping[Fraction, sp.Expr], order: Order = EXACT) -> Series:
+        """From a mapping of exponents, dropping zeros and what lies at or beyond the order."""
+        kept = ((e, _normal(c)) for e, c in sorted(coefficients.items()) if e < order)
+        return Series(tuple((e, c) for e, c in kept if c != 0), order)
+
+    @staticmethod
+    def monomial(coefficient: sp.Expr, exponent: Fraction = Fraction(0)) -> Series:
+        """The exact series ``coefficient * Delta^exponent``."""
+        return Series.of({exponent: sp.sympify(coefficient)})
+
+    @property
+    def leading(self) -> tuple[Fraction, sp.Expr]:
+        """Exponent and coefficient of the first term."""
+        if not self.terms:
+            raise _LostPrecision
+        return self.terms[0]
+
+    def coefficient(self, exponent: Fraction) -> sp.Expr:
+        """The coefficient of Delta^exponent."""
+        return dict(self.terms).get(exponent, sp.S.Zero)
+
+    def shifted(self, exponent: Fraction, factor: sp.Expr = sp.S.One) -> Series:
+        """The series times ``factor * Delta^exponent``."""
+        terms = {e + exponent: c * factor for e, c in self.terms}
+        return Series.of(terms, self.order + exponent)
+
+    def __add__(self, other: Series) -> Series:
+        total = dict(self.terms)
+        for exponent, coefficient in other.terms:
+            total[exponent] = total.get(exponent, sp.S.Zero) + coefficient
+        return Series.of(total, min(self.order, other.order))
+
+    def times(self, other: Series, order: Order) -> Series:
+        """The product, truncated at the order."""
+        known = min(self._floor + other.order, other._floor + self.order)
+        total: dict[Fraction, sp.Expr] = {}
+        for e1, c1 in self.terms:
+            for e2, c2 in other.terms:
+                if e1 + e2 < order:
+                    total[e1 + e2] = total.get(e1 + e2, sp.S.Zero) + c1 * c2
+        truncated = any(e1 + e2 >= order for e1, _ in self.terms for e2, _ in other.terms)
+        return Series.of(total, min(known, order) if truncated else known)
+
+    @property
+    def _floor(self) -> Order:
+        return self.terms[0][0] if self.terms else self.order
+
+
+def _normal(coefficient: sp.Expr) -> sp.Expr:
+    """The coefficient, 0 where it is identically zero; sums that hide a zero are found by numbers."""
+    if not coefficient.is_Add:
+        return coefficient
+    expanded = sp.expand(coefficient)
+    if expanded == 0 or not expanded.is_Add:
+        return expanded
+    return sp.S.Zero if _vanishes(coefficient) else coefficient
+
+
+def _vanishes(expression: sp.Expr) -> bool:
+    """Whether the expression is zero: tried at two generic points, then proved by simplification."""
+    atoms = sorted(expression.free_symbols | expression.atoms(Gradient, Field), key=sp.default_sort_key)
+    for seed in (3, 7):
+        point = {a: sp.Rational(seed + 2 * i, 5 + i) for i, a in enumerate(atoms)}
+        value = expression.xreplace(point).evalf(30, maxn=200)
+        if not value.is_number or abs(value) > 1e-20:
+            return False
+    return bool(sp.simplify(expression) == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How symbols move with Delta: ``symbol -> c * Delta^e`` and ``k = t/Delta - offset``."""
+
+    monomials: tuple[tuple[sp.Symbol, sp.Expr, Fraction], ...]
+    offset: sp.Expr = sp.S.Zero
+
+
+def expand(expression: sp.Expr, scale: Scale, order: Order) -> Series:
+    """The expression's series, known at least up to O(Delta^order).
+
+    Raises NoExpansion where there is none (an essential singularity, a logarithm of Delta, an oracle at
+    a point that runs away).
+    """
+    for extra in range(_MAX_EXTRA_ORDER):
+        try:
+            series = _Expansion(scale, order + extra).of(expression)
+        except _LostPrecision:
+            continue
+        if series.order >= order:
+            return series
+    raise NoExpansion(f"no leading term found in {expression}")
+
+
+class _Expansion:
+    """One pass over an expression tree with a fixed working order."""
+
+    def __init__(self, scale: Scale, order: Order) -> None:
+        self.order = order
+        self.leaves = {s: Series.monomial(c, e) for s, c, e in scale.monomials}
+        self.leaves[COUNTER] = Series.of({Fraction(-1): TIME, Fraction(0): -scale.offset})
+
+    def of(self, expression: sp.Expr) -> Series:
+        if expression in self.leaves:
+            return self.leaves[expression]
+        if not expression.has(*self.leaves):
+            return Series.monomial(expression)
+        if isinstance(expression, sp.Add):
+            return sum((self.of(a) for a in expression.args), Series(()))
+        if isinstance(expression, sp.Mul):
+            product = Series.monomial(sp.S.One)
+            for factor in expression.args:
+                product = product.times(self.of(factor), self.order)
+            return product
+        if isinstance(expression, sp.exp):
+            return self.exponential(self.of(expression.args[0]), expression)
+        if isinstance(expression, sp.Pow):
+            return self.power(expression)
+        if isinstance(expression, sp.log):
+            return self.logarithm(self.of(expression.args[0]), expression)
+        if isinstance(expression, (Gradient, Field)):
+            return self.oracle(expression)
+        return self.function(expression)
+
+    def power(self, expression: sp.Pow) -> Series:
+        base, exponent = expression.args
+        series = self.of(base)
+        if exponent.is_Rational:
+            return self.constant_power(series, exponent)
+        if not exponent.has(*self.leaves) and series.leading[0] == 0:
+            return self.constant_power(series, exponent)
+        return self.exponential(
+            self.of(exponent).times(self.logarithm(series, base), self.order), expression
+        )
+
+    def constant_power(self, series: Series, power: sp.Expr) -> Series:
+        e0, c0 = series.leading
+        if e0 != 0 and not power.is_Rational:
+            raise NoExpansion(f"a power of the step size with the exponent {power}")
+        relative = _without_leading(series)
+        scaled = self.compose(relative, lambda n: sp.binomial(power, n), self.order - e0)
+        shift = e0 * Fraction(int(power.p), int(power.q)) if e0 != 0 else Fraction(0)
+        return scaled.shifted(shift, c0**power)
+
+    def logarithm(self, series: Series, expression: sp.Expr) -> Series:
+        e0, c0 = series.leading
+        if e0 != 0:
+            raise NoExpansion(f"log({expression}) grows like the logarithm of the step size")
+        coefficient: Callable[[int], sp.Expr] = lambda n: (  # noqa: E731
+            sp.log(c0) if n == 0 else sp.Rational((-1) ** (n + 1), n)
+        )
+        return self.compose(_without_leading(series), coefficient, self.order)
+
+    def exponential(self, series: Series, expression: sp.Expr) -> Series:
+        grows = [(e, c) for e, c in series.terms if e < 0]
+        if grows:
+            return self.essential(grows[0][1], expression)
+        constant = series.coefficient(Fraction(0))
+        small = series + Series.monomial(-constant)
+        scaled = self.compose(small, lambda n: 1 / sp.factorial(n), self.order)
+        return scaled.shifted(Fraction(0), sp.exp(constant))
+
+    def essential(self, coefficient: sp.Expr, expression: sp.Expr) -> Series:
+        """exp(c/Delta^a): beyond all orders where c is negative for positive time and parameters."""
+        point = {s: sp.Integer(1) for s in coefficient.free_symbols}
+        if coefficient.xreplace(point).is_negative:
+            return Series((), EXACT)
+        raise NoExpansion(f"{expression} grows faster than any power of 1/Delta")
+
+    def oracle(self, call: sp.Expr) -> Series:
+        """A gradient or field: its value at the leading point, known up to the first correction."""
+        arguments = [self.of(a) for a in call.args]
+        order: Order = EXACT
+        for argument in arguments:
+            if argument.terms and argument.terms[0][0] < 0:
+                raise NoExpansion(f"the argument of {call} runs away")
+            order = min([order, argument.order, *(e for e, _ in argument.terms if e > 0)])
+        point = [a.coefficient(Fraction(0)) for a in arguments]
+        return Series(((Fraction(0), call.func(*point)),), order)
+
+    def function(self, expression: sp.Expr) -> Series:
+        """A smooth or positively homogeneous elementwise function of its first argument."""
+        inner, *rest = expression.args
+        series = self.of(inner)
+        if isinstance(expression, HOMOGENEOUS) and series.terms:
+            degree = 0 if isinstance(expression, sp.sign) else 1
+            exponent = series.leading[0]
+            series = series.shifted(-exponent)
+        else:
+            degree, exponent = 0, Fraction(0)
+        if series.terms and series.terms[0][0] < 0:
+            raise NoExpansion(f"the argument of {expression} grows without bound")
+        point = series.coefficient(Fraction(0))
+        small = series + Series.monomial(-point)
+        u = sp.Dummy("u", real=True)
+        derivatives = [expression.func(u, *rest)]
+
+        def taylor(n: int) -> sp.Expr:
+            while len(derivatives) <= n:
+                derivatives.append(derivatives[-1].diff(u))
+            return derivatives[n].subs(u, point) / sp.factorial(n)
+
+        return self.compose(small, taylor, self.order).shifted(exponent * degree)
+
+    def compose(self, small: Series, coefficient: Callable[[int], sp.Expr], order: Order) -> Series:
+        """``sum_n coefficient(n) * small^n`` for a series that starts above Delta^0."""
+        total = Series.monomial(coefficient(0))
+        if not small.terms:
+            return total + Series((), small.order)
+        power, n = Series.monomial(sp.S.One), 0
+        while True:
+            n += 1
+            if n * small.leading[0] >= order:
+                return total + Series((), min(order, small.order))
+            power = power.times(small, order)
+            total = total + power.shifted(Fraction(0), coefficient(n))
+
+
+def _without_leading(series: Series) -> Series:
+    """w in ``series = c Delta^e (1 + w)``."""
+    e0, c0 = series.leading
+    relative = series.shifted(-e0, 1 / c0)
+    return Series(relative.terms[1:], relative.order)
+
+
+HOMOGENEOUS = (sp.Abs, sp.sign)
+"""Functions F with F(a u) = a^d F(u) for a > 0."""

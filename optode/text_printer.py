@@ -1,0 +1,131 @@
+"""Expressions as text in the spec's own syntax, and as LaTeX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE, precedence
+from sympy.printing.str import StrPrinter
+
+from optode.notation import At, Field, FieldTransposed, Gradient
+from optode.ordering import ordered_factors, ordered_terms
+
+
+def decimal_text(number: sp.Rational) -> str | None:
+    """The exact decimal of a rational whose denominator has no prime factor but 2 and 5, else None.
+
+    Halves, quarters and eighths stay fractions (None), as people write them.
+    """
+    if number.q in (1, 2, 4, 8) or set(sp.factorint(number.q)) - {2, 5}:
+        return None
+    text = repr(float(number))
+    return text if sp.Rational(text) == number else None
+
+
+class _TextPrinter(StrPrinter):
+    def _as_ordered_terms(self, expr: sp.Expr, order: Any = None) -> Any:
+        return list(ordered_terms(expr))
+
+    def _print_Rational(self, expr: sp.Rational) -> str:
+        return decimal_text(expr) or f"{expr.p}/{expr.q}"
+
+    def _print_Mul(self, expr: sp.Mul) -> str:
+        coefficient, rest = expr.as_coeff_Mul()
+        sign = "-" if coefficient < 0 else ""
+        above: list[sp.Expr] = []
+        below: list[sp.Expr] = []
+        magnitude = abs(coefficient)
+        if magnitude.is_Rational and decimal_text(magnitude) is None:
+            above += [sp.Integer(magnitude.p)] if magnitude.p != 1 else []
+            below += [sp.Integer(magnitude.q)] if magnitude.q != 1 else []
+        else:
+            above += [magnitude] if magnitude != 1 else []
+        for factor in ordered_factors(rest):
+            negative = isinstance(factor, sp.Pow) and factor.exp.could_extract_minus_sign()
+            (below if negative else above).append(1 / factor if negative else factor)
+        text = sign + ("*".join(self._factor(f) for f in above) or "1")
+        if not below:
+            return text
+        denominator = "*".join(self._factor(f) for f in below)
+        return f"{text}/({denominator})" if len(below) > 1 else f"{text}/{self._divisor(below[0])}"
+
+    def _factor(self, factor: sp.Expr) -> str:
+        if factor.is_Rational:
+            return self._print(factor)
+        return str(self.parenthesize(factor, PRECEDENCE["Mul"], strict=False))
+
+    def _divisor(self, factor: sp.Expr) -> str:
+        text = self._print(factor)
+        return f"({text})" if precedence(factor) <= PRECEDENCE["Mul"] else text
+
+    def _print_At(self, expr: At) -> str:
+        offset = int(expr.args[1])
+        return f"{self._print(expr.args[0])}[k{offset:+d}]"
+
+    def _print_Gradient(self, expr: Gradient) -> str:
+        return f"g({self.stringify(expr.args, ', ')})"
+
+    def _print_Field(self, expr: Field) -> str:
+        return f"f({self.stringify(expr.args, ', ')})"
+
+    def _print_FieldTransposed(self, expr: FieldTransposed) -> str:
+        cotangent, *argument = expr.args
+        name = f"JT_{argument[0]}" if argument else "JT"
+        return f"{name}({self._print(cotangent)})"
+
+    def _print_Abs(self, expr: sp.Abs) -> str:
+        return f"abs({self._print(expr.args[0])})"
+
+    def _print_hardtanh(self, expr: sp.Expr) -> str:
+        return f"hardtanh({self.stringify(expr.args, ', ')})"
+
+
+class _LatexPrinter(LatexPrinter):
+    def _as_ordered_terms(self, expr: sp.Expr, order: Any = None) -> Any:
+        return list(ordered_terms(expr))
+
+    def _print_Mul(self, expr: sp.Mul) -> str:
+        return str(super()._print_Mul(sp.Mul(*ordered_factors(expr), evaluate=False)))
+
+    def _needs_mul_brackets(self, expr: sp.Expr, first: bool = False, last: bool = False) -> bool:
+        oracle = isinstance(expr, (Gradient, Field, FieldTransposed))
+        return not oracle and bool(super()._needs_mul_brackets(expr, first, last))
+
+    def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
+        return r"\varepsilon" if expr.name == "eps" else str(super()._print_Symbol(expr, style))
+
+    def _call(self, name: str, arguments: tuple[sp.Expr, ...], exp: str | None) -> str:
+        inner = ", ".join(self._print(a) for a in arguments)
+        power = f"^{{{exp}}}" if exp else ""
+        return rf"{name}\left({inner}\right){power}"
+
+    def _print_Gradient(self, expr: Gradient, exp: str | None = None) -> str:
+        return self._call("g", expr.args, exp)
+
+    def _print_Field(self, expr: Field, exp: str | None = None) -> str:
+        return self._call("f", expr.args, exp)
+
+    def _print_FieldTransposed(self, expr: FieldTransposed, exp: str | None = None) -> str:
+        cotangent, *argument = expr.args
+        name = f"J_{{{self._print(argument[0])}}}^{{\\top}}" if argument else r"J^{\top}"
+        return self._call(name, (cotangent,), exp)
+
+    def _print_At(self, expr: At) -> str:
+        return f"{self._print(expr.args[0])}_{{k{int(expr.args[1]):+d}}}"
+
+    def _named(self, expr: sp.Expr, exp: str | None = None) -> str:
+        return self._call(rf"\operatorname{{{type(expr).__name__}}}", expr.args, exp)
+
+    _print_sigmoid = _print_softplus = _print_relu = _print_step = _print_hardtanh = _named
+
+
+def to_text(expression: sp.Expr) -> str:
+    """One line in the spec's own syntax: ``-gamma*m + f(t, h)``."""
+    return str(_TextPrinter().doprint(expression))
+
+
+def to_latex(expression: sp.Expr) -> str:
+    """LaTeX, without delimiters."""
+    return str(_LatexPrinter({"order": "none"}).doprint(expression))
