@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 import sympy as sp
 
-from optode.diagnostics import Diagnostic, Reporter, SpecError
-from optode.expression import FUNCTIONS, Scope, parse_expression
-from optode.notation import TIME, Field, Gradient, symbol
+from optode.diagnostics import Diagnostic, SpecError
+from optode.notation import TIME, symbol
 from optode.program import present
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, step_map_in_step_size
 from optode.series import NoExpansion, Scale, expand
-from optode.spec import Spec
 from optode.text_printer import to_text
 
 
@@ -50,7 +50,9 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling) -> ContinuousLimit:
     """
     scale = _scale(rule, scaling)
     equations, problems = [], []
-    for index, (state, value) in enumerate(zip(rule.states, step_map_in_step_size(rule), strict=True)):
+    for index, (state, value) in enumerate(
+        zip(rule.states, step_map_in_step_size(rule), strict=True)
+    ):
         power = _in_delta(scaling.powers[index], scaling)
         try:
             series = expand(value - state, scale, power + Fraction(3, 2)).shifted(-power)
@@ -68,32 +70,6 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling) -> ContinuousLimit:
         initial=_initial_values(rule, scaling),
         step=rule.step_size ** _rational(scaling.time_power),
         scales=tuple(rule.step_size ** _rational(power) for power in scaling.powers),
-        singular_times=singular_times(equations),
-    )
-
-
-def given_limit(spec: Spec) -> ContinuousLimit:
-    """A model written down as an ODE: its equations in f(t, ...) are taken as they stand.
-
-    Raises SpecError with all errors of the expressions.
-    """
-    reporter = Reporter()
-    states = tuple(symbol(s.text) for s in spec.states)
-    learned = spec.model.parameters if spec.model else ()
-    names = [p.name.text for p in (*spec.parameters, *learned)]
-    symbols = {s.name: s for s in (TIME, *states)} | {name: symbol(name) for name in names}
-    scope = Scope(symbols, {}, FUNCTIONS | {"f": (Field, None), "grad": (Gradient, 1)}, None)
-    parsed = {
-        a.target.text: parse_expression(a.expression, scope, reporter) for a in spec.assignments
-    }
-    reporter.raise_if_any()
-    equations = [present(parsed[state.name]) for state in states]
-    starts = (symbol(f"{states[0]}0"), *(sp.S.Zero for _ in states[1:]))
-    return ContinuousLimit(
-        name=spec.name.text,
-        states=states,
-        equations=tuple(equations),
-        initial=starts,
         singular_times=singular_times(equations),
     )
 
@@ -145,21 +121,24 @@ def _initial_values(rule: UpdateRule, scaling: Scaling) -> tuple[sp.Expr, ...]:
     return tuple(values)
 
 
-def singular_times(equations: list[sp.Expr]) -> tuple[sp.Expr, ...]:
-    """The real times at which a coefficient of the vector field has a pole."""
-    poles: set[sp.Expr] = set()
-    for equation in equations:
-        for power in equation.atoms(sp.Pow):
-            base, exponent = power.args
-            if exponent.is_negative and base.has(TIME):
-                poles |= {root for root in _real_roots(base)}
-    return tuple(sorted(poles, key=sp.default_sort_key))
+def singular_times(equations: Iterable[sp.Expr]) -> tuple[sp.Expr, ...]:
+    """The real times at which a coefficient of the vector field has a pole, ascending."""
+    bases = {
+        factor
+        for equation in equations
+        for power in equation.atoms(sp.Pow)
+        if power.exp.is_negative
+        for factor in sp.Mul.make_args(sp.factor_terms(power.base))
+        if factor.has(TIME)
+    }
+    return tuple(sorted(frozenset().union(*map(_real_roots, bases)), key=sp.default_sort_key))
 
 
-def _real_roots(base: sp.Expr) -> list[sp.Expr]:
-    """Times independent of the states at which the base is zero."""
+@cache
+def _real_roots(base: sp.Expr) -> frozenset[sp.Expr]:
+    """The times at which the base is zero whatever the states and parameters are."""
     try:
         roots = sp.solve(base, TIME)
     except NotImplementedError:
-        return []
-    return [sp.simplify(r) for r in roots if r.is_number and r.is_real]
+        return frozenset()
+    return frozenset(root for root in roots if root.is_number and root.is_real)

@@ -6,7 +6,7 @@ Normal form: every state is read at iteration k only. A lag ``x[k-1]`` becomes a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -14,11 +14,9 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.diagnostics import Located, Reporter, Span
-from optode.expression import FUNCTIONS, Scope, parse_expression
-from optode.notation import COUNTER, At, Gradient, step_symbol, symbol
+from optode.diagnostics import Span
+from optode.notation import COUNTER, At, step_symbol, symbol
 from optode.program import Program, lower
-from optode.spec import Assignment, Spec
 
 Step: TypeAlias = dict[sp.Expr, sp.Expr]
 
@@ -96,66 +94,75 @@ def _next_name(target: sp.Expr) -> sp.Symbol:
     return symbol(f"{target.args[0]}_next") if isinstance(target, At) else target
 
 
-def build_rule(spec: Spec) -> UpdateRule:
-    """The update rule a spec writes down.
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is wrong with a rule: a code, the assignment it concerns, what to say and to advise."""
 
-    Raises SpecError with all errors of the rule: unknown names, an implicit step, a difference state
-    whose name is taken.
+    code: str
+    target: sp.Symbol
+    message: str
+    hint: str
+
+
+class RuleError(ValueError):
+    """A rule that is not a one-step map; ``flaws`` holds every reason."""
+
+    def __init__(self, flaws: Iterable[Flaw]) -> None:
+        self.flaws = tuple(flaws)
+        super().__init__("; ".join(f"{flaw.message} ({flaw.hint})" for flaw in self.flaws))
+
+
+def update_rule(
+    name: str,
+    step_size: sp.Symbol,
+    states: Iterable[sp.Symbol],
+    update: Mapping[sp.Expr, sp.Expr],
+    parameters: Mapping[sp.Symbol, sp.Expr] | None = None,
+    start: Mapping[sp.Symbol, sp.Expr] | None = None,
+) -> UpdateRule:
+    """A rule from SymPy expressions, as a spec would write it.
+
+    ``update`` maps a state to its next value and an intermediate quantity to its definition;
+    expressions use ``grad(x)``, ``at(x, -1)`` for x[k-1], ``at(v, 1)`` for v[k+1] and ``COUNTER`` for k.
+    ``parameters`` gives hyper-parameters as formulas of the step size, ``start`` the states at k = 0
+    (the others start at zero). Symbols are taken by name, whatever their assumptions.
+
+    Raises RuleError for an implicit step or a difference state whose name is taken.
     """
-    reporter = Reporter()
-    scope = _scope(spec)
-    states = tuple(symbol(s.text) for s in spec.states)
-    formulas = _parse_pairs(
-        [(p.name, p.formula) for p in spec.parameters if p.formula is not None], scope, reporter
-    )
-    start = _parse_pairs(spec.start, scope, reporter)
-    values = [parse_expression(a.expression, scope, reporter) for a in spec.assignments]
-    reporter.raise_if_any()
-    targets = [_target(a) for a in spec.assignments]
-    step = dict(zip(targets, (v for v in values if v is not None), strict=True))
-    step = _inline_shifted_definitions(step, states)
-    step = _in_evaluation_order(step, spec, reporter)
-    states, step = _with_difference_states(states, step, spec, reporter)
-    powers = _declared_powers(spec, states, scope, reporter)
-    reporter.raise_if_any()
+    named = _Names(step_size)
+    own_states = tuple(named(state) for state in states)
+    step = {}
+    for target, value in update.items():
+        symbol_ = named(target)
+        step[At(symbol_, 1) if symbol_ in own_states else symbol_] = named(value)
+    flaws: list[Flaw] = []
+    step = _inline_shifted_definitions(step, own_states)
+    step = _in_evaluation_order(step, flaws)
+    all_states, step = _with_difference_states(own_states, step, flaws)
+    if flaws:
+        raise RuleError(flaws)
     return UpdateRule(
-        name=spec.name.text,
-        step_size=_step_size(spec),
-        states=states,
+        name=name,
+        step_size=named(step_size),
+        states=all_states,
         step=tuple(step.items()),
-        formulas=formulas,
-        start=start,
-        declared_powers=powers,
-        spans=_spans(spec, states),
+        formulas=tuple((named(p), named(value)) for p, value in (parameters or {}).items()),
+        start=tuple((named(state), named(value)) for state, value in (start or {}).items()),
     )
 
 
-def _step_size(spec: Spec) -> sp.Symbol:
-    return step_symbol(spec.step_size.text if spec.step_size else "s")
+class _Names:
+    """Symbols by name with the assumptions of the language: the step size positive, the rest real."""
 
+    def __init__(self, step_size: sp.Symbol) -> None:
+        self.step_size = step_size.name
 
-def _scope(spec: Spec) -> Scope:
-    """What an expression of the rule may name."""
-    sequences = [*spec.states, *(a.target for a in spec.assignments if a.kind == "define")]
-    learned = spec.model.parameters if spec.model else ()
-    symbols: dict[str, sp.Expr] = {p.name.text: symbol(p.name.text) for p in spec.parameters}
-    symbols |= {p.name.text: symbol(p.name.text) for p in learned}
-    if spec.step_size:
-        symbols[spec.step_size.text] = _step_size(spec)
-    indexed = {s.text: symbol(s.text) for s in sequences}
-    return Scope(symbols, indexed, FUNCTIONS | {"grad": (Gradient, 1)}, COUNTER)
-
-
-def _parse_pairs(
-    pairs: Iterable[tuple[Located, Located]], scope: Scope, reporter: Reporter
-) -> tuple[tuple[sp.Symbol, sp.Expr], ...]:
-    parsed = [(symbol(n.text), parse_expression(value, scope, reporter)) for n, value in pairs]
-    return tuple((name, value) for name, value in parsed if value is not None)
-
-
-def _target(assignment: Assignment) -> sp.Expr:
-    name = symbol(assignment.target.text)
-    return At(name, 1) if assignment.kind == "next" else name
+    def __call__(self, expression: sp.Expr) -> sp.Expr:
+        symbols = sp.sympify(expression).free_symbols
+        own = {
+            s: step_symbol(s.name) if s.name == self.step_size else symbol(s.name) for s in symbols
+        }
+        return sp.sympify(expression).xreplace(own)
 
 
 def shift(expression: sp.Expr, offset: int, sequences: Iterable[sp.Symbol]) -> sp.Expr:
@@ -180,87 +187,56 @@ def _inline_shifted_definitions(step: Step, states: tuple[sp.Symbol, ...]) -> St
     return result
 
 
-def _in_evaluation_order(step: Step, spec: Spec, reporter: Reporter) -> Step:
+def _in_evaluation_order(step: Step, flaws: list[Flaw]) -> Step:
     """The assignments, each after those it reads, else in the author's order."""
-    waiting = dict(zip(step, spec.assignments, strict=True))
+    waiting = list(step)
     ordered: Step = {}
     while waiting:
-        ready = [t for t in waiting if not _reads(step[t]) & set(waiting)]
+        ready = [target for target in waiting if not _reads(step[target]) & set(waiting)]
         if not ready:
-            _report_implicit_step(next(iter(waiting.values())), reporter)
-            return ordered
+            flaws += [_implicit(t) for t in waiting if t in _reads(step[t])] or [
+                _implicit(waiting[0])
+            ]
+            return step
         ordered[ready[0]] = step[ready[0]]
-        del waiting[ready[0]]
+        waiting.remove(ready[0])
     return ordered
 
 
 def _reads(value: sp.Expr) -> set[sp.Expr]:
-    return {a for a in value.atoms(At) if a.args[1] == 1} | value.free_symbols
+    return {a for a in value.atoms(At) if a.args[1] == 1} | set(value.free_symbols)
 
 
-def _report_implicit_step(assignment: Assignment, reporter: Reporter) -> None:
-    reporter.error(
-        "E301",
-        f"`{assignment.target.text}` is defined through itself",
-        assignment.expression.span,
-        "implicit steps are not supported: write each new value in terms of known ones",
-    )
+def _implicit(target: sp.Expr) -> Flaw:
+    name = target.args[0] if isinstance(target, At) else target
+    hint = "implicit steps are not supported: write each new value in terms of known ones"
+    return Flaw("E301", name, f"`{name}` is defined through itself", hint)
 
 
 def _with_difference_states(
-    states: tuple[sp.Symbol, ...], step: Step, spec: Spec, reporter: Reporter
+    states: tuple[sp.Symbol, ...], step: Step, flaws: list[Flaw]
 ) -> tuple[tuple[sp.Symbol, ...], Step]:
     """Lags become difference states: z[k-j] = (1 - difference)^j z[k], a binomial sum."""
-    located = dict(zip(states, spec.states, strict=True))
     lags: dict[sp.Expr, sp.Expr] = {}
     added: Step = {}
     for state in states:
-        nodes = [a for value in step.values() for a in value.atoms(At) if a.args == (state, a.args[1])]
-        depth = max((-int(a.args[1]) for a in nodes), default=0)
+        depth = max(
+            (-_offset(a) for v in step.values() for a in v.atoms(At) if a.args[0] == state),
+            default=0,
+        )
         differences = [state, *(symbol("d" * i + state.name) for i in range(1, depth + 1))]
-        for node in nodes:
-            order = -int(node.args[1])
-            if order > 0:
-                terms = (sp.binomial(order, i) * (-1) ** i * differences[i] for i in range(order + 1))
-                lags[node] = sp.Add(*terms)
+        for order in range(1, depth + 1):
+            terms = (sp.binomial(order, i) * (-1) ** i * differences[i] for i in range(order + 1))
+            lags[At(state, -order)] = sp.Add(*terms)
         for lower_one, difference in pairwise(differences):
-            if difference in located or difference in step:
-                reporter.error(
-                    "E302",
-                    f"the lag of `{state}` needs the name `{difference}` for its difference",
-                    located.get(difference, located[state]).span,
-                    "rename the state or quantity of that name",
-                )
+            if difference in states or difference in step:
+                hint = "rename the state or quantity of that name"
+                message = f"the lag of `{state}` needs the name `{difference}` for its difference"
+                flaws.append(Flaw("E302", state, message, hint))
             added[At(difference, 1)] = At(lower_one, 1) - lower_one
-    step = {target: value.xreplace(lags) for target, value in step.items()} | added
-    return (*states, *(target.args[0] for target in added)), step
+    lagless = {target: value.xreplace(lags) for target, value in step.items()} | added
+    return (*states, *(target.args[0] for target in added)), lagless
 
 
-def _declared_powers(
-    spec: Spec, states: tuple[sp.Symbol, ...], scope: Scope, reporter: Reporter
-) -> tuple[tuple[int, Fraction], ...]:
-    """The entries of ``scaling``, each a power of the step size."""
-    names = {"time": 0} | {str(state): index for index, state in enumerate(states) if index}
-    powers: list[tuple[int, Fraction]] = []
-    for name, value in spec.scaling:
-        expression = parse_expression(value, scope, reporter)
-        if expression is None:
-            continue
-        _, exponent = expression.as_base_exp()
-        if name.text not in names or not exponent.is_Rational:
-            reporter.error("E303", "not a scaling of the rule", name.span, _SCALING_HINT)
-        elif expression != _step_size(spec) ** exponent and expression != 1:
-            reporter.error("E303", "not a power of the step size", value.span, _SCALING_HINT)
-        else:
-            power = exponent if expression != 1 else sp.S.Zero
-            powers.append((names[name.text], Fraction(int(power.p), int(power.q))))
-    return tuple(powers)
-
-
-_SCALING_HINT = "write `time` or an auxiliary state, and a power of the step size: `v: sqrt(s)`"
-
-
-def _spans(spec: Spec, states: tuple[sp.Symbol, ...]) -> tuple[Span | None, ...]:
-    written = {a.target.text: a.expression.span for a in spec.assignments if a.kind == "next"}
-    first = next(iter(written.values()), None)
-    return tuple(written.get(str(state), first) for state in states)
+def _offset(node: sp.Expr) -> int:
+    return int(node.args[1])

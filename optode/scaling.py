@@ -93,6 +93,7 @@ class _Problem:
         self.rule = rule
         self.unknowns = 1 + len(rule.states) - 1
         self.walls: list[Form] = []
+        self.known_exponents: dict[tuple[sp.Expr, Form], Fraction] = {}
         self.terms: list[_Term] = []
         for index, value in enumerate(step_map_in_step_size(rule)):
             for term in _grouped_terms(value - rule.states[index], rule):
@@ -133,6 +134,12 @@ class _Problem:
 
     def exponent(self, expression: sp.Expr, point: Form) -> Fraction:
         """The exponent of s in the leading behaviour at a point of the unknowns."""
+        key = expression, point
+        if key not in self.known_exponents:
+            self.known_exponents[key] = self._exponent(expression, point)
+        return self.known_exponents[key]
+
+    def _exponent(self, expression: sp.Expr, point: Form) -> Fraction:
         leaf = self.leaf(expression)
         if leaf is not None:
             return _value(leaf, point)
@@ -151,7 +158,7 @@ class _Problem:
         declared = self.declared()
         gauge = [self.unit(i) for i in range(2, self.unknowns + 1)]
         tight = [self.tightness(t, f) for t in self.terms for f in t.forms]
-        walls = sorted({w for w in (*tight, *self.walls, *gauge) if any(w[1:])})
+        walls = sorted({_normalised(w) for w in (*tight, *self.walls, *gauge) if any(w[1:])})
         seen: set[Form] = set()
         for chosen in combinations(walls, self.unknowns - len(declared)):
             point = _intersection((*declared, *chosen), self.unknowns)
@@ -202,7 +209,9 @@ def _grouped_terms(increment: sp.Expr, rule: UpdateRule) -> list[sp.Expr]:
     return terms
 
 
-def _no_limit(rule: UpdateRule, problem: _Problem, admissible: list[Form]) -> tuple[Diagnostic, ...]:
+def _no_limit(
+    rule: UpdateRule, problem: _Problem, admissible: list[Form]
+) -> tuple[Diagnostic, ...]:
     """One diagnostic for each term that stands in the way at the best scaling there is."""
     best = max(admissible, key=lambda v: v[1], default=problem.unit(0))
     tight = [t for t in problem.terms if problem.excess(t, best) <= 0] or problem.terms
@@ -226,6 +235,12 @@ def _value(form: Form, point: Form) -> Fraction:
     return sum((f * p for f, p in zip(form, point, strict=True)), Fraction(0))
 
 
+def _normalised(wall: Form) -> Form:
+    """The same hyperplane with the first unknown's coefficient 1."""
+    pivot = next(c for c in wall[1:] if c)
+    return tuple(c / pivot for c in wall)
+
+
 def _fraction(number: sp.Rational) -> Fraction:
     return Fraction(int(number.p), int(number.q))
 
@@ -235,7 +250,7 @@ def _scaled(form: Form, factor: sp.Rational) -> Form:
 
 
 def _sum(forms: Iterable[Form]) -> Form:
-    return tuple(map(sum, zip(*forms, strict=True)))
+    return tuple(sum(column, Fraction(0)) for column in zip(*forms, strict=True))
 
 
 def _difference(a: Form, b: Form) -> Form:
