@@ -2,12 +2,13 @@
 
 For ``z' = F(t, z, f(t, h), p)`` and a loss L the costates ``a_i = dL/dz_i(t)`` obey
 
-    a_j' = - sum_i (dF_i/dz_j) a_i - [j is an argument of f] J^T c,    c = sum_i (dF_i/df) a_i
-    dL/dp = int sum over elements of sum_i (dF_i/dp) a_i dt,           dL/dtheta = int (df/dtheta)^T c dt
+    a_j' = - sum_i (dF_i/dz_j) a_i - [j is an argument of f] J^T c,   c = sum_i (dF_i/df) a_i
+    dL/dp = int (sum over elements of sum_i (dF_i/dp) a_i) dt
+    dL/dtheta = int (df/dtheta)^T c dt
 
 backwards from ``a(T) = dL/dz(T)``, jumping by the observation's cotangent at every observation time
-(Pontryagin et al. 1962; Chen et al. 2018, arXiv:1806.07366). One vector-Jacobian product of the field
-for each of its calls gives J^T c and the integrand of dL/dtheta together.
+(Pontryagin et al. 1962; Chen et al. 2018, arXiv:1806.07366). One vector-Jacobian product of the
+field for each of its calls gives J^T c and the integrand of dL/dtheta together.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ class AdjointSystem:
     """The neural ODE with its costates.
 
     ``equations`` are the costates' derivatives, ``JT(c)`` written ``FieldTransposed(c)``, and
-    ``quadratures`` the integrands of the gradients of the learned parameters, to be summed over elements.
-    ``forward`` computes the vector field: (t, states, parameters) -> (dz/dt, ...); ``backward``
-    (t, states, costates, parameters) -> (da/dt, ..., one scalar integrand for each learned parameter).
+    ``quadratures`` the integrands of the gradients of the learned parameters, to be summed over
+    elements. ``forward`` computes the vector field: (t, states, parameters) -> (dz/dt, ...);
+    ``backward`` (t, states, costates, parameters) -> (da/dt, ..., one scalar integrand for each
+    learned parameter).
     """
 
     model: NeuralODE
@@ -62,7 +64,7 @@ def adjoint_system(model: NeuralODE) -> AdjointSystem:
     statements, bars = reverse(forward, dict(zip(derivatives, costates, strict=True)))
     rates = [present(-bars.get(state, sp.S.Zero)) for state in model.states]
     integrands = [(p, present(bars.get(p, sp.S.Zero))) for p in learned]
-    final: list[Statement] = [
+    final: list[Assign | Total] = [
         Assign(symbol(f"d{a}_dt"), rate) for a, rate in zip(costates, rates, strict=True)
     ]
     final += [Total(symbol(f"{p}_bar"), integrand) for p, integrand in integrands]

@@ -22,10 +22,10 @@ from optode.text_printer import to_text
 class ContinuousLimit:
     """``z' = F(z, t)`` with ``t = (k + offset) Delta``; states keep the author's names.
 
-    ``step`` is Delta as a power of the step size and ``scales`` what one unit of each state stands for
-    (``v`` of the rule is ``sqrt(s) v`` of the limit); both are None for a model given as an ODE.
-    ``initial`` holds the value of each state at t = 0: a symbol ``x0`` for the position, the scaled
-    start of the others. ``singular_times`` are the times where the vector field has a pole.
+    ``step`` is Delta as a power of the step size and ``scales`` what one unit of each state stands
+    for (``v`` of the rule is ``sqrt(s) v`` of the limit); both are None for a model given as an
+    ODE. ``initial`` holds the value of each state at t = 0: a symbol ``x0`` for the position, the
+    scaled start of the others. ``singular_times`` are the times where the vector field has a pole.
     """
 
     name: str
@@ -45,8 +45,8 @@ class ContinuousLimit:
 def continuous_limit(rule: UpdateRule, scaling: Scaling) -> ContinuousLimit:
     """The leading order of the rule under a scaling.
 
-    Each state's increment is expanded in Delta; the coefficient of Delta is the vector field. Raises
-    SpecError (E403) where a term is of lower order and so blows up, or has no expansion.
+    Each state's increment is expanded in Delta; the coefficient of Delta is the vector field.
+    Raises SpecError (E403) where a term is of lower order and so blows up, or has no expansion.
     """
     scale = _scale(rule, scaling)
     equations, problems = [], []
@@ -104,7 +104,9 @@ def _blow_up(rule: UpdateRule, index: int, order: Fraction, term: sp.Expr) -> Di
 
 
 def _initial_values(rule: UpdateRule, scaling: Scaling) -> tuple[sp.Expr, ...]:
-    """The start of each scaled state; the position starts anywhere, the others at 0 unless declared."""
+    """The start of each scaled state; the position starts anywhere, the others at 0 unless
+    declared.
+    """
     start = dict(rule.start)
     at_start = {state: symbol(f"{state}0") for state in rule.states}
     formulas = dict(rule.formulas)

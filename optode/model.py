@@ -19,7 +19,9 @@ DERIVED = symbol("rhs")
 
 @dataclass(frozen=True, slots=True)
 class LearnedParameter:
-    """A parameter of the ODE: ``transform(raw)`` with raw learned from ``init``, or a constant value."""
+    """A parameter of the ODE: ``transform(raw)`` with raw learned from ``init``, or a constant
+    value.
+    """
 
     symbol: sp.Symbol
     init: float | None = None
@@ -48,8 +50,9 @@ class Initial:
 class Architecture:
     """What turns a limit into a network layer: the model part of a spec, as SymPy objects.
 
-    ``field_sign`` is -1 where f takes the place of minus the gradient. ``rename`` maps the rule's states
-    to the model's; ``rewrites`` maps a model state to an expression in ``rhs``; both may be partial.
+    ``field_sign`` is -1 where f takes the place of minus the gradient. ``rename`` maps the rule's
+    states to the model's; ``rewrites`` maps a model state to an expression in ``rhs``; both may be
+    partial.
     """
 
     class_name: str

@@ -18,7 +18,8 @@ from optode.spec import InitialSpec, LearnedSpec, ModelSpec, Spec
 def read_architecture(spec: Spec, limit: ContinuousLimit) -> Architecture:
     """The model part of a spec against the limit it applies to.
 
-    Raises SpecError with all its errors: unknown states, missing or unused parameters, bad expressions.
+    Raises SpecError with all its errors: unknown states, missing or unused parameters, bad
+    expressions.
     """
     if spec.model is None:
         hint = "add `model: {class: ...}`"

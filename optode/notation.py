@@ -1,7 +1,8 @@
-"""The vocabulary of equations: the SymPy symbols and functions every stage from rule to program speaks.
+"""The vocabulary of equations: the SymPy symbols and functions every stage from rule to program
+speaks.
 
-All functions act elementwise on tensors of one shape; SymPy treats them as scalar functions, which is
-exact for everything elementwise. The gradient and the field are opaque calls (oracles).
+All functions act elementwise on tensors of one shape; SymPy treats them as scalar functions, which
+is exact for everything elementwise. The gradient and the field are opaque calls (oracles).
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ TIME = sp.Symbol("t", real=True)
 
 
 class At(sp.Function):
-    """``At(z, j)`` is ``z[k+j]``, the value of the sequence z at iteration k + j (j an integer, not 0)."""
+    """``At(z, j)`` is ``z[k+j]``, the value of the sequence z at iteration k + j (j an integer, not
+    0).
+    """
 
     nargs = 2
 
@@ -39,11 +42,15 @@ class Gradient(sp.Function):
 
 
 class Field(sp.Function):
-    """``Field(t, h, ...)`` is the network f(t, h, ...), the vector field that takes the gradient's place."""
+    """``Field(t, h, ...)`` is the network f(t, h, ...), the vector field that takes the gradient's
+    place.
+    """
 
 
 class FieldTransposed(sp.Function):
-    """``FieldTransposed(c, i)`` is ``J_i^T c``, the i-th transposed partial Jacobian of the field applied to c."""
+    """``FieldTransposed(c, i)`` is ``J_i^T c``, the i-th transposed partial Jacobian of the field
+    applied to c.
+    """
 
 
 class sigmoid(sp.Function):

@@ -1,7 +1,8 @@
-"""The order in which terms and factors are printed: that of a paper, the same in text, LaTeX and code.
+"""The order in which terms and factors are printed: that of a paper, the same in text, LaTeX and
+code.
 
-Factors: numbers, step size, parameters, states, functions, field, costates (``2*beta*m*f(t, h)*a_v``).
-Terms: products before bare symbols, functions before symbols, calls of the field last
+Factors: numbers, step size, parameters, states, functions, field, costates (``2*beta*m*f(t,
+h)*a_v``). Terms: products before bare symbols, functions before symbols, calls of the field last
 (``-gamma*m + f(t, h)``, ``sqrt(v) + eps``, ``gamma*a_m - a_h``).
 """
 
@@ -49,14 +50,20 @@ def _term_key(term: sp.Expr) -> tuple[Any, ...]:
     oracle = any(isinstance(f, _ORACLES) for f in factors)
     symbols_only = all(isinstance(f, sp.Symbol) for f in factors)
     keys = tuple(_factor_key(f) for f in factors)
-    return oracle, len(factors) == 1 and symbols_only, -len(factors), keys, sp.default_sort_key(term)
+    return (
+        oracle,
+        len(factors) == 1 and symbols_only,
+        -len(factors),
+        keys,
+        sp.default_sort_key(term),
+    )
 
 
 def ordered_terms(expression: sp.Expr) -> tuple[sp.Expr, ...]:
     """The terms of a sum, in printing order.
 
-    A number stands last, but first before a minus (``1 - beta``); a sum that would begin with minus a
-    bare symbol begins with its positive terms instead (``f(t, h) - m``).
+    A number stands last, but first before a minus (``1 - beta``); a sum that would begin with minus
+    a bare symbol begins with its positive terms instead (``f(t, h) - m``).
     """
     terms = sorted(sp.Add.make_args(expression), key=_term_key)
     numbers = [term for term in terms if term.is_number]

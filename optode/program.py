@@ -1,8 +1,8 @@
 """Programs: ordered assignments and calls of an oracle, the only thing that is ever differentiated.
 
 ``lower`` turns equations into a program; ``reverse`` is reverse-mode differentiation from source to
-source. Elementwise statements are differentiated in closed form; a call of the oracle (the field f, or
-the gradient g of an update rule) becomes one vector-Jacobian product.
+source. Elementwise statements are differentiated in closed form; a call of the oracle (the field f,
+or the gradient g of an update rule) becomes one vector-Jacobian product.
 """
 
 from __future__ import annotations
@@ -183,7 +183,9 @@ def _accumulate_call(call: FieldCall, bars: dict[sp.Symbol, sp.Expr]) -> list[St
         return []
     cotangent = symbol(f"{call.name}_bar")
     single = len(call.arguments) == 1
-    names = tuple(symbol(f"JT_{cotangent}" if single else f"JT_{a}_{cotangent}") for a in call.arguments)
+    names = tuple(
+        symbol(f"JT_{cotangent}" if single else f"JT_{a}_{cotangent}") for a in call.arguments
+    )
     for argument, name in zip(call.arguments, names, strict=True):
         bars[argument] = bars.get(argument, sp.S.Zero) + name
     return [Assign(cotangent, bar), FieldPullback(names, call, cotangent)]
@@ -193,7 +195,9 @@ def _needed(
     program: Program, backward: list[Statement], bars: Mapping[sp.Symbol, sp.Expr]
 ) -> list[Statement]:
     """The statements of the primal whose results the reverse pass reads."""
-    live = set().union(*(uses(s) for s in backward), *(bars[i].free_symbols for i in program.inputs if i in bars))
+    live = set().union(
+        *(uses(s) for s in backward), *(bars[i].free_symbols for i in program.inputs if i in bars)
+    )
     kept: list[Statement] = []
     for statement in reversed(program.statements):
         if live & set(defines(statement)):

@@ -25,11 +25,11 @@ Step: TypeAlias = dict[sp.Expr, sp.Expr]
 class UpdateRule:
     """``z[k+1] = Phi(z[k], k; parameters, step size)``, the gradient an opaque call.
 
-    ``step`` lists the assignments of one step in an order in which they can be carried out: the names
-    ``z[k+1]`` stand as ``At(z, 1)``; intermediate quantities under their own names. ``formulas`` says
-    how hyper-parameters move with the step size; ``start`` gives the states at k = 0 (the position
-    is free and absent). ``declared_powers`` are powers of the step size the author has fixed, by the
-    state's index, 0 for time. All expressions are elementwise.
+    ``step`` lists the assignments of one step in an order in which they can be carried out: the
+    names ``z[k+1]`` stand as ``At(z, 1)``; intermediate quantities under their own names.
+    ``formulas`` says how hyper-parameters move with the step size; ``start`` gives the states at k
+    = 0 (the position is free and absent). ``declared_powers`` are powers of the step size the
+    author has fixed, by the state's index, 0 for time. All expressions are elementwise.
     """
 
     name: str
@@ -123,9 +123,9 @@ def update_rule(
     """A rule from SymPy expressions, as a spec would write it.
 
     ``update`` maps a state to its next value and an intermediate quantity to its definition;
-    expressions use ``grad(x)``, ``at(x, -1)`` for x[k-1], ``at(v, 1)`` for v[k+1] and ``COUNTER`` for k.
-    ``parameters`` gives hyper-parameters as formulas of the step size, ``start`` the states at k = 0
-    (the others start at zero). Symbols are taken by name, whatever their assumptions.
+    expressions use ``grad(x)``, ``at(x, -1)`` for x[k-1], ``at(v, 1)`` for v[k+1] and ``COUNTER``
+    for k. ``parameters`` gives hyper-parameters as formulas of the step size, ``start`` the states
+    at k = 0 (the others start at zero). Symbols are taken by name, whatever their assumptions.
 
     Raises RuleError for an implicit step or a difference state whose name is taken.
     """

@@ -20,8 +20,8 @@ from optode.spec import Spec
 def build_rule(spec: Spec) -> UpdateRule:
     """The update rule a spec writes down.
 
-    Raises SpecError with all errors of the rule: unknown names, an implicit step, a difference state
-    whose name is taken, a scaling that is none.
+    Raises SpecError with all errors of the rule: unknown names, an implicit step, a difference
+    state whose name is taken, a scaling that is none.
     """
     reporter = Reporter()
     scope = _scope(spec)

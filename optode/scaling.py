@@ -1,10 +1,11 @@
 """Scalings: the powers of the step size under which an update rule has a continuous limit.
 
-With ``Delta = s^p`` and states ``z_j = s^(b_j) Z_j`` every term of the increment of Z_j has an exponent
-in s that is piecewise linear in the unknowns (p, b). A scaling is admissible when no exponent lies
-below p. The set of terms of exponent exactly p (the tight ones, which survive in the limit) is
-maximal at the **distinguished limits**. The pieces change on finitely many hyperplanes, so the maxima
-lie at vertices of their arrangement, which are enumerated exactly, in rational arithmetic.
+With ``Delta = s^p`` and states ``z_j = s^(b_j) Z_j`` every term of the increment of Z_j has an
+exponent in s that is piecewise linear in the unknowns (p, b). A scaling is admissible when no
+exponent lies below p. The set of terms of exponent exactly p (the tight ones, which survive in the
+limit) is maximal at the **distinguished limits**. The pieces change on finitely many hyperplanes,
+so the maxima lie at vertices of their arrangement, which are enumerated exactly, in rational
+arithmetic.
 """
 
 from __future__ import annotations
@@ -215,15 +216,18 @@ def _no_limit(
     """One diagnostic for each term that stands in the way at the best scaling there is."""
     best = max(admissible, key=lambda v: v[1], default=problem.unit(0))
     tight = [t for t in problem.terms if problem.excess(t, best) <= 0] or problem.terms
+    hint = "every increment must vanish with the step size; let a hyper-parameter depend on it"
     return tuple(
-        Diagnostic(
-            "E401",
-            f"no continuous limit: the increment of `{rule.states[t.state]}` has the term "
-            f"{to_text(t.expression)} of order {_power_text(rule, problem.exponent(t.expression, best))}",
-            rule.span_of(t.state),
-            "every increment must vanish with the step size; let a hyper-parameter depend on it",
-        )
-        for t in tight
+        Diagnostic("E401", _grows(rule, term, problem, best), rule.span_of(term.state), hint)
+        for term in tight
+    )
+
+
+def _grows(rule: UpdateRule, term: _Term, problem: _Problem, point: Form) -> str:
+    power = _power_text(rule, problem.exponent(term.expression, point))
+    return (
+        f"no continuous limit: the increment of `{rule.states[term.state]}` has the term "
+        f"{to_text(term.expression)} of order {power}"
     )
 
 

@@ -1,8 +1,8 @@
 """Puiseux series in the continuous step Delta: exact rational exponents, SymPy coefficients.
 
-What a limit needs from asymptotics: an iteration counter that grows like t/Delta, hyper-parameters that
-are powers of Delta, ``beta**k -> exp(-a t)``, and opaque gradients. A series carries the order up
-to which it is known, so that cancellation is noticed instead of guessed around.
+What a limit needs from asymptotics: an iteration counter that grows like t/Delta, hyper-parameters
+that are powers of Delta, ``beta**k -> exp(-a t)``, and opaque gradients. A series carries the order
+up to which it is known, so that cancellation is noticed instead of guessed around.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def _normal(coefficient: sp.Expr) -> sp.Expr:
 
 def _vanishes(expression: sp.Expr) -> bool:
     """Whether the expression is zero: tried at two generic points, then proved by simplification."""
-    atoms = sorted(expression.free_symbols | expression.atoms(Gradient, Field), key=sp.default_sort_key)
+    atoms = sorted(
+        expression.free_symbols | expression.atoms(Gradient, Field), key=sp.default_sort_key
+    )
     for seed in (3, 7):
         point = {a: sp.Rational(seed + 2 * i, 5 + i) for i, a in enumerate(atoms)}
         value = expression.xreplace(point).evalf(30, maxn=200)
@@ -117,8 +119,8 @@ class Scale:
 def expand(expression: sp.Expr, scale: Scale, order: Order) -> Series:
     """The expression's series, known at least up to O(Delta^order).
 
-    Raises NoExpansion where there is none (an essential singularity, a logarithm of Delta, an oracle at
-    a point that runs away).
+    Raises NoExpansion where there is none (an essential singularity, a logarithm of Delta, an
+    oracle at a point that runs away).
     """
     for extra in range(_MAX_EXTRA_ORDER):
         try:

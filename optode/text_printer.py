@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sympy as sp
@@ -9,7 +10,7 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
-from optode.notation import At, Field, FieldTransposed, Gradient
+from optode.notation import At, Field, FieldTransposed, Gradient, symbol
 from optode.ordering import ordered_factors, ordered_terms
 
 
@@ -53,7 +54,7 @@ class _TextPrinter(StrPrinter):
 
     def _factor(self, factor: sp.Expr) -> str:
         if factor.is_Rational:
-            return self._print(factor)
+            return str(self._print(factor))
         return str(self.parenthesize(factor, PRECEDENCE["Mul"], strict=False))
 
     def _divisor(self, factor: sp.Expr) -> str:
@@ -62,7 +63,7 @@ class _TextPrinter(StrPrinter):
 
     def _print_At(self, expr: At) -> str:
         offset = int(expr.args[1])
-        return f"{self._print(expr.args[0])}[k{offset:+d}]"
+        return f"{self._print(expr.args[0])}[k{offset:+d}]" if offset else f"{expr.args[0]}[k]"
 
     def _print_Gradient(self, expr: Gradient) -> str:
         return f"g({self.stringify(expr.args, ', ')})"
@@ -94,7 +95,13 @@ class _LatexPrinter(LatexPrinter):
         return not oracle and bool(super()._needs_mul_brackets(expr, first, last))
 
     def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
-        return r"\varepsilon" if expr.name == "eps" else str(super()._print_Symbol(expr, style))
+        stem, _, accent = expr.name.rpartition("_")
+        if stem and accent in ("hat", "bar", "tilde"):
+            return rf"\{accent}{{{self._print(symbol(stem))}}}"
+        if expr.name == "eps":
+            return r"\varepsilon"
+        word = str(super()._print_Symbol(expr, style))
+        return re.sub(r"^([A-Za-z]{2,})(?=_|$)", r"\\mathit{\1}", word)
 
     def _call(self, name: str, arguments: tuple[sp.Expr, ...], exp: str | None) -> str:
         inner = ", ".join(self._print(a) for a in arguments)
@@ -112,8 +119,18 @@ class _LatexPrinter(LatexPrinter):
         name = f"J_{{{self._print(argument[0])}}}^{{\\top}}" if argument else r"J^{\top}"
         return self._call(name, (cotangent,), exp)
 
-    def _print_At(self, expr: At) -> str:
-        return f"{self._print(expr.args[0])}_{{k{int(expr.args[1]):+d}}}"
+    def _print_At(self, expr: At, exp: str | None = None) -> str:
+        name, offset = self._print(expr.args[0]), int(expr.args[1])
+        base = f"{{{name}}}" if "_" in name else name
+        index = f"_{{k{offset:+d}}}" if offset else "_{k}"
+        return base + index + (f"^{{{exp}}}" if exp else "")
+
+    def _print_Rational(self, expr: sp.Rational) -> str:
+        decimal = decimal_text(expr)
+        if decimal is None:
+            return str(super()._print_Rational(expr))
+        mantissa, _, exponent = decimal.partition("e")
+        return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
     def _named(self, expr: sp.Expr, exp: str | None = None) -> str:
         return self._call(rf"\operatorname{{{type(expr).__name__}}}", expr.args, exp)

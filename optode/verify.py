@@ -1,7 +1,7 @@
 """Numerical checks of a derivation: the rule iterated, its limit evaluated, orders observed.
 
-Everything is float64 on NumPy arrays; the programs are those the modules are made of, evaluated here
-statement by statement, so that a check does not depend on the emitted text.
+Everything is float64 on NumPy arrays; the programs are those the modules are made of, evaluated
+here statement by statement, so that a check does not depend on the emitted text.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _NUMPY = {
 }
 
 
-def evaluator(program: Program) -> Callable[[Mapping[str, Array | float], Oracle], tuple[Array, ...]]:
+def evaluator(
+    program: Program,
+) -> Callable[[Mapping[str, Array | float], Oracle], tuple[Array, ...]]:
     """A function ``(values by name, oracle) -> outputs`` that carries the program out.
 
     The oracle is called with the arguments of each call, without the time: ``g(x)``.
@@ -66,8 +68,8 @@ def iterate(
 ) -> dict[str, Array]:
     """Carry the rule out: each state's iterates, shape (steps + 1, *state).
 
-    ``values`` gives the step size and the free hyper-parameters by name; ``start`` the states at k = 0
-    (those left out start at zero).
+    ``values`` gives the step size and the free hyper-parameters by name; ``start`` the states at k
+    = 0 (those left out start at zero).
     """
     step = evaluator(rule.program)
     shape = np.shape(start[rule.position.name])
@@ -85,8 +87,13 @@ def right_hand_side(
     limit: ContinuousLimit, gradient: Oracle, values: Mapping[str, float]
 ) -> Callable[[float, Sequence[Array]], tuple[Array, ...]]:
     """``(t, states) -> derivatives`` of a limit, for any ODE solver."""
-    derivatives = {sp.Symbol(f"d{s}_dt", real=True): e for s, e in zip(limit.states, limit.equations, strict=True)}
-    free = sorted(set().union(*(e.free_symbols for e in limit.equations)) - {TIME, *limit.states}, key=str)
+    derivatives = {
+        sp.Symbol(f"d{s}_dt", real=True): e
+        for s, e in zip(limit.states, limit.equations, strict=True)
+    }
+    free = sorted(
+        set().union(*(e.free_symbols for e in limit.equations)) - {TIME, *limit.states}, key=str
+    )
     run = evaluator(lower((TIME, *limit.states, *free), derivatives))
 
     def rates(t: float, states: Sequence[Array]) -> tuple[Array, ...]:
