@@ -5,15 +5,20 @@ spec -> update rule -> continuous limit -> neural ODE -> adjoint system -> progr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 from optode.adjoint import AdjointSystem, adjoint_system
 from optode.diagnostics import Diagnostic, SpecError
+from optode.display import Form, Stage, show
 from optode.limit import ContinuousLimit, continuous_limit
+from optode.memory import class_from_text
 from optode.model import NeuralODE, neural_ode
 from optode.model_text import read_architecture
+from optode.output import sealed, write_modules
 from optode.render import render
 from optode.resources import find_spec
 from optode.rule import UpdateRule
@@ -23,7 +28,11 @@ from optode.spec import Spec, read_spec
 from optode.version import __version__
 
 
-@dataclass(frozen=True)
+AnySpec: TypeAlias = str | Path | Spec
+"""A path, the name of a shipped spec, or a spec that has been read."""
+
+
+@dataclass(frozen=True, repr=False)
 class Derivation:
     """A spec and all that follows from it; every stage is computed when it is first looked at.
 
@@ -64,7 +73,27 @@ class Derivation:
     def module_text(self) -> str:
         """The PyTorch module, byte-equal on every machine."""
         name = Path(self.spec.source.path).name
-        return render(self.adjoint, spec_name=name, sha256=self.spec.sha256, version=__version__)
+        text = render(self.adjoint, spec_name=name, sha256=self.spec.sha256, version=__version__)
+        return sealed(text)
+
+    def stages(self, *names: str) -> tuple[Stage, ...]:
+        """The results of the stages of these names; without names, of all that the spec has."""
+        every = () if self.spec.is_ode else ("rule",)
+        every += ("limit",) if self.spec.model is None else ("limit", "model", "adjoint")
+        return tuple(getattr(self, name) for name in names or every)
+
+    def show(self, *names: str, form: Form = "text") -> str:
+        """The equations of these stages (else all), as ``text``, ``latex`` or ``markdown``."""
+        return show(self.stages(*names), form, self.spec.title)
+
+    def __str__(self) -> str:
+        return self.show()
+
+    def __repr__(self) -> str:
+        return f"<Derivation of {self.spec.name.text}>"
+
+    def _repr_markdown_(self) -> str:
+        return self.show(form="markdown")
 
 
 def the_scaling(rule: UpdateRule) -> Scaling:
@@ -88,9 +117,52 @@ def the_scaling(rule: UpdateRule) -> Scaling:
     )
 
 
-def derive(spec: str | Path | Spec) -> Derivation:
-    """The derivation of a spec: a path, the name of a shipped spec, or a Spec.
-
-    Raises SpecError where the spec cannot be found or read.
-    """
+def derive(spec: AnySpec) -> Derivation:
+    """The derivation of a spec. Raises SpecError where it cannot be found or read."""
     return Derivation(spec if isinstance(spec, Spec) else read_spec(find_spec(str(spec))))
+
+
+def check(spec: AnySpec) -> tuple[Diagnostic, ...]:
+    """All errors of the first stage that has any; empty where the whole way is free."""
+    try:
+        derivation = derive(spec)
+        derivation.stages()
+        _ = derivation.spec.model and derivation.module_text
+    except SpecError as error:
+        return error.diagnostics
+    return ()
+
+
+def generate(
+    *specs: AnySpec, directory: str | Path = "generated", force: bool = False
+) -> list[Path]:
+    """Write the modules of the specs to ``<directory>/<name>.py``, all or none; returns the paths.
+
+    Raises SpecError with the errors of all the specs, or with the reasons not to write a file:
+    one that optode did not write or that was edited since is kept unless ``force``.
+    """
+    texts = modules(specs, Path(directory))
+    write_modules(texts, force=force)
+    return list(texts)
+
+
+def modules(specs: Iterable[AnySpec], directory: Path) -> dict[Path, str]:
+    """What ``generate`` writes where."""
+    texts: dict[Path, str] = {}
+    errors: list[Diagnostic] = []
+    for spec in specs:
+        try:
+            derivation = derive(spec)
+            texts[directory / f"{derivation.spec.name.text}.py"] = derivation.module_text
+        except SpecError as error:
+            errors += error.diagnostics
+    if errors:
+        raise SpecError(errors)
+    return texts
+
+
+def compile(spec: AnySpec) -> type[torch.nn.Module]:
+    """The class of a spec's module, made in memory from the text that ``generate`` writes."""
+    derivation = derive(spec)
+    text = derivation.module_text
+    return class_from_text(text, derivation.spec.name.text, derivation.model.class_name)

@@ -153,13 +153,11 @@ def reverse(
     """Reverse mode, source to source.
 
     ``cotangents`` gives each output's cotangent symbol. Returns the statements that compute what is
-    needed (the calls of the primal, then one pullback for each call), and the cotangent of every name
-    of the program as an expression in them. The map (cotangents) -> (cotangents of inputs) is the
+    needed (the calls of the primal, then one pullback for each call), and the cotangent of every
+    name of the program as an expression in them. The map (cotangents) -> (cotangents of inputs) is the
     transpose of the program's derivative.
     """
-    bars: dict[sp.Symbol, sp.Expr] = {out: sp.S.Zero for out in program.outputs}
-    for out in program.outputs:
-        bars[out] += cotangents[out]
+    bars: dict[sp.Symbol, sp.Expr] = {out: cotangents[out] for out in program.outputs}
     backward: list[Statement] = []
     for statement in reversed(program.statements):
         if isinstance(statement, Assign):

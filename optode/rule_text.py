@@ -108,7 +108,7 @@ def given_limit(spec: Spec) -> ContinuousLimit:
     states = tuple(symbol(s.text) for s in spec.states)
     learned = spec.model.parameters if spec.model else ()
     names = [p.name.text for p in (*spec.parameters, *learned)]
-    symbols = {str(s): s for s in (TIME, *states)} | {name: symbol(name) for name in names}
+    symbols = {TIME.name: TIME, **{name: symbol(name) for name in (*map(str, states), *names)}}
     scope = Scope(symbols, {}, {**FUNCTIONS, "f": (Field, None), "grad": (Gradient, 1)}, None)
     parsed = {
         a.target.text: parse_expression(a.expression, scope, reporter) for a in spec.assignments
