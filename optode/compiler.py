@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from optode.adjoint import AdjointSystem, adjoint_system
 from optode.diagnostics import Diagnostic, SpecError
@@ -93,7 +93,10 @@ class Derivation:
         return f"<Derivation of {self.spec.name.text}>"
 
     def _repr_markdown_(self) -> str:
-        return self.show(form="markdown")
+        try:
+            return self.show(form="markdown")
+        except SpecError as error:
+            return f"~~~\n{error}\n~~~\n"
 
 
 def the_scaling(rule: UpdateRule) -> Scaling:
@@ -153,7 +156,9 @@ def modules(specs: Iterable[AnySpec], directory: Path) -> dict[Path, str]:
     for spec in specs:
         try:
             derivation = derive(spec)
-            texts[directory / f"{derivation.spec.name.text}.py"] = derivation.module_text
+            text, name = derivation.module_text, derivation.spec.name
+            if texts.setdefault(directory / f"{name.text}.py", text) != text:
+                errors.append(Diagnostic("E604", f"two specs are named `{name.text}`", name.span))
         except SpecError as error:
             errors += error.diagnostics
     if errors:
@@ -161,7 +166,7 @@ def modules(specs: Iterable[AnySpec], directory: Path) -> dict[Path, str]:
     return texts
 
 
-def compile(spec: AnySpec) -> type[torch.nn.Module]:
+def compile(spec: AnySpec) -> type[Any]:
     """The class of a spec's module, made in memory from the text that ``generate`` writes."""
     derivation = derive(spec)
     text = derivation.module_text

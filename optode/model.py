@@ -66,7 +66,7 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class NeuralODE:
-    """``z' = F(z, t, f(t, ...), p)``: equations in ``Field(t, ...)``, the first state the position."""
+    """``z' = F(z, t, f(t, ...), p)``: equations in ``Field(t, ...)``, the position first."""
 
     name: str
     class_name: str

@@ -26,7 +26,7 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class FieldCall:
-    """``name = f(time, *arguments)``: one evaluation of the oracle; a gradient has no time (None)."""
+    """``name = f(time, *arguments)``, one evaluation of the oracle; a gradient has no time."""
 
     name: sp.Symbol
     time: sp.Symbol | None
@@ -117,7 +117,7 @@ def _call_names(calls: list[sp.Expr], taken: set[str]) -> dict[sp.Expr, sp.Symbo
 
 
 def _without_calls(expression: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> sp.Expr:
-    """Every call replaced by its name; names lists inner calls before the calls that contain them."""
+    """Every call replaced by its name; inner calls stand before those that contain them."""
     for call in reversed(names):
         expression = expression.xreplace({call: names[call]})
     return expression
@@ -154,8 +154,8 @@ def reverse(
 
     ``cotangents`` gives each output's cotangent symbol. Returns the statements that compute what is
     needed (the calls of the primal, then one pullback for each call), and the cotangent of every
-    name of the program as an expression in them. The map (cotangents) -> (cotangents of inputs) is the
-    transpose of the program's derivative.
+    name of the program as an expression in them. The map (cotangents) -> (cotangents of inputs) is
+    the transpose of the program's derivative.
     """
     bars: dict[sp.Symbol, sp.Expr] = {out: cotangents[out] for out in program.outputs}
     backward: list[Statement] = []

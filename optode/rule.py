@@ -71,7 +71,7 @@ class UpdateRule:
 
     @property
     def program(self) -> Program:
-        """One step as a program; inputs k, step size, states, then free hyper-parameters by name."""
+        """One step as a program; inputs k, step size, states, free hyper-parameters by name."""
         named = {target: _next_name(target) for target, _ in self.step}
         equations = {symbol: value for symbol, value in self.formulas}
         equations |= {named[target]: value.xreplace(named) for target, value in self.step}
@@ -152,7 +152,7 @@ def update_rule(
 
 
 class _Names:
-    """Symbols by name with the assumptions of the language: the step size positive, the rest real."""
+    """Symbols by name, with the language's assumptions: step size positive, the rest real."""
 
     def __init__(self, step_size: sp.Symbol) -> None:
         self.step_size = step_size.name

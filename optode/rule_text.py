@@ -107,8 +107,8 @@ def given_limit(spec: Spec) -> ContinuousLimit:
     reporter = Reporter()
     states = tuple(symbol(s.text) for s in spec.states)
     learned = spec.model.parameters if spec.model else ()
-    names = [p.name.text for p in (*spec.parameters, *learned)]
-    symbols = {TIME.name: TIME, **{name: symbol(name) for name in (*map(str, states), *names)}}
+    names = [*(p.name.text for p in spec.parameters), *(p.name.text for p in learned)]
+    symbols = {name: symbol(name) for name in (str(TIME), *map(str, states), *names)}
     scope = Scope(symbols, {}, {**FUNCTIONS, "f": (Field, None), "grad": (Gradient, 1)}, None)
     parsed = {
         a.target.text: parse_expression(a.expression, scope, reporter) for a in spec.assignments

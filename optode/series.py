@@ -86,7 +86,7 @@ class Series:
 
 
 def _normal(coefficient: sp.Expr) -> sp.Expr:
-    """The coefficient, 0 where it is identically zero; sums that hide a zero are found by numbers."""
+    """The coefficient, 0 where it is identically zero, though the sum may hide it."""
     if not coefficient.is_Add:
         return coefficient
     expanded = sp.expand(coefficient)
@@ -96,7 +96,7 @@ def _normal(coefficient: sp.Expr) -> sp.Expr:
 
 
 def _vanishes(expression: sp.Expr) -> bool:
-    """Whether the expression is zero: tried at two generic points, then proved by simplification."""
+    """Whether the expression is zero: tried at generic points, then proved by simplification."""
     atoms = sorted(
         expression.free_symbols | expression.atoms(Gradient, Field), key=sp.default_sort_key
     )
@@ -201,7 +201,7 @@ class _Expansion:
         return scaled.shifted(Fraction(0), sp.exp(constant))
 
     def essential(self, coefficient: sp.Expr, expression: sp.Expr) -> Series:
-        """exp(c/Delta^a): beyond all orders where c is negative for positive time and parameters."""
+        """exp(c/Delta^a): beyond all orders where c < 0 for positive time and parameters."""
         point = {s: sp.Integer(1) for s in coefficient.free_symbols}
         if coefficient.xreplace(point).is_negative:
             return Series((), EXACT)

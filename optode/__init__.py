@@ -1,0 +1,55 @@
+"""A compiler from optimizer update rules to neural ODEs.
+
+`optode.derive("adam")` shows what follows from a spec, `optode.generate("adam")` writes its PyTorch
+module, `optode.compile("adam")` gives the class at once, `optode.check("adam")` lists its errors. In a
+notebook, `%load_ext optode` brings the cell magic `%%optode`.
+
+Nothing is loaded before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from optode.version import __version__
+
+if TYPE_CHECKING:
+    from optode.compiler import Derivation, check, compile, derive, generate
+    from optode.diagnostics import Diagnostic, SpecError
+    from optode.notebook import load_ipython_extension
+
+__all__ = [
+    "Derivation",
+    "Diagnostic",
+    "SpecError",
+    "__version__",
+    "check",
+    "compile",
+    "derive",
+    "generate",
+    "load_ipython_extension",
+]
+
+_HOMES = {
+    "Derivation": "compiler",
+    "check": "compiler",
+    "compile": "compiler",
+    "derive": "compiler",
+    "generate": "compiler",
+    "Diagnostic": "diagnostics",
+    "SpecError": "diagnostics",
+    "load_ipython_extension": "notebook",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"optode.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

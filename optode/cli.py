@@ -1,0 +1,234 @@
+"""The command line. What a command needs is imported when it runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from optode.version import __version__
+
+if TYPE_CHECKING:
+    from optode.diagnostics import SpecError
+    from optode.display import Stage
+
+app = typer.Typer(
+    name="optode",
+    help="A compiler from optimizer update rules to neural ODEs.",
+    epilog="SPEC is a path, else the name of a shipped spec: `optode list` shows them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # the help in boxes takes twice as long
+    pretty_exceptions_enable=False,
+)
+
+
+class StageName(str, Enum):
+    """A stage of the compiler."""
+
+    rule = "rule"
+    limit = "limit"
+    model = "model"
+    adjoint = "adjoint"
+
+
+class Format(str, Enum):
+    """A way to write a derivation down."""
+
+    text = "text"
+    latex = "latex"
+    markdown = "markdown"
+    json = "json"
+
+
+def main() -> None:
+    """The ``optode`` command: exit code 1 for errors of a spec or a file, 2 for misuse."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without Greek letters is no error
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader has gone, as in `optode list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"optode {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """A compiler from optimizer update rules to neural ODEs."""
+
+
+@app.command()
+def generate(
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SPEC]...", help="Paths, or names of shipped specs."),
+    ] = None,
+    directory: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the modules go.")
+    ] = Path("generated"),
+    every: Annotated[bool, typer.Option("--all", help="All shipped specs.")] = False,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Write nothing; show what is stale and exit with 1.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite edited files and files of others.")
+    ] = False,
+) -> None:
+    """Write the PyTorch module of each spec to DIR, as NAME.py."""
+    from optode.compiler import modules
+    from optode.output import differences, write_modules
+    from optode.resources import shipped_specs
+
+    if every == bool(specs):
+        raise typer.BadParameter("give one or more SPECs, or --all")
+    with _errors_reported():
+        texts = modules(shipped_specs() if every else specs or (), directory)
+        if check_only:
+            _report_stale(differences(texts))
+            return
+        changed = write_modules(texts, force=force)
+    for path in texts:
+        typer.echo(f"{path}" if path in changed else f"{path} (unchanged)")
+
+
+def _report_stale(diff: str) -> None:
+    if diff:
+        colours = {"+": "green", "-": "red", "@": "cyan"}
+        for line in diff.splitlines():
+            typer.secho(line, fg=colours.get(line[:1]))
+        raise typer.Exit(1)
+
+
+@app.command()
+def derive(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A path, or a shipped spec's name.")],
+    stage: Annotated[StageName | None, typer.Option(help="This stage only.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to write it down.")] = Format.text,
+) -> None:
+    """Show the update rule, its continuous limit, the neural ODE and the adjoint system."""
+    from optode import compiler
+
+    with _errors_reported():
+        derivation = compiler.derive(spec)
+        if stage is StageName.rule and derivation.spec.is_ode:
+            raise typer.BadParameter(
+                f"{spec} states an ODE, there is no rule", param_hint="--stage"
+            )
+        names = () if stage is None else (stage.value,)
+        if form is Format.json:
+            typer.echo(_json(derivation.spec.name.text, derivation.stages(*names)))
+        else:
+            typer.echo(derivation.show(*names, form=form.value), nl=False)
+
+
+def _json(name: str, stages: tuple[Stage, ...]) -> str:
+    import json
+
+    from optode.interchange import as_json
+
+    return json.dumps(as_json(name, stages), indent=2)
+
+
+@app.command()
+def check(
+    specs: Annotated[
+        list[str], typer.Argument(metavar="SPEC...", help="Paths, or names of shipped specs.")
+    ],
+) -> None:
+    """Check specs: `ok`, or all errors of the first stage that has any."""
+    from optode import compiler
+    from optode.diagnostics import SpecError
+
+    failures = 0
+    for spec in specs:
+        errors = compiler.check(spec)
+        failures += bool(errors)
+        if errors:
+            _print_error(SpecError(errors))
+        else:
+            typer.echo(f"{spec}: ok")
+    raise typer.Exit(min(failures, 1))
+
+
+@app.command("list")
+def list_specs() -> None:
+    """List the shipped specs."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from optode.resources import shipped_spec, shipped_specs
+    from optode.spec import read_spec
+
+    table = Table("name", "class", "title", box=box.SIMPLE_HEAD, pad_edge=False)
+    with _errors_reported():
+        for name in shipped_specs():
+            path = shipped_spec(name)
+            spec = read_spec(path) if path else None
+            if spec is not None:
+                table.add_row(name, spec.model.class_name.text if spec.model else "", spec.title)
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a pipe has no width
+        console.width = console.measure(table).maximum
+    console.print(table)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the optimizer.")],
+) -> None:
+    """Write NAME.yaml, a commented spec to start from."""
+    from optode.starter import write_starter
+
+    with _errors_reported():
+        path = write_starter(name)
+    typer.echo(f"{path}\nNow edit it, then: optode derive {path}")
+
+
+@contextmanager
+def _errors_reported() -> Iterator[None]:
+    """Errors of a spec or a file go to stderr, without a traceback; the exit code is 1."""
+    from optode.diagnostics import SpecError
+
+    try:
+        yield
+    except SpecError as error:
+        _print_error(error)
+        raise typer.Exit(1) from None
+
+
+def _print_error(error: SpecError) -> None:
+    """In colour on a terminal (unless NO_COLOR is set), as plain text elsewhere."""
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text(str(error))
+    text.highlight_regex(r"(?m)^.*error E\d+:", "bold")
+    text.highlight_regex(r"error E\d+:", "red")
+    text.highlight_regex(r"(?m)^ +\| +\^+$", "red")
+    text.highlight_regex(r"(?m)^  hint:", "cyan")
+    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What a spec declares: pieces of the author's text, each with its place, nothing evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from optode.diagnostics import Located, Source
+
+Kind: TypeAlias = Literal["next", "define", "derivative"]
+Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One line of a rule; ``target`` is the bare name.
+
+    ``x[k+1] = ...`` is "next", ``y = ...`` or ``y[k] = ...`` "define", ``x' = ...`` "derivative".
+    """
+
+    target: Located
+    kind: Kind
+    expression: Located
+
+    @property
+    def text(self) -> str:
+        """The line as the author would write it."""
+        suffix = {"next": "[k+1]", "define": "", "derivative": "'"}[self.kind]
+        return f"{self.target.text}{suffix} = {' '.join(self.expression.text.split())}"
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSpec:
+    """A hyper-parameter of the rule; without a formula it is declared ``fixed``."""
+
+    name: Located
+    formula: Located | None
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedSpec:
+    """A parameter of the model: learned from the raw value ``init``, or the constant ``value``."""
+
+    name: Located
+    init: float | None
+    value: float | None
+    transform: Transform
+
+    def __post_init__(self) -> None:
+        if (self.init is None) == (self.value is None):
+            raise ValueError(f"{self.name.text}: exactly one of init and value")
+
+
+@dataclass(frozen=True, slots=True)
+class InitialSpec:
+    """Where a state of the model starts: zero, learned, linear, given, or an expression."""
+
+    state: Located
+    value: Located
+
+
+@dataclass(frozen=True, slots=True)
+class EquationSpec:
+    """A derived equation rewritten; ``rhs`` in the expression is what was derived."""
+
+    state: Located
+    expression: Located
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """How the limit becomes a neural ODE; ``span`` is its default interval of time."""
+
+    class_name: Located
+    field: Located
+    rename: tuple[tuple[Located, Located], ...] = ()
+    parameters: tuple[LearnedSpec, ...] = ()
+    initial: tuple[InitialSpec, ...] = ()
+    equations: tuple[EquationSpec, ...] = ()
+    span: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """An update rule (or an ODE) and the model to be made of it, as the author wrote them."""
+
+    name: Located
+    title: str
+    references: tuple[str, ...]
+    step_size: Located | None
+    parameters: tuple[ParameterSpec, ...]
+    states: tuple[Located, ...]
+    assignments: tuple[Assignment, ...]
+    scaling: tuple[tuple[Located, Located], ...]
+    start: tuple[tuple[Located, Located], ...]
+    model: ModelSpec | None
+    source: Source
+    sha256: str
+
+    @property
+    def is_ode(self) -> bool:
+        """Whether the spec states an ODE instead of an update rule."""
+        return any(assignment.kind == "derivative" for assignment in self.assignments)

@@ -1,0 +1,123 @@
+"""Which names a spec may use: those that can be variables and attributes of the emitted module."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+import sys
+import unicodedata
+
+from optode.diagnostics import Located, Reporter, quoted
+
+MAX_NAME = 64
+
+FUNCTION_NAMES = (
+    "sqrt", "abs", "sign", "exp", "log", "tanh",
+    "sigmoid", "softplus", "relu", "hardtanh", "max", "min",
+)  # fmt: skip
+"""The elementwise functions of the language."""
+
+_MEANINGS = {
+    "t": "continuous time",
+    "k": "the iteration counter",
+    "f": "the field",
+    "grad": "the gradient",
+    "rhs": "the derived right-hand side",
+    "time": "the entry of `scaling` for continuous time",
+    "JT": "the transposed Jacobian",
+    "self": "a name of the emitted module",
+    **dict.fromkeys(FUNCTION_NAMES, "a function of the language"),
+}
+
+# What the emitted class and its methods are called, and what torch.nn.Module already has: a
+# parameter of such a name would hide it.
+_MODULE_NAMES = frozenset((
+    "torch", "torchdiffeq", "nn", "math", "numpy", "optode", "field", "span", "method", "rtol",
+    "atol", "gradient", "options", "features", "forward", "integrate", "vector_field",
+    "adjoint_field", "state_names", "solution", "states", "times", "stats", "Solution", "States",
+    "Stats", "Tensor", "NamedTuple", "Any", "Callable", "callback_step", "callback_accept_step",
+    "callback_reject_step", "count", "index", "T_destination", "add_module", "apply", "bfloat16",
+    "buffers", "call_super_init", "children", "compile", "cpu", "cuda", "double", "dump_patches",
+    "eval", "extra_repr", "float", "get_buffer", "get_extra_state", "get_parameter",
+    "get_submodule", "half", "ipu", "load_state_dict", "modules", "mtia", "named_buffers",
+    "named_children", "named_modules", "named_parameters", "parameters", "requires_grad_",
+    "set_extra_state", "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train",
+    "training", "type", "xpu", "zero_grad",
+))  # fmt: skip
+_MODULE_PREFIXES = ("register_",)
+_LETTERS = re.compile(r"[A-Za-z\u0370-\u03ff_][A-Za-z0-9\u0370-\u03ff_]*")
+_ASCII = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+def check_name(name: Located, reporter: Reporter) -> bool:
+    """Report a name (E110) that a state, a parameter or an intermediate cannot have."""
+    problem = _problem(name.text) or _taken(name.text)
+    if problem is not None:
+        reporter.error("E110", problem[0], name.span, problem[1])
+    return problem is None
+
+
+def check_class_name(name: Located, reporter: Reporter) -> bool:
+    """Report a name (E110) that the emitted class cannot have."""
+    return _check_ascii(name, name.text in _MODULE_NAMES or hasattr(builtins, name.text), reporter)
+
+
+def check_file_name(name: Located, reporter: Reporter) -> bool:
+    """Report a name (E110) that the emitted file cannot have: it may not hide a module."""
+    taken = name.text in ("torch", "torchdiffeq", "numpy", "optode")
+    return _check_ascii(name, taken or name.text in sys.stdlib_module_names, reporter)
+
+
+def _check_ascii(name: Located, taken: bool, reporter: Reporter) -> bool:
+    problem = _problem(name.text)
+    if problem is None and not _ASCII.fullmatch(name.text):
+        message = f"{quoted(name.text)} cannot name a file or a class"
+        problem = (message, "begin with a letter, and use a-z, A-Z, 0-9 and _")
+    elif problem is None and taken:
+        problem = (f"the name {quoted(name.text)} is taken: Python or PyTorch uses it", None)
+    if problem is not None:
+        reporter.error("E110", problem[0], name.span, problem[1])
+    return problem is None
+
+
+def _problem(text: str) -> tuple[str, str | None] | None:
+    """Why a text is no name at all, and what to do about it."""
+    if keyword.iskeyword(text):
+        better = "`lam` or `lambda_`" if text == "lambda" else f"`{text}_`"
+        return f"{quoted(text)} is a keyword of Python", f"call it {better}"
+    normal = unicodedata.normalize("NFKC", text)
+    if len(text) > MAX_NAME:
+        return f"a name has at most {MAX_NAME} characters", None
+    if normal != text and _LETTERS.fullmatch(normal):
+        return f"{quoted(text)} has letters that look like others", f"write `{normal}`"
+    if not (_LETTERS.fullmatch(text) and text.isidentifier() and normal == text):
+        return (
+            f"{quoted(text)} is not a name",
+            "a name is Latin or Greek letters, digits and _, no digit first",
+        )
+    return None
+
+
+def _taken(text: str) -> tuple[str, str | None] | None:
+    """Why a name is not free, and what to do about it."""
+    if text in _MEANINGS:
+        return f"the name {quoted(text)} is taken: {_MEANINGS[text]}", "choose another name"
+    if text.startswith("_"):
+        return f"the name {quoted(text)} begins with an underscore", "leave it away"
+    if text.startswith("a_"):
+        return (
+            f"the name {quoted(text)} is taken: `a_` begins the names of costates",
+            "choose another name",
+        )
+    if text.startswith("raw_"):
+        return (
+            f"the name {quoted(text)} is taken: `raw_` begins the raw values of parameters",
+            "choose another name",
+        )
+    if text in _MODULE_NAMES or text.startswith(_MODULE_PREFIXES) or hasattr(builtins, text):
+        return (
+            f"the name {quoted(text)} is taken: Python or the emitted module uses it",
+            f"call it `{text}_`",
+        )
+    return None

@@ -1,0 +1,230 @@
+"""SymPy expressions as PyTorch text, laid out as ``ruff format`` leaves it.
+
+Symbols print as their own names. Those listed as floats are Python floats in the emitted code, all
+others tensors: a function of floats alone is taken from ``math``, every other one from ``torch``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import count
+from operator import itemgetter
+
+import sympy as sp
+
+from optode.notation import TIME, hardtanh, relu, sigmoid, softplus, step, symbol
+from optode.ordering import ordered_factors, ordered_terms
+
+LINE_LENGTH = 88
+
+
+class Binding(IntEnum):
+    """How tightly the outermost operator of a text binds."""
+
+    SUM = 1
+    PRODUCT = 2
+    SIGN = 3
+    POWER = 4
+    ATOM = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    text: str
+    binding: Binding
+
+    def within(self, binding: Binding) -> str:
+        """The text as an operand that has to bind at least that tightly."""
+        return self.text if self.binding >= binding else f"({self.text})"
+
+
+_SIMPLE = re.compile(r"-?\w[\w.]*")  # an operand that ruff hugs to ``**``: a name or a number
+_TENSOR_FUNCTIONS: dict[type[sp.Expr], str] = {
+    sp.exp: "torch.exp({})",
+    sp.log: "torch.log({})",
+    sp.tanh: "torch.tanh({})",
+    sp.Abs: "torch.abs({})",
+    sp.sign: "torch.sign({})",
+    sigmoid: "torch.sigmoid({})",
+    softplus: "functional.softplus({})",
+    relu: "torch.relu({})",
+}
+_FLOAT_FUNCTIONS: dict[type[sp.Expr], str] = {
+    sp.exp: "math.exp({})",
+    sp.log: "math.log({})",
+    sp.tanh: "math.tanh({})",
+    sp.Abs: "abs({})",
+    sp.sign: "float(({0} > 0) - ({0} < 0))",
+    sigmoid: "(1 / (1 + math.exp(-({}))))",
+    softplus: "math.log1p(math.exp({}))",
+    relu: "max({}, 0.0)",
+    hardtanh: "min(max({}, {}), {})",
+    step: "float({} > 0)",
+}
+
+
+class TorchPrinter:
+    """Prints expressions; raises TypeError at what has no PyTorch text, such as a call of the field."""
+
+    def __init__(self, floats: Collection[sp.Symbol] = ()) -> None:
+        self.floats = frozenset(floats)
+
+    def text(self, expression: sp.Expr) -> str:
+        """One line: ``-gamma * m + f``."""
+        return self._show(expression).text
+
+    def is_float(self, expression: sp.Expr) -> bool:
+        """Whether the emitted value is a Python number rather than a tensor."""
+        return bool(expression.free_symbols <= self.floats)
+
+    def _show(self, e: sp.Expr) -> _Text:
+        if isinstance(e, sp.Symbol):
+            return _Text(e.name, Binding.ATOM)
+        if e.is_number:
+            return _number(e)
+        if isinstance(e, sp.Add):
+            return _Text(" ".join(self._terms(e)), Binding.SUM)
+        if isinstance(e, sp.Pow) and not e.exp.could_extract_minus_sign():
+            return self._power(e)
+        if isinstance(e, (sp.Mul, sp.Pow)):
+            return _Text(" ".join(self._factors(e)), Binding.PRODUCT)
+        return _Text(self._function(e), Binding.ATOM)
+
+    def operands(self, e: sp.Expr) -> list[str]:
+        """A sum or product in pieces, each but the first with its operator: ``-gamma * m``, ``+ f``."""
+        return self._terms(e) if isinstance(e, sp.Add) else self._factors(e)
+
+    def _terms(self, total: sp.Expr) -> list[str]:
+        texts = [self._show(term).within(Binding.PRODUCT) for term in ordered_terms(total)]
+        signed = [f"- {text[1:]}" if text.startswith("-") else f"+ {text}" for text in texts[1:]]
+        return [texts[0], *signed]
+
+    def _factors(self, product: sp.Expr) -> list[str]:
+        coefficient, rest = product.as_coeff_Mul()
+        above, below = _fraction(abs(coefficient))
+        for factor in ordered_factors(rest):
+            divides = isinstance(factor, sp.Pow) and factor.exp.could_extract_minus_sign()
+            shown = self._show(1 / factor if divides else factor)
+            (below if divides else above).append(shown)
+        first, *others = above or [_Text("1", Binding.ATOM)]
+        # ruff sets -(x**2) in parentheses
+        lead = f"-{first.within(Binding.ATOM)}" if coefficient < 0 else first.within(Binding.SIGN)
+        divisor = " * ".join(b.within(Binding.SIGN) for b in below)
+        pieces = [lead, *(f"* {a.within(Binding.SIGN)}" for a in others)]
+        if below:
+            pieces.append(f"/ ({divisor})" if len(below) > 1 else f"/ {divisor}")
+        return pieces
+
+    def _power(self, e: sp.Pow) -> _Text:
+        if e.exp == sp.Rational(1, 2):
+            module = "math" if self.is_float(e.base) else "torch"
+            return _Text(f"{module}.sqrt({self.text(e.base)})", Binding.ATOM)
+        base = self._show(e.base).within(Binding.ATOM)
+        exponent = self._show(e.exp).within(Binding.ATOM)
+        hugged = _SIMPLE.fullmatch(base) and _SIMPLE.fullmatch(exponent)
+        return _Text(f"{base}**{exponent}" if hugged else f"{base} ** {exponent}", Binding.POWER)
+
+    def _function(self, e: sp.Expr) -> str:
+        kind = type(e)
+        if self.is_float(e) and kind in _FLOAT_FUNCTIONS:
+            return _FLOAT_FUNCTIONS[kind].format(*map(self._argument, e.args))
+        if kind is step:
+            return self._step(e.args[0])
+        if kind is hardtanh:
+            return self._clamp(*e.args)
+        if kind in _TENSOR_FUNCTIONS:
+            return _TENSOR_FUNCTIONS[kind].format(*map(self._argument, e.args))
+        raise TypeError(f"no PyTorch text for {e}")
+
+    def _argument(self, e: sp.Expr) -> str:
+        return repr(float(e)) if e.is_number else self.text(e)
+
+    def _step(self, u: sp.Expr) -> str:
+        """1 where u > 0, else 0, in the dtype of a tensor in u; ``5 - m > 0`` is written ``m < 5``."""
+        tensors = sorted(u.free_symbols - self.floats, key=lambda s: (s == TIME, s.name))
+        constant, rest = u.as_coeff_Add()
+        if rest.could_extract_minus_sign():
+            condition = f"{self.text(-rest)} < {self.text(constant)}"
+        else:
+            condition = f"{self.text(rest)} > {self.text(-constant)}"
+        return f"({condition}).to({tensors[0]}.dtype)"
+
+    def _clamp(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> str:
+        shown = [self._argument(a) for a in (u, low, high)]
+        if self.is_float(low) == self.is_float(high):
+            return f"torch.clamp({', '.join(shown)})"
+        return f"torch.clamp(torch.clamp({shown[0]}, min={shown[1]}), max={shown[2]})"
+
+
+def _number(value: sp.Expr) -> _Text:
+    """An integer, an exact decimal, a fraction, or the nearest float of anything else."""
+    if value.is_Rational and _decimal(abs(value)) is None:
+        return _Text(f"{value.p} / {value.q}", Binding.PRODUCT)
+    text = (_decimal(value) if value.is_Rational else None) or repr(float(value))
+    if not re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", text):
+        raise TypeError(f"no PyTorch text for {value}")
+    return _Text(text, Binding.SIGN if text.startswith("-") else Binding.ATOM)
+
+
+def _fraction(magnitude: sp.Expr) -> tuple[list[_Text], list[_Text]]:
+    """A coefficient as factors above and below the line; nothing where it is 1."""
+    parts = (magnitude, sp.S.One)
+    if magnitude.is_Rational and _decimal(magnitude) is None:
+        parts = (sp.Integer(magnitude.p), sp.Integer(magnitude.q))
+    above, below = ([_number(part)] if part != 1 else [] for part in parts)
+    return above, below
+
+
+def _decimal(number: sp.Rational) -> str | None:
+    """The integer, or the decimal where there is an exact one."""
+    if number.is_Integer:
+        return str(number)
+    text = repr(float(number))
+    return text if "inf" not in text and sp.Rational(text) == number else None
+
+
+def assignment(
+    name: str, value: sp.Expr, printer: TorchPrinter, indent: int, taken: Collection[str] = ()
+) -> list[str]:
+    """``name = value`` as lines, without the indentation that is to come, none too long.
+
+    A long sum or product is wrapped in parentheses as ruff does it; in anything else that is too long,
+    the longest part gets a name of its own, ``name_1``.
+    """
+    lines: list[str] = []
+    names = (f"{name}_{i}" for i in count(1))
+    while (layout := _layout(name, value, printer, LINE_LENGTH - indent)) is None:
+        short = symbol(next(n for n in names if n not in taken))
+        part, replaced, replacement = _longest_part(value, short, printer)
+        lines += assignment(short.name, part, printer, indent, taken)
+        value = value.xreplace({replaced: replacement})
+    return lines + layout
+
+
+def _layout(name: str, value: sp.Expr, printer: TorchPrinter, room: int) -> list[str] | None:
+    text = printer.text(value)
+    if len(f"{name} = {text}") <= room or not value.args:
+        return [f"{name} = {text}"]
+    pieces = printer.operands(value) if isinstance(value, (sp.Add, sp.Mul)) else []
+    body = [text] if len(text) <= room - 4 else pieces
+    if len(pieces) < 3 or max(map(len, body)) > room - 4:
+        return None
+    return [f"{name} = (", *(f"    {line}" for line in body), ")"]
+
+
+def _longest_part(
+    value: sp.Expr, short: sp.Symbol, printer: TorchPrinter
+) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
+    """The operand with the longest text, what to replace in the value, and by what."""
+    if isinstance(value, sp.Pow) and value.exp.could_extract_minus_sign():
+        return 1 / value, value, 1 / short
+    choices = []
+    for operand in value.args:
+        divides = isinstance(operand, sp.Pow) and operand.exp.could_extract_minus_sign()
+        below = divides and isinstance(value, sp.Mul)
+        part = 1 / operand if below else operand
+        choices.append((len(printer.text(part)), part, operand, 1 / short if below else short))
+    return max(choices, key=itemgetter(0))[1:]
