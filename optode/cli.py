@@ -81,7 +81,7 @@ def _options(
 def generate(
     specs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SPEC]...", help="Paths, or names of shipped specs."),
+        typer.Argument(metavar="SPEC", help="Paths, or names of shipped specs."),
     ] = None,
     directory: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the modules go.")
@@ -125,7 +125,7 @@ def derive(
     stage: Annotated[StageName | None, typer.Option(help="This stage only.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it down.")] = Format.text,
 ) -> None:
-    """Show the update rule, its continuous limit, the neural ODE and the adjoint system."""
+    """Show what follows: rule, limit, neural ODE, adjoint."""
     from optode import compiler
 
     with _errors_reported():
@@ -152,10 +152,10 @@ def _json(name: str, stages: tuple[Stage, ...]) -> str:
 @app.command()
 def check(
     specs: Annotated[
-        list[str], typer.Argument(metavar="SPEC...", help="Paths, or names of shipped specs.")
+        list[str], typer.Argument(metavar="SPEC", help="Paths, or names of shipped specs.")
     ],
 ) -> None:
-    """Check specs: `ok`, or all errors of the first stage that has any."""
+    """Say `ok` of each spec, or all its errors."""
     from optode import compiler
     from optode.diagnostics import SpecError
 
@@ -173,14 +173,13 @@ def check(
 @app.command("list")
 def list_specs() -> None:
     """List the shipped specs."""
-    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from optode.resources import shipped_spec, shipped_specs
     from optode.spec import read_spec
 
-    table = Table("name", "class", "title", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("name", "class", "title", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     with _errors_reported():
         for name in shipped_specs():
             path = shipped_spec(name)
@@ -188,8 +187,8 @@ def list_specs() -> None:
             if spec is not None:
                 table.add_row(name, spec.model.class_name.text if spec.model else "", spec.title)
     console = Console(highlight=False)
-    if not console.is_terminal:  # a pipe has no width
-        console.width = console.measure(table).maximum
+    if not console.is_terminal:
+        console.width = 1000  # a pipe has no width: every spec on one line
     console.print(table)
 
 

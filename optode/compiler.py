@@ -27,7 +27,6 @@ from optode.scaling import Scaling, distinguished_limits
 from optode.spec import Spec, read_spec
 from optode.version import __version__
 
-
 AnySpec: TypeAlias = str | Path | Spec
 """A path, the name of a shipped spec, or a spec that has been read."""
 
@@ -78,9 +77,9 @@ class Derivation:
 
     def stages(self, *names: str) -> tuple[Stage, ...]:
         """The results of the stages of these names; without names, of all that the spec has."""
-        every = () if self.spec.is_ode else ("rule",)
-        every += ("limit",) if self.spec.model is None else ("limit", "model", "adjoint")
-        return tuple(getattr(self, name) for name in names or every)
+        rule = [] if self.spec.is_ode else ["rule"]
+        model = ["model", "adjoint"] if self.spec.model else []
+        return tuple(getattr(self, name) for name in names or (*rule, "limit", *model))
 
     def show(self, *names: str, form: Form = "text") -> str:
         """The equations of these stages (else all), as ``text``, ``latex`` or ``markdown``."""

@@ -22,12 +22,6 @@ class Assignment:
     kind: Kind
     expression: Located
 
-    @property
-    def text(self) -> str:
-        """The line as the author would write it."""
-        suffix = {"next": "[k+1]", "define": "", "derivative": "'"}[self.kind]
-        return f"{self.target.text}{suffix} = {' '.join(self.expression.text.split())}"
-
 
 @dataclass(frozen=True, slots=True)
 class ParameterSpec:

@@ -47,6 +47,14 @@ class Field(sp.Function):
     """
 
 
+class Tangent(sp.Function):
+    """``Tangent(call, u)``: the Jacobian of an oracle at the call's point applied to u; with more
+    directions, the higher derivative applied to them (``Tangent(g(x), u, w)`` is D^2 g(x)[u, w]).
+
+    A call of several arguments takes a direction for each, in a ``sp.Tuple``.
+    """
+
+
 class FieldTransposed(sp.Function):
     """``FieldTransposed(c, i)`` is ``J_i^T c``, the i-th transposed partial Jacobian of the field
     applied to c.

@@ -14,7 +14,8 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import COUNTER, TIME, Field, Gradient
+from optode.notation import COUNTER, TIME, Field, Gradient, Tangent
+from optode.tangent import tangent
 
 Order: TypeAlias = Fraction | float
 EXACT = float("inf")
@@ -98,7 +99,7 @@ def _normal(coefficient: sp.Expr) -> sp.Expr:
 def _vanishes(expression: sp.Expr) -> bool:
     """Whether the expression is zero: tried at generic points, then proved by simplification."""
     atoms = sorted(
-        expression.free_symbols | expression.atoms(Gradient, Field), key=sp.default_sort_key
+        expression.free_symbols | expression.atoms(Gradient, Field, Tangent), key=sp.default_sort_key
     )
     for seed in (3, 7):
         point = {a: sp.Rational(seed + 2 * i, 5 + i) for i, a in enumerate(atoms)}
@@ -110,10 +111,14 @@ def _vanishes(expression: sp.Expr) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How symbols move with Delta: ``symbol -> c * Delta^e`` and ``k = t/Delta - offset``."""
+    """How symbols move with Delta: ``symbol -> c * Delta^e`` and ``k = t/Delta - offset``.
+
+    ``vectors`` are the symbols that are no scalars: the states, which Jacobians do not commute with.
+    """
 
     monomials: tuple[tuple[sp.Symbol, sp.Expr, Fraction], ...]
     offset: sp.Expr = sp.S.Zero
+    vectors: frozenset[sp.Symbol] = frozenset()
 
 
 def expand(expression: sp.Expr, scale: Scale, order: Order) -> Series:
@@ -137,6 +142,7 @@ class _Expansion:
 
     def __init__(self, scale: Scale, order: Order) -> None:
         self.order = order
+        self.vectors = scale.vectors
         self.leaves = {s: Series.monomial(c, e) for s, c, e in scale.monomials}
         self.leaves[COUNTER] = Series.of({Fraction(-1): TIME, Fraction(0): -scale.offset})
 
@@ -208,15 +214,32 @@ class _Expansion:
         raise NoExpansion(f"{expression} grows faster than any power of 1/Delta")
 
     def oracle(self, call: sp.Expr) -> Series:
-        """A gradient or field: its value at the leading point, known up to the first correction."""
+        """A gradient or field by Taylor's theorem about the leading point; its derivatives are
+        Jacobian products."""
         arguments = [self.of(a) for a in call.args]
-        order: Order = EXACT
-        for argument in arguments:
-            if argument.terms and argument.terms[0][0] < 0:
-                raise NoExpansion(f"the argument of {call} runs away")
-            order = min([order, argument.order, *(e for e, _ in argument.terms if e > 0)])
-        point = [a.coefficient(Fraction(0)) for a in arguments]
-        return Series(((Fraction(0), call.func(*point)),), order)
+        if any(a.terms and a.terms[0][0] < 0 for a in arguments):
+            raise NoExpansion(f"the argument of {call} runs away")
+        at = call.func(*(a.coefficient(Fraction(0)) for a in arguments))
+        known = min(a.order for a in arguments)
+        shifts = {
+            e: [a.coefficient(e) for a in arguments]
+            for e in sorted({e for a in arguments for e, _ in a.terms if e > 0})
+        }
+        total = {Fraction(0): at}
+        powers: list[tuple[Fraction, tuple[sp.Expr, ...]]] = [(Fraction(0), ())]
+        n = 0
+        while powers and shifts:
+            n += 1
+            powers = [
+                (e1 + e2, (*directions, d[0] if len(d) == 1 else sp.Tuple(*d)))
+                for e1, directions in powers
+                for e2, d in shifts.items()
+                if e1 + e2 < self.order
+            ]
+            for exponent, directions in powers:
+                term = tangent(at, directions, self.vectors) / sp.factorial(n)
+                total[exponent] = total.get(exponent, sp.S.Zero) + term
+        return Series.of(total, min(known, self.order) if shifts else known)
 
     def function(self, expression: sp.Expr) -> Series:
         """A smooth or positively homogeneous elementwise function of its first argument."""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from optode.diagnostics import Located, Reporter, Source, Span
-from optode.names import check_module_name
+from optode.names import check_file_name
 from optode.output import write_new
 
 _TEXT = """\
@@ -51,7 +51,7 @@ def write_starter(name: str) -> Path:
     path = Path(name.removesuffix(".yaml") + ".yaml")
     reporter = Reporter()
     source = Source("NAME", path.stem)
-    check_module_name(Located(path.stem, Span(source, 0, len(path.stem))), reporter)
+    check_file_name(Located(path.stem, Span(source, 0, len(path.stem))), reporter)
     reporter.raise_if_any()
     write_new(path, starter_text(path.stem))
     return path

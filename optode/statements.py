@@ -10,6 +10,7 @@ from optode.names import check_name
 from optode.yaml_source import Scalar
 
 MAX_STATEMENTS = 200
+_MAX_OPEN = 5000  # longer than any expression may be
 
 _COMMENT = re.compile("#[^\n]*")
 _OPERATOR = re.compile(r"(?P<before>[-+*/%@&|^<>!:~]*)=(?P<after>=?)")
@@ -39,17 +40,21 @@ def read_statements(block: Scalar, is_ode: bool, reporter: Reporter) -> tuple[As
 def _statements(block: Scalar) -> list[Located]:
     """The statements without comments, blank lines and the blanks around them."""
     statements: list[Located] = []
-    depth = 0
+    is_open = False
     for line in block.lines or _lines(block.located):
         text = _COMMENT.sub(lambda comment: " " * len(comment[0]), line.text)
-        joined = Located(text, line.span)
         if not text.strip():
             continue
-        if depth > 0 and "=" not in text:  # with a `=` it is a statement: the bracket was forgotten
-            joined = _join(statements.pop(), joined)
-        statements.append(joined.part(0, len(joined.text)))
-        depth = len(re.findall(r"[(\[]", joined.text)) - len(re.findall(r"[)\]]", joined.text))
+        statement = Located(text, line.span)
+        if is_open and "=" not in text:  # with a `=` it is a statement: the bracket was forgotten
+            statement = _join(statements.pop(), statement)
+        statements.append(statement.part(0, len(statement.text)))
+        is_open = len(statement.text) < _MAX_OPEN and _has_open_bracket(statement.text)
     return statements
+
+
+def _has_open_bracket(text: str) -> bool:
+    return len(re.findall(r"[(\[]", text)) > len(re.findall(r"[)\]]", text))
 
 
 def _lines(located: Located) -> list[Located]:

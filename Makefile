@@ -1,0 +1,28 @@
+# Two commands for a fresh clone: `make demo` and `make test`. Each installs once, then needs no network.
+PYTHON ?= python3
+VENV ?= .venv
+OUTPUT ?= demo-output
+BIN := $(VENV)/bin
+REQUIREMENTS := pyproject.toml constraints.txt
+
+.PHONY: demo test clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/demo.installed
+	$(BIN)/optode generate adam.yaml -o $(OUTPUT)
+	$(BIN)/optode generate heavy_ball.yaml -o $(OUTPUT)
+	$(BIN)/optode derive adam.yaml
+	$(BIN)/python examples/demo.py --generated $(OUTPUT) --output $(OUTPUT)
+
+# One thread for each of the two workers: the tests' tensors are small.
+test: $(VENV)/test.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+# `make .venv/test.installed` sets up without running anything. venv leaves a healthy folder as it is.
+$(VENV)/%.installed: $(REQUIREMENTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[$*]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(OUTPUT) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
