@@ -23,7 +23,7 @@ from optode.render import render
 from optode.resources import find_spec
 from optode.rule import UpdateRule
 from optode.rule_text import build_rule, given_limit
-from optode.scaling import Scaling, distinguished_limits
+from optode.scaling import Scaling, scalings
 from optode.spec import Spec, read_spec
 from optode.version import __version__
 
@@ -103,15 +103,15 @@ def the_scaling(rule: UpdateRule) -> Scaling:
 
     Raises SpecError (E402) where there are several: the author chooses, nothing is chosen silently.
     """
-    scalings = distinguished_limits(rule)
-    if len(scalings) == 1:
-        return scalings[0]
-    lines = "\n".join(f"  {scaling.as_declaration(rule)}" for scaling in scalings)
+    found = scalings(rule)
+    if len(found) == 1:
+        return found[0]
+    lines = "\n".join(f"  {scaling.as_declaration(rule)}" for scaling in found)
     raise SpecError(
         (
             Diagnostic(
                 "E402",
-                f"{len(scalings)} scalings have a limit; choose one",
+                f"{len(found)} scalings have a limit; choose one",
                 rule.span_of(0),
                 f"add one of these lines to the spec:\n{lines}",
             ),

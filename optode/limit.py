@@ -13,8 +13,9 @@ from optode.diagnostics import Diagnostic, SpecError
 from optode.notation import TIME, symbol
 from optode.program import present
 from optode.rule import UpdateRule
-from optode.scaling import Scaling, step_map_in_step_size
-from optode.series import NoExpansion, Scale, expand
+from optode.scaling import Scaling, forgetting, step_map_in_step_size
+from optode.series import NoExpansion, Scale, Series, expand
+from optode.slow_manifold import Increments, NotContracting, reduced, slow_manifold
 from optode.text_printer import to_text
 
 
@@ -35,6 +36,7 @@ class ContinuousLimit:
     step: sp.Expr | None = None
     scales: tuple[sp.Expr, ...] | None = None
     offset: sp.Expr = sp.S.Zero
+    manifold: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
     singular_times: tuple[sp.Expr, ...] = ()
 
     def __post_init__(self) -> None:
@@ -42,51 +44,89 @@ class ContinuousLimit:
             raise ValueError("one equation and one initial value for each state")
 
 
-def continuous_limit(rule: UpdateRule, scaling: Scaling) -> ContinuousLimit:
-    """The leading order of the rule under a scaling.
+def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> ContinuousLimit:
+    """The rule's limit under a scaling, with the next-order terms of the modified equation if asked.
 
-    Each state's increment is expanded in Delta; the coefficient of Delta is the vector field.
-    Raises SpecError (E403) where a term is of lower order and so blows up, or has no expansion.
+    Each state's increment is expanded in Delta; states that move faster than the position are
+    eliminated on their slow manifold; the coefficient of Delta is the vector field. Raises
+    SpecError (E403) where a term is of lower order and so blows up, has no expansion, or a fast
+    state does not settle.
     """
-    scale = _scale(rule, scaling)
-    equations, problems = [], []
-    for index, (state, value) in enumerate(
-        zip(rule.states, step_map_in_step_size(rule), strict=True)
-    ):
-        power = _in_delta(scaling.powers[index], scaling)
-        try:
-            series = expand(value - state, scale, power + Fraction(3, 2)).shifted(-power)
-            equations.append(present(series.coefficient(Fraction(1))))
-            problems += [_blow_up(rule, index, e, c) for e, c in series.terms if e < 1]
-        except NoExpansion as error:
-            message = f"no continuous limit of `{state}`: {error}"
-            problems.append(Diagnostic("E403", message, rule.span_of(index)))
-    if problems:
-        raise SpecError(tuple(problems))
+    increments = _increments(rule, scaling, order)
+    try:
+        manifold = slow_manifold(increments)
+    except NotContracting as error:
+        raise SpecError([Diagnostic("E403", f"no continuous limit: {error}", rule.span_of(0))]) from error
+    named = _Naming(rule, scaling)
+    fields, _ = reduced(increments, manifold, None)
+    start = _initial_values(rule, scaling)
+    equations = [named(field) for field in fields]
     return ContinuousLimit(
         name=rule.name,
-        states=rule.states,
+        states=increments.slow,
         equations=tuple(equations),
-        initial=_initial_values(rule, scaling),
-        step=rule.step_size ** _rational(scaling.time_power),
-        scales=tuple(rule.step_size ** _rational(power) for power in scaling.powers),
+        initial=tuple(named(start[state]) for state in increments.slow),
+        step=scaling.unit,
+        scales=_scales(rule, scaling, increments.slow),
+        manifold=tuple((w, named(h0)) for w, h0 in manifold.graph.items()),
         singular_times=singular_times(equations),
     )
 
 
+def _increments(rule: UpdateRule, scaling: Scaling, order: int) -> Increments:
+    """The scaled increments, known beyond what the order needs; E403 for those without a series."""
+    scale = _scale(rule, scaling)
+    found: list[Series] = []
+    problems: list[Diagnostic] = []
+    rows = zip(rule.states, step_map_in_step_size(rule), scaling.powers, scaling.rates, strict=True)
+    for index, (state, value, power, rate) in enumerate(rows):
+        try:
+            needed = power + min(rate, 1) + order + Fraction(1, 2)
+            series = expand(value - state, scale, needed).shifted(-power)
+        except NoExpansion as error:
+            message = f"no continuous limit of `{state}`: {error}"
+            problems.append(Diagnostic("E403", message, rule.span_of(index)))
+            continue
+        found.append(series)
+        problems += [_blow_up(rule, index, e, c) for e, c in series.terms if e < min(rate, 1)]
+    if problems:
+        raise SpecError(problems)
+    return Increments(rule.states, tuple(found), scaling.rates)
+
+
 def _scale(rule: UpdateRule, scaling: Scaling) -> Scale:
-    step = (rule.step_size, sp.S.One, 1 / scaling.time_power)
+    step = (rule.step_size, sp.S.One, scaling.step_power)
     states = [
-        (state, state, _in_delta(power, scaling))
+        (state, state, power)
         for state, power in zip(rule.states, scaling.powers, strict=True)
         if power != 0
     ]
-    return Scale((step, *states))
+    rows = zip(rule.decays, scaling.decay_powers, scaling.regimes, strict=True)
+    decays = [
+        (forgetting(d), forgetting(d) if regime == "inertial" else sp.S.One, power)
+        for d, power, regime in rows
+        if regime != "fixed"
+    ]
+    return Scale((step, *states, *decays), vectors=frozenset(rule.states))
 
 
-def _in_delta(power: Fraction, scaling: Scaling) -> Fraction:
-    """A power of the step size as a power of Delta."""
-    return power / scaling.time_power
+class _Naming:
+    """Results in the author's names: ``1 - beta`` for what a fixed decay forgets."""
+
+    def __init__(self, rule: UpdateRule, scaling: Scaling) -> None:
+        fixed = zip(rule.decays, scaling.regimes, strict=True)
+        self.names = {forgetting(d): 1 - d for d, regime in fixed if regime == "fixed"}
+
+    def __call__(self, expression: sp.Expr) -> sp.Expr:
+        return present(expression.xreplace(self.names))
+
+
+def _scales(
+    rule: UpdateRule, scaling: Scaling, states: tuple[sp.Symbol, ...]
+) -> tuple[sp.Expr, ...]:
+    """What one unit of each state of the limit is in the rule, as a power of Delta's unit."""
+    powers = dict(zip(rule.states, scaling.powers, strict=True))
+    return tuple(sp.powdenest(scaling.unit ** _rational(powers[s]), force=True) for s in states)
 
 
 def _rational(number: Fraction) -> sp.Rational:
@@ -103,24 +143,22 @@ def _blow_up(rule: UpdateRule, index: int, order: Fraction, term: sp.Expr) -> Di
     )
 
 
-def _initial_values(rule: UpdateRule, scaling: Scaling) -> tuple[sp.Expr, ...]:
-    """The start of each scaled state; the position starts anywhere, the others at 0 unless
-    declared.
-    """
-    start = dict(rule.start)
+def _initial_values(rule: UpdateRule, scaling: Scaling) -> dict[sp.Symbol, sp.Expr]:
+    """The start of each scaled state; the position starts anywhere, the others at 0 unless said."""
+    declared = dict(rule.start)
     at_start = {state: symbol(f"{state}0") for state in rule.states}
-    formulas = dict(rule.formulas)
-    values = [at_start[rule.position]]
+    scale = _scale(rule, scaling)
+    constants = Scale(tuple(row for row in scale.monomials if row[0] not in rule.states))
+    values = {rule.position: at_start[rule.position]}
     for index, state in enumerate(rule.states[1:], 1):
-        declared = start.get(state, sp.S.Zero).xreplace(formulas).xreplace(at_start)
-        power = _in_delta(scaling.powers[index], scaling)
-        scale = Scale(((rule.step_size, sp.S.One, 1 / scaling.time_power),))
-        series = expand(declared, scale, power + 1).shifted(-power)
+        start = declared.get(state, sp.S.Zero).xreplace(dict(rule.formulas)).xreplace(at_start)
+        power = scaling.powers[index]
+        series = expand(start, constants, power + 1).shifted(-power)
         if any(exponent < 0 for exponent, _ in series.terms):
-            message = f"`{state}` starts at {to_text(declared)}, which is not of its own scale"
-            raise SpecError((Diagnostic("E404", message, rule.span_of(index)),))
-        values.append(series.coefficient(Fraction(0)))
-    return tuple(values)
+            message = f"`{state}` starts at {to_text(start)}, which is not of its own scale"
+            raise SpecError([Diagnostic("E404", message, rule.span_of(index))])
+        values[state] = series.coefficient(Fraction(0))
+    return values
 
 
 def singular_times(equations: Iterable[sp.Expr]) -> tuple[sp.Expr, ...]:

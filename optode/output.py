@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
 
-from optode.diagnostics import Diagnostic, SpecError, quoted
+from optode.diagnostics import Diagnostic, SpecError
 
 _SEAL = re.compile(r"^# Module SHA-256: ([0-9a-f]{64})\n", re.MULTILINE)
 
@@ -52,7 +52,7 @@ def write_modules(modules: Mapping[Path, str], *, force: bool = False) -> tuple[
 def write_new(path: Path, text: str) -> None:
     """Write a file that is not there yet; raises SpecError (E601 where it is, E603)."""
     if os.path.lexists(path):
-        raise SpecError([Diagnostic("E601", f"{quoted(str(path))} exists already")])
+        raise SpecError([Diagnostic("E601", f"`{path}` exists already")])
     _replace_all({path: text})
 
 
@@ -95,7 +95,7 @@ def _not_ours(path: Path, text: str | None) -> Diagnostic | None:
     """Why a file is not to be overwritten, None where it may be."""
     if text is None:
         return None
-    seal, name = _SEAL.search(text), quoted(str(path))
+    seal, name = _SEAL.search(text), f"`{path}`"
     if seal is None:
         hint = "move it away, choose another directory, or overwrite it with `--force`"
         return Diagnostic("E601", f"{name} exists, and optode did not write it", None, hint)
@@ -107,7 +107,7 @@ def _not_ours(path: Path, text: str | None) -> Diagnostic | None:
 
 def _unwritable(path: Path, error: OSError) -> Diagnostic:
     reason = error.strerror or type(error).__name__
-    return Diagnostic("E603", f"cannot write {quoted(str(path))}: {reason}")
+    return Diagnostic("E603", f"cannot write `{path}`: {reason}")
 
 
 def _replace_all(texts: Mapping[Path, str]) -> None:
@@ -118,8 +118,9 @@ def _replace_all(texts: Mapping[Path, str]) -> None:
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             destination = Path(os.path.realpath(path))  # a link stays, what it points to changes
-            prepared[destination] = temporary = _beside(destination)
+            temporary = destination.with_name(f".optode-{secrets.token_hex(4)}")
             with temporary.open("x", encoding="utf-8", newline="\n") as stream:
+                prepared[destination] = temporary
                 stream.write(text)
             if destination.exists():
                 shutil.copymode(destination, temporary)
@@ -130,7 +131,3 @@ def _replace_all(texts: Mapping[Path, str]) -> None:
     finally:
         for temporary in prepared.values():
             temporary.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -38,6 +38,7 @@ class UpdateRule:
     step: tuple[tuple[sp.Expr, sp.Expr], ...]
     formulas: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
     start: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
+    decays: tuple[sp.Symbol, ...] = ()
     declared_powers: tuple[tuple[int, Fraction], ...] = ()
     spans: tuple[Span | None, ...] = field(default=(), compare=False)
 

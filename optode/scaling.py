@@ -1,278 +1,357 @@
-"""Scalings: the powers of the step size under which an update rule has a continuous limit.
+"""Scalings: how the step size, the decay rates and the states move with the continuous step Delta.
 
-With ``Delta = s^p`` and states ``z_j = s^(b_j) Z_j`` every term of the increment of Z_j has an
-exponent in s that is piecewise linear in the unknowns (p, b). A scaling is admissible when no
-exponent lies below p. The set of terms of exponent exactly p (the tight ones, which survive in the
-limit) is maximal at the **distinguished limits**. The pieces change on finitely many hyperplanes,
-so the maxima lie at vertices of their arrangement, which are enumerated exactly, in rational
-arithmetic.
+Every hyper-parameter is a power of Delta: a step size ``s = Delta^a``, a decay ``1 - beta = c Delta^a``
+(a = 0: fixed). A state that starts at zero reaches the size ``Delta^b`` at which what drives it balances
+what it forgets: with e the exponent of its driving terms and r_self that of its self term,
+
+    r = min(1, r_self),    b = min(e - r, exponent of its start).
+
+r = 1: the state is inertial; r < 1: it is fast and slaved to the others. The position must move at
+rate 1, which determines the exponent of the step size: everything is piecewise linear in it and solved
+exactly. One regime of the decays (each fixed, fast, inertial or frozen) has at most one scaling for
+each root; those where a rate is exactly 0 or 1 are the distinguished ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import combinations, product
-from typing import TypeAlias
+from functools import cached_property
+from itertools import product
+from typing import Literal, TypeAlias
 
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
-from optode.notation import COUNTER, At, Field, Gradient
+from optode.notation import COUNTER, At, Field, Gradient, Tangent, relu
 from optode.rule import UpdateRule
+from optode.series import NoExpansion, Scale, expand
 from optode.text_printer import to_text
 
-_ORACLES = (Gradient, Field)
-
 Form: TypeAlias = tuple[Fraction, ...]
-"""A linear form in (1, p, b_1, b_2, ...): a possible exponent of s."""
+"""An exponent of Delta, affine in the unknowns: (constant, of the step size, of each decay)."""
+
+Regime: TypeAlias = Literal["fixed", "fast", "inertial", "frozen"]
+
+_SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
+    "fixed": (Fraction(0),),
+    "fast": (Fraction(1, 2), Fraction(1, 3), Fraction(1, 5)),
+    "inertial": (Fraction(1),),
+    "frozen": (Fraction(2), Fraction(3), Fraction(5)),
+}
+_GUESSES = tuple(Fraction(n, d) for n, d in ((1, 1), (2, 1), (1, 2), (3, 1), (1, 4), (4, 1)))
+_MAX_ROUNDS = 24
+_ORACLES = (Gradient, Field, Tangent)
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """``Delta = s^time_power`` and ``z_j = s^powers[j] Z_j``, powers in the order of the states."""
+    """One way in which a rule goes to its limit.
 
-    time_power: Fraction
+    ``s = Delta^step_power``; decay i has ``1 - beta_i = c_i Delta^decay_powers[i]`` (order of the
+    rule's decays; c_i = 1 where the power is strictly between the distinguished values), and
+    ``z_j = Delta^powers[j] Z_j``. ``rates[j]`` is the exponent at which state j moves, 1 inertial,
+    below fast, above frozen. ``unit`` is Delta in terms of the step size and the ``1 - beta_i``.
+    """
+
+    step_power: Fraction
     powers: tuple[Fraction, ...]
+    rates: tuple[Fraction, ...]
+    decay_powers: tuple[Fraction, ...] = ()
+    regimes: tuple[Regime, ...] = ()
+    unit: sp.Expr = sp.S.One
 
     def __post_init__(self) -> None:
-        if self.time_power <= 0:
-            raise ValueError("the continuous step must vanish with the step size")
+        if self.step_power <= 0:
+            raise ValueError("the step size must vanish with the continuous step")
 
     def as_declaration(self, rule: UpdateRule) -> str:
-        """The line of a spec that declares it: ``scaling: {time: sqrt(s), v: sqrt(s)}``."""
-        names = ("time", *(str(state) for state in rule.states[1:]))
-        powers = (rule.step_size ** sp.Rational(*p.as_integer_ratio()) for p in self._declared)
-        entries = (f"{n}: {to_text(power)}" for n, power in zip(names, powers, strict=True))
-        return f"scaling: {{{', '.join(entries)}}}"
+        """The line of a spec that chooses this scaling, decay by decay; else its unit of time."""
+        lines = []
+        for decay, power, regime in zip(rule.decays, self.decay_powers, self.regimes, strict=True):
+            small = rule.step_size ** _rational(power / self.step_power)
+            moving = f"1 - {to_text(small)}" + ("*c" if regime == "inertial" else "")
+            lines.append(f"{decay}: {'fixed' if regime == 'fixed' else moving}")
+        if not lines:
+            return f"scaling: {{time: {to_text(self.unit)}}}"
+        return f"parameters: {{{', '.join(lines)}}}"
 
     @property
-    def _declared(self) -> tuple[Fraction, ...]:
-        return (self.time_power, *self.powers[1:])
+    def is_distinguished(self) -> bool:
+        """Whether no smaller change of a decay leaves the limit as it is."""
+        return all(regime in ("fixed", "inertial") for regime in self.regimes)
+
+
+def forgetting(decay: sp.Symbol) -> sp.Symbol:
+    """The symbol for ``1 - beta`` of an undeclared decay beta."""
+    return sp.Symbol(f"rate_{decay}", positive=True)
 
 
 def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
-    """The one-step map with every hyper-parameter's formula put in."""
-    formulas: dict[sp.Expr, sp.Expr] = {}
+    """The one-step map with formulas put in and undeclared decays as ``1 - rate``."""
+    formulas: dict[sp.Expr, sp.Expr] = {beta: 1 - forgetting(beta) for beta in rule.decays}
     for name, formula in rule.formulas:
         formulas[name] = formula.xreplace(formulas)
     return tuple(value.xreplace(formulas) for value in rule.step_map)
 
 
+def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
+    """Every scaling of the rule, one or more for each regime of its undeclared decays.
+
+    Raises SpecError (E401) naming the terms that do not vanish where there is none at all.
+    """
+    problem = _Problem(rule)
+    choices = product(_SAMPLES, repeat=len(rule.decays))
+    found = [scaling for regimes in choices for scaling in problem.solve(regimes)]
+    if not found:
+        raise SpecError(problem.obstacles())
+    return tuple(sorted(found, key=lambda scaling: not scaling.is_distinguished))
+
+
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """One term of the increment of a state and the forms its exponent can take."""
+    """A term of the increment of a state; a self term is linear in that state alone."""
 
     state: int
     expression: sp.Expr
-    forms: tuple[Form, ...]
+    is_self: bool
 
 
-def distinguished_limits(rule: UpdateRule) -> tuple[Scaling, ...]:
-    """All scalings under which the rule has a limit with a maximal set of surviving terms.
+class _Sizes:
+    """Exponents of expressions at one guess of the unknowns."""
 
-    Raises SpecError (E401) naming the terms that do not vanish where there is none.
-    """
-    problem = _Problem(rule)
-    admissible = [v for v in problem.vertices() if problem.is_admissible(v)]
-    limits = [v for v in admissible if v[1] > 0]
-    if not limits:
-        raise SpecError(_no_limit(rule, problem, admissible))
-    tight = {v: problem.tight_terms(v) for v in limits}
-    maximal = [v for v in limits if not any(tight[v] < tight[w] for w in limits)]
-    simplest: dict[frozenset[int], Form] = {}
-    for vertex in sorted(maximal, key=lambda v: sum(abs(b) for b in v[2:])):
-        simplest.setdefault(tight[vertex], vertex)
-    return tuple(Scaling(v[1], (Fraction(0), *v[2:])) for v in simplest.values())
+    def __init__(self, rule: UpdateRule, point: Form) -> None:
+        self.point = point
+        unit = [tuple(Fraction(i == j) for j in range(len(point))) for i in range(len(point))]
+        self.zero = (Fraction(0),) * len(point)
+        self.leaves: dict[sp.Expr, Form | None] = {COUNTER: _scaled(unit[0], -1)}
+        self.leaves[rule.step_size] = unit[1]
+        self.leaves |= {forgetting(d): unit[2 + i] for i, d in enumerate(rule.decays)}
+        self.leaves |= {state: None for state in rule.states[1:]}
+
+    def value(self, form: Form) -> Fraction:
+        return sum((f * p for f, p in zip(form, self.point, strict=True)), Fraction(0))
+
+    def of(self, expression: sp.Expr) -> Form | None:
+        """The exponent of the leading behaviour; None for what is zero so far."""
+        if expression in self.leaves:
+            return self.leaves[expression]
+        if not expression.has(*self.leaves) or isinstance(expression, _ORACLES):
+            return self.zero
+        if isinstance(expression, sp.Add):
+            return self.least(self.of(a) for a in expression.args)
+        if isinstance(expression, sp.Mul):
+            return self.product([self.of(a) for a in expression.args])
+        if isinstance(expression, sp.Pow) and expression.exp.is_Rational:
+            inner = self.of(expression.base)
+            return None if inner is None else _scaled(inner, expression.exp)
+        if isinstance(expression, (sp.Abs, relu)):
+            return self.of(expression.args[0])
+        if isinstance(expression, sp.Pow) and expression.exp.has(COUNTER):
+            return self.power_of_counter(expression)
+        return self.elementwise(expression)
+
+    def least(self, forms: Iterator[Form | None]) -> Form | None:
+        known = [form for form in forms if form is not None]
+        return min(known, key=self.value) if known else None
+
+    def product(self, forms: list[Form | None]) -> Form | None:
+        known = [form for form in forms if form is not None]
+        return _sum(known) if len(known) == len(forms) else None
+
+    def power_of_counter(self, expression: sp.Pow) -> Form | None:
+        """beta^k: of order 1 where 1 - beta is of order Delta or less, else beyond all orders."""
+        rates = [self.leaves[s] for s in expression.base.free_symbols if s in self.leaves]
+        smallest = min((self.value(r) for r in rates if r is not None), default=Fraction(0))
+        return self.zero if smallest >= 1 else None
+
+    def elementwise(self, expression: sp.Expr) -> Form | None:
+        """A function that is linear at 0 keeps a small argument's size; any other is of order 1."""
+        inner = self.of(expression.args[0])
+        vanishes = expression.func(sp.S.Zero, *expression.args[1:]) == 0
+        if not vanishes or isinstance(expression, sp.sign):
+            return self.zero
+        return inner if inner is None or self.value(inner) > 0 else self.zero
 
 
 class _Problem:
-    """The exponents of one rule as linear forms in the unknowns."""
+    """The balance of one rule: which sizes its states reach, and at which rates they move."""
 
     def __init__(self, rule: UpdateRule) -> None:
         self.rule = rule
-        self.unknowns = 1 + len(rule.states) - 1
-        self.walls: list[Form] = []
-        self.known_exponents: dict[tuple[sp.Expr, Form], Fraction] = {}
-        self.terms: list[_Term] = []
-        for index, value in enumerate(step_map_in_step_size(rule)):
-            for term in _grouped_terms(value - rule.states[index], rule):
-                self.terms.append(_Term(index, term, tuple(self.forms(term))))
-
-    def unit(self, index: int, factor: int = 1) -> Form:
-        return tuple(Fraction(factor * (i == index)) for i in range(self.unknowns + 1))
-
-    def leaf(self, expression: sp.Expr) -> Form | None:
-        """The exponent of a symbol; None for anything compound."""
-        if expression == self.rule.step_size:
-            return self.unit(0)
-        if expression == COUNTER:
-            return self.unit(1, -1)
-        if expression in self.rule.states[1:]:
-            return self.unit(self.rule.states.index(expression) + 1)
-        return self.unit(0, 0) if expression.is_Atom or expression.func in _ORACLES else None
-
-    def forms(self, expression: sp.Expr) -> set[Form]:
-        """Every exponent the leading behaviour of the expression can have; collects the walls."""
-        leaf = self.leaf(expression)
-        inner = [self.forms(a) for a in expression.args]
-        if leaf is not None:
-            return {leaf}
-        if isinstance(expression, sp.Mul):
-            return {_sum(forms) for forms in product(*inner)}
-        if isinstance(expression, sp.Add):
-            forms = set().union(*inner)
-            self.walls += [_difference(a, b) for a, b in combinations(sorted(forms), 2)]
-            return forms
-        if isinstance(expression, sp.Pow) and expression.exp.is_Rational:
-            return {_scaled(form, expression.exp) for form in inner[0]}
-        if isinstance(expression, sp.Abs):
-            return inner[0]
-        if isinstance(expression, sp.Pow):
-            self.walls += [_sum(pair) for pair in product(*inner)]
-        return {self.unit(0, 0)}
-
-    def exponent(self, expression: sp.Expr, point: Form) -> Fraction:
-        """The exponent of s in the leading behaviour at a point of the unknowns."""
-        key = expression, point
-        if key not in self.known_exponents:
-            self.known_exponents[key] = self._exponent(expression, point)
-        return self.known_exponents[key]
-
-    def _exponent(self, expression: sp.Expr, point: Form) -> Fraction:
-        leaf = self.leaf(expression)
-        if leaf is not None:
-            return _value(leaf, point)
-        if isinstance(expression, sp.Mul):
-            return sum((self.exponent(a, point) for a in expression.args), Fraction(0))
-        if isinstance(expression, sp.Add):
-            return min(self.exponent(a, point) for a in expression.args)
-        if isinstance(expression, sp.Pow) and expression.exp.is_Rational:
-            return _fraction(expression.exp) * self.exponent(expression.base, point)
-        if isinstance(expression, sp.Abs):
-            return self.exponent(expression.args[0], point)
-        return Fraction(0)
-
-    def vertices(self) -> Iterator[Form]:
-        """Points (1, p, b...) where as many hyperplanes meet as there are unknowns."""
-        declared = self.declared()
-        gauge = [self.unit(i) for i in range(2, self.unknowns + 1)]
-        tight = [self.tightness(t, f) for t in self.terms for f in t.forms]
-        walls = sorted({_normalised(w) for w in (*tight, *self.walls, *gauge) if any(w[1:])})
-        seen: set[Form] = set()
-        for chosen in combinations(walls, self.unknowns - len(declared)):
-            point = _intersection((*declared, *chosen), self.unknowns)
-            if point is not None and point not in seen:
-                seen.add(point)
-                yield point
-
-    def declared(self) -> list[Form]:
-        """``unknown - power = 0`` for each power the author has fixed; index 0 is the time."""
-        return [
-            _difference(self.unit(index + 1), tuple(power * c for c in self.unit(0)))
-            for index, power in self.rule.declared_powers
+        self.terms = [
+            term
+            for index, value in enumerate(step_map_in_step_size(rule))
+            for term in _grouped_terms(rule, index, value)
         ]
 
-    def tightness(self, term: _Term, form: Form) -> Form:
-        """``form - b_state - p``, zero where the term survives in the limit."""
-        return _difference(_difference(form, self.own(term)), self.unit(1))
+    def solve(self, regimes: tuple[Regime, ...]) -> list[Scaling]:
+        """The scalings of one regime of the decays: one for each root of the position's rate."""
+        decays = tuple(_sample(regime, i) for i, regime in enumerate(regimes))
+        found: dict[Fraction, Scaling] = {}
+        for guess in self.declared_step_power or _GUESSES:
+            scaling = self.root(guess, decays, regimes)
+            if scaling is not None:
+                found.setdefault(scaling.step_power, scaling)
+        return list(found.values())
 
-    def own(self, term: _Term) -> Form:
-        return self.unit(term.state + 1) if term.state else self.unit(0, 0)
+    @cached_property
+    def declared_step_power(self) -> tuple[Fraction, ...]:
+        return tuple(1 / power for index, power in self.rule.declared_powers if index == 0)
 
-    def excess(self, term: _Term, point: Form) -> Fraction:
-        """How much faster than the continuous step the term vanishes."""
-        own = _value(self.own(term), point)
-        return self.exponent(term.expression, point) - own - point[1]
+    def root(
+        self, guess: Fraction, decays: tuple[Fraction, ...], regimes: tuple[Regime, ...]
+    ) -> Scaling | None:
+        """The step size's exponent at which the position moves at rate 1, from a first guess."""
+        for _ in range(_MAX_ROUNDS):
+            sizes = self.sizes((Fraction(1), guess, *decays))
+            moves = sizes and self.rate(0, sizes)
+            if sizes is None or moves is None:
+                return None
+            if sizes.value(moves) == 1:
+                return self.scaling(sizes, moves, regimes)
+            if moves[1] == 0 or self.declared_step_power:
+                return None
+            missing = 1 - sizes.value(moves)
+            guess = guess + missing / moves[1]
+            if guess <= 0:
+                return None
+        return None
 
-    def is_admissible(self, point: Form) -> bool:
-        return all(self.excess(term, point) >= 0 for term in self.terms)
+    def sizes(self, point: Form) -> _Sizes | None:
+        """The sizes the states reach from their start, as a fixed point; None where there is none."""
+        sizes = _Sizes(self.rule, point)
+        declared = dict(self.rule.declared_powers)
+        for _ in range(_MAX_ROUNDS):
+            before = dict(sizes.leaves)
+            for index, state in enumerate(self.rule.states[1:], 1):
+                if index in declared:
+                    sizes.leaves[state] = _scaled(_unit(1, len(point)), declared[index])
+                else:
+                    sizes.leaves[state] = self.size(index, sizes)
+            if sizes.leaves == before:
+                return sizes
+        return None
 
-    def tight_terms(self, point: Form) -> frozenset[int]:
-        return frozenset(i for i, t in enumerate(self.terms) if self.excess(t, point) == 0)
+    def size(self, index: int, sizes: _Sizes) -> Form | None:
+        """The size at which what drives a state balances what it forgets."""
+        driving = sizes.least(sizes.of(t.expression) for t in self.terms_of(index, is_self=False))
+        start = dict(self.rule.start).get(self.rule.states[index])
+        forms = [] if start in (None, 0) else [sizes.of(start)]
+        if driving is not None:
+            rate = self.forgetting_rate(index, sizes)
+            inertial = rate is None or sizes.value(rate) >= 1
+            forms.append(_difference(driving, _unit(0, len(driving)) if inertial else rate))
+        return sizes.least(iter(forms))
+
+    def forgetting_rate(self, index: int, sizes: _Sizes) -> Form | None:
+        """The exponent of the self terms of a state, without the state."""
+        state = self.rule.states[index]
+        return sizes.least(
+            sizes.of(t.expression / state) for t in self.terms_of(index, is_self=True)
+        )
+
+    def rate(self, index: int, sizes: _Sizes) -> Form | None:
+        """The exponent at which a state moves relative to its size."""
+        own = sizes.zero if index == 0 else sizes.leaves[self.rule.states[index]]
+        total = sizes.least(sizes.of(t.expression) for t in self.terms if t.state == index)
+        return None if total is None or own is None else _difference(total, own)
+
+    def terms_of(self, index: int, *, is_self: bool) -> list[_Term]:
+        return [t for t in self.terms if t.state == index and t.is_self == is_self]
+
+    def scaling(self, sizes: _Sizes, moves: Form, regimes: tuple[Regime, ...]) -> Scaling:
+        states = self.rule.states
+        powers = [sizes.leaves[state] for state in states[1:]]
+        rates = [self.rate(index, sizes) for index in range(len(states))]
+        return Scaling(
+            step_power=sizes.point[1],
+            powers=(Fraction(0), *(Fraction(0) if b is None else sizes.value(b) for b in powers)),
+            rates=tuple(Fraction(1) if r is None else sizes.value(r) for r in rates),
+            decay_powers=sizes.point[2:],
+            regimes=regimes,
+            unit=self.unit(moves, regimes),
+        )
+
+    def unit(self, moves: Form, regimes: tuple[Regime, ...]) -> sp.Expr:
+        """Delta as a monomial: the position's rate ``s^m prod rate_i^n_i Delta^c`` is Delta itself."""
+        base = self.rule.step_size ** _rational(moves[1])
+        for decay, power, regime in zip(self.rule.decays, moves[2:], regimes, strict=True):
+            if regime == "fast":
+                base *= (1 - decay) ** _rational(power)
+        constant = moves[0] + sum(
+            p for p, r in zip(moves[2:], regimes, strict=True) if r == "inertial"
+        )
+        return base ** _rational(1 / (1 - constant))
+
+    def obstacles(self) -> tuple[Diagnostic, ...]:
+        """What stands in the way: the terms of the position that do not vanish with the step."""
+        hint = "every increment must vanish with the step size; let a hyper-parameter depend on it"
+        sizes = self.sizes((Fraction(1), Fraction(1), *(Fraction(1) for _ in self.rule.decays)))
+        if sizes is None:
+            return (Diagnostic("E401", "no continuous limit: a state has no finite size",
+                               self.rule.span_of(0), hint),)  # fmt: skip
+        worst = [(self.excess(t, sizes), t) for t in self.terms if t.state == 0]
+        worst = [(e, t) for e, t in worst if e is not None]
+        least = min((e for e, _ in worst), default=None)
+        return tuple(
+            Diagnostic("E401", self.message(term, least), self.rule.span_of(0), hint)
+            for excess, term in worst
+            if excess == least
+        )
+
+    def excess(self, term: _Term, sizes: _Sizes) -> Fraction | None:
+        form = sizes.of(term.expression)
+        return None if form is None else sizes.value(form)
+
+    def message(self, term: _Term, exponent: Fraction | None) -> str:
+        return (
+            f"no continuous limit: the increment of `{self.rule.states[term.state]}` has the term "
+            f"{to_text(term.expression)}, of order {self.rule.step_size}**({exponent})"
+        )
 
 
-def _grouped_terms(increment: sp.Expr, rule: UpdateRule) -> list[sp.Expr]:
+def _sample(regime: Regime, index: int) -> Fraction:
+    """A power in the regime; those of different decays differ where the regime is an interval."""
+    samples = _SAMPLES[regime]
+    return samples[index % len(samples)]
+
+
+def _grouped_terms(rule: UpdateRule, index: int, value: sp.Expr) -> Iterator[_Term]:
     """The terms of an increment, one for each product of states and calls, coefficients combined.
 
     Combining matters: ``(k-1)/(k+2) - 1`` is of order 1/k only as ``-3/(k+2)``.
     """
+    state = rule.states[index]
     groups: dict[sp.Expr, sp.Expr] = {}
-    for term in sp.Add.make_args(sp.expand(increment)):
-        coefficient, rest = term.as_independent(*rule.states, Gradient, Field, At, as_Add=False)
+    for term in sp.Add.make_args(sp.expand(value - state)):
+        coefficient, rest = term.as_independent(*rule.states, *_ORACLES, At, as_Add=False)
         groups[rest] = groups.get(rest, sp.S.Zero) + coefficient
-    terms: list[sp.Expr] = []
     for rest, total in groups.items():
         fraction = any(power.exp.could_extract_minus_sign() for power in total.atoms(sp.Pow))
         coefficient = sp.cancel(sp.together(total)) if fraction else sp.expand(total)
-        terms += [part * rest for part in sp.Add.make_args(coefficient) if part != 0]
-    return terms
+        for part in sp.Add.make_args(coefficient):
+            if part != 0:
+                yield _Term(index, part * rest, rest == state)
 
 
-def _no_limit(
-    rule: UpdateRule, problem: _Problem, admissible: list[Form]
-) -> tuple[Diagnostic, ...]:
-    """One diagnostic for each term that stands in the way at the best scaling there is."""
-    best = max(admissible, key=lambda v: v[1], default=problem.unit(0))
-    tight = [t for t in problem.terms if problem.excess(t, best) <= 0] or problem.terms
-    hint = "every increment must vanish with the step size; let a hyper-parameter depend on it"
-    return tuple(
-        Diagnostic("E401", _grows(rule, term, problem, best), rule.span_of(term.state), hint)
-        for term in tight
-    )
+def _unit(index: int, length: int) -> Form:
+    return tuple(Fraction(i == index) for i in range(length))
 
 
-def _grows(rule: UpdateRule, term: _Term, problem: _Problem, point: Form) -> str:
-    power = _power_text(rule, problem.exponent(term.expression, point))
-    return (
-        f"no continuous limit: the increment of `{rule.states[term.state]}` has the term "
-        f"{to_text(term.expression)} of order {power}"
-    )
+def _scaled(form: Form, factor: sp.Rational | Fraction | int) -> Form:
+    ratio = Fraction(int(factor.p), int(factor.q)) if isinstance(factor, sp.Rational) else factor
+    return tuple(ratio * c for c in form)
 
 
-def _power_text(rule: UpdateRule, power: Fraction) -> str:
-    return f"{rule.step_size}**({power})" if power.denominator > 1 else f"{rule.step_size}**{power}"
+def _rational(number: Fraction) -> sp.Rational:
+    return sp.Rational(number.numerator, number.denominator)
 
 
-def _value(form: Form, point: Form) -> Fraction:
-    return sum((f * p for f, p in zip(form, point, strict=True)), Fraction(0))
-
-
-def _normalised(wall: Form) -> Form:
-    """The same hyperplane with the first unknown's coefficient 1."""
-    pivot = next(c for c in wall[1:] if c)
-    return tuple(c / pivot for c in wall)
-
-
-def _fraction(number: sp.Rational) -> Fraction:
-    return Fraction(int(number.p), int(number.q))
-
-
-def _scaled(form: Form, factor: sp.Rational) -> Form:
-    return tuple(_fraction(factor) * c for c in form)
-
-
-def _sum(forms: Iterable[Form]) -> Form:
+def _sum(forms: list[Form]) -> Form:
     return tuple(sum(column, Fraction(0)) for column in zip(*forms, strict=True))
 
 
 def _difference(a: Form, b: Form) -> Form:
     return tuple(x - y for x, y in zip(a, b, strict=True))
-
-
-def _intersection(walls: Iterable[Form], unknowns: int) -> Form | None:
-    """The one point (1, p, b...) on all walls, or None where they do not meet in one point."""
-    rows = [list(wall) for wall in walls]
-    for column in range(1, unknowns + 1):
-        pivot = next((r for r in rows[column - 1 :] if r[column] != 0), None)
-        if pivot is None:
-            return None
-        rows.remove(pivot)
-        rows.insert(column - 1, [c / pivot[column] for c in pivot])
-        for i, row in enumerate(rows):
-            if i != column - 1 and row[column] != 0:
-                rows[i] = [c - row[column] * d for c, d in zip(row, rows[column - 1], strict=True)]
-    if any(row[0] != 0 for row in rows[unknowns:]):
-        return None
-    return (Fraction(1), *(-row[0] for row in rows[:unknowns]))

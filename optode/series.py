@@ -208,7 +208,7 @@ class _Expansion:
 
     def essential(self, coefficient: sp.Expr, expression: sp.Expr) -> Series:
         """exp(c/Delta^a): beyond all orders where c < 0 for positive time and parameters."""
-        point = {s: sp.Integer(1) for s in coefficient.free_symbols}
+        point = {s: sp.Rational(1, 2) for s in coefficient.free_symbols}
         if coefficient.xreplace(point).is_negative:
             return Series((), EXACT)
         raise NoExpansion(f"{expression} grows faster than any power of 1/Delta")

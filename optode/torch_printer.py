@@ -7,7 +7,7 @@ others tensors: a function of floats alone is taken from ``math``, every other o
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
@@ -41,7 +41,10 @@ class _Text:
         return self.text if self.binding >= binding else f"({self.text})"
 
 
-_SIMPLE = re.compile(r"-?\w[\w.]*")  # an operand that ruff hugs to ``**``: a name or a number
+_NUMBER = re.compile(r"-?[\d.]+(e[+-]?\d+)?")
+_SIMPLE = re.compile(
+    rf"[^\W\d]\w*|{_NUMBER.pattern}"
+)  # what ruff hugs to ``**``: a name or a number
 _TENSOR_FUNCTIONS: dict[type[sp.Expr], str] = {
     sp.exp: "torch.exp({})",
     sp.log: "torch.log({})",
@@ -58,11 +61,13 @@ _FLOAT_FUNCTIONS: dict[type[sp.Expr], str] = {
     sp.tanh: "math.tanh({})",
     sp.Abs: "abs({})",
     sp.sign: "float(({0} > 0) - ({0} < 0))",
-    sigmoid: "(1 / (1 + math.exp(-({}))))",
-    softplus: "math.log1p(math.exp({}))",
     relu: "max({}, 0.0)",
     hardtanh: "min(max({}, {}), {})",
     step: "float({} > 0)",
+}
+_WITHOUT_TORCH: dict[type[sp.Expr], Callable[[sp.Expr], sp.Expr]] = {
+    sigmoid: lambda u: 1 / (1 + sp.exp(-u)),
+    softplus: lambda u: sp.log(1 + sp.exp(u)),
 }
 
 
@@ -91,6 +96,8 @@ class TorchPrinter:
             return self._power(e)
         if isinstance(e, (sp.Mul, sp.Pow)):
             return _Text(" ".join(self._factors(e)), Binding.PRODUCT)
+        if isinstance(e, (sigmoid, softplus)) and self.is_float(e):
+            return self._show(_WITHOUT_TORCH[type(e)](e.args[0]))
         return _Text(self._function(e), Binding.ATOM)
 
     def operands(self, e: sp.Expr) -> list[str]:
@@ -164,7 +171,7 @@ def _number(value: sp.Expr) -> _Text:
     if value.is_Rational and _decimal(abs(value)) is None:
         return _Text(f"{value.p} / {value.q}", Binding.PRODUCT)
     text = (_decimal(value) if value.is_Rational else None) or repr(float(value))
-    if not re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", text):
+    if not _NUMBER.fullmatch(text):
         raise TypeError(f"no PyTorch text for {value}")
     return _Text(text, Binding.SIGN if text.startswith("-") else Binding.ATOM)
 
@@ -198,9 +205,11 @@ def assignment(
     names = (f"{name}_{i}" for i in count(1))
     while (layout := _layout(name, value, printer, LINE_LENGTH - indent)) is None:
         short = symbol(next(n for n in names if n not in taken))
-        part, replaced, replacement = _longest_part(value, short, printer)
+        part, rest = _longest_part(value, short, printer)
+        if part.is_Atom:  # nothing is left to shorten
+            return [*lines, f"{name} = {printer.text(value)}"]
         lines += assignment(short.name, part, printer, indent, taken)
-        value = value.xreplace({replaced: replacement})
+        value = rest
     return lines + layout
 
 
@@ -217,14 +226,23 @@ def _layout(name: str, value: sp.Expr, printer: TorchPrinter, room: int) -> list
 
 def _longest_part(
     value: sp.Expr, short: sp.Symbol, printer: TorchPrinter
-) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
-    """The operand with the longest text, what to replace in the value, and by what."""
-    if isinstance(value, sp.Pow) and value.exp.could_extract_minus_sign():
-        return 1 / value, value, 1 / short
-    choices = []
-    for operand in value.args:
-        divides = isinstance(operand, sp.Pow) and operand.exp.could_extract_minus_sign()
-        below = divides and isinstance(value, sp.Mul)
-        part = 1 / operand if below else operand
-        choices.append((len(printer.text(part)), part, operand, 1 / short if below else short))
-    return max(choices, key=itemgetter(0))[1:]
+) -> tuple[sp.Expr, sp.Expr]:
+    """The operand with the longest text, and the value with a short name in its place."""
+    above, below = _split_fraction(value)
+    if below != 1:
+        choices = [(below, above / short), (above, short / below)]
+    else:
+        choices = [(operand, value.xreplace({operand: short})) for operand in value.args]
+    lengths = (0 if part.is_Atom else len(printer.text(part)) for part, _ in choices)
+    return max(zip(lengths, choices, strict=True), key=itemgetter(0))[1]
+
+
+def _split_fraction(value: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """What the printer sets above and below the line."""
+    below = [
+        1 / factor
+        for factor in sp.Mul.make_args(value)
+        if isinstance(factor, sp.Pow) and factor.exp.could_extract_minus_sign()
+    ]
+    divisor = sp.Mul(*below)
+    return value * divisor, divisor

@@ -228,13 +228,14 @@ def _leaves() -> st.SearchStrategy[str]:
 
 
 def _compound(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    one = [name for name, (_, count) in FUNCTIONS.items() if count == 1]
+    one = [name for name, (_, count) in FUNCTIONS.items() if count == 1 and name != "sign"]
     return st.one_of(
         st.builds("{} {} {}".format, parts, st.sampled_from(list("+-*/")), parts),
         st.builds("({} {} {})".format, parts, st.sampled_from(list("+-*/")), parts),
         st.builds("({})**{}".format, parts, st.integers(-3, 3)),
         st.builds("-{}".format, parts),
         st.builds("{}({})".format, st.sampled_from(one), parts),
+        st.builds("sign({})".format, _leaves()),  # of a rounded zero it would be anything
         st.builds("{}({}, {})".format, st.sampled_from(["max", "min"]), parts, parts),
         st.builds("hardtanh({}, -{}, 2)".format, parts, st.integers(0, 3)),
     )
@@ -266,7 +267,7 @@ ELEMENTARY = {
 
 
 def _evaluated_by_python(text: str) -> mpmath.mpf | None:
-    """The value by Python's own eval, at 60 digits; None where there is none that is real."""
+    """The value by Python's own eval, at 500 digits; None where there is none that is real."""
     text = re.sub(
         r"(?<!\*\*)(?<!\*\*-)(?<![\wβ])\d+(\.\d+)?", r"mpf('\g<0>')", text.replace("[k]", "")
     )
@@ -284,15 +285,15 @@ def _evaluated_by_python(text: str) -> mpmath.mpf | None:
 @example("2 - x**2/v[k]/3 - -beta")
 @example("-(x)**2 + 2*-v[k]")
 def test_values_are_those_of_python(text: str) -> None:
-    with mpmath.workdps(60):
+    with mpmath.workdps(500):
         expected = _evaluated_by_python(text)
         assume(expected is not None and 1e-20 < abs(expected) < 1e20)
         expression, diagnostics = parse(text)
-        assume({d.code for d in diagnostics} <= {"E206", "E207"} or not diagnostics)
-        assume(expression is not None)
-        values = {a: VALUES[str(a)] for a in expression.free_symbols}
-        actual = sp.N(expression.xreplace(values), 40)
-        assert abs(mpmath.mpf(str(actual)) - expected) <= 1e-25 * abs(expected)
+        assume(not diagnostics)
+        actual = sp.lambdify((X, V, BETA, GREEK, S, COUNTER), expression, [ELEMENTARY, "mpmath"])(
+            *(mpmath.mpf(value.p) / value.q for value in VALUES.values())
+        )
+        assert abs(actual - expected) <= 1e-25 * abs(expected)
 
 
 ATOMS = st.sampled_from(
@@ -319,13 +320,13 @@ def _sums_and_products(parts: st.SearchStrategy[sp.Expr]) -> st.SearchStrategy[s
 @settings(max_examples=200, deadline=None)
 @given(st.recursive(st.one_of(ATOMS, NUMBERS), _sums_and_products, max_leaves=8))
 def test_what_is_printed_is_read_back(expression: sp.Expr) -> None:
-    assume(not expression.has(sp.nan, sp.zoo, sp.oo) and sp.E not in expression.atoms())
+    assume(not expression.has(sp.nan, sp.zoo, sp.oo, sp.re) and sp.E not in expression.atoms())
     text = re.sub(r"\bg\(", "grad(", to_text(expression))
     value, diagnostics = parse(text)
     assume(not {d.code for d in diagnostics} & {"E206", "E207"})
     assert value is not None, [diagnostic.render() for diagnostic in diagnostics]
-    difference = value - expression
-    assert difference == 0 or sp.expand(difference) == 0, text
+    difference = (value - expression).doit()  # SymPy leaves some of what it builds unevaluated
+    assert difference == 0 or sp.simplify(difference) == 0, text
 
 
 def test_numbers_print_as_they_were_written() -> None:
