@@ -10,12 +10,23 @@ from functools import cache
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
+from optode.modified import modified_fields
 from optode.notation import TIME, symbol
 from optode.program import present
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, forgetting, step_map_in_step_size
+from optode.second_order import second_order_form
 from optode.series import NoExpansion, Scale, Series, expand
-from optode.slow_manifold import Increments, NotContracting, reduced, slow_manifold
+from optode.slow_manifold import (
+    Increments,
+    NotContracting,
+    SlowManifold,
+    initial_shift,
+    next_on_manifold,
+    reduced,
+    slow_manifold,
+)
+from optode.tangent import substituted
 from optode.text_printer import to_text
 
 
@@ -26,7 +37,8 @@ class ContinuousLimit:
     ``step`` is Delta as a power of the step size and ``scales`` what one unit of each state stands
     for (``v`` of the rule is ``sqrt(s) v`` of the limit); both are None for a model given as an
     ODE. ``initial`` holds the value of each state at t = 0: a symbol ``x0`` for the position, the
-    scaled start of the others. ``singular_times`` are the times where the vector field has a pole.
+    scaled start of the others. ``manifold`` gives the fast states in terms of the others and
+    ``second_order`` x'' in x, x' and t where there is such an equation. ``singular_times`` are the times where the vector field has a pole.
     """
 
     name: str
@@ -37,6 +49,7 @@ class ContinuousLimit:
     scales: tuple[sp.Expr, ...] | None = None
     offset: sp.Expr = sp.S.Zero
     manifold: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
+    second_order: sp.Expr | None = None
     singular_times: tuple[sp.Expr, ...] = ()
 
     def __post_init__(self) -> None:
@@ -45,37 +58,94 @@ class ContinuousLimit:
 
 
 def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> ContinuousLimit:
-    """The rule's limit under a scaling, with the next-order terms of the modified equation if asked.
+    """The rule's limit under a scaling, with the terms of the modified equation up to an order.
 
     Each state's increment is expanded in Delta; states that move faster than the position are
     eliminated on their slow manifold; the coefficient of Delta is the vector field. Raises
     SpecError (E403) where a term is of lower order and so blows up, has no expansion, or a fast
-    state does not settle.
+    state does not settle, and (E405) where there is no next order in powers of Delta.
     """
-    increments = _increments(rule, scaling, order)
-    try:
-        manifold = slow_manifold(increments)
-    except NotContracting as error:
-        raise SpecError([Diagnostic("E403", f"no continuous limit: {error}", rule.span_of(0))]) from error
+    offset = _time_offset(rule, scaling) if order and rule.has_counter else sp.S.Zero
+    increments = _increments(rule, scaling, order, offset)
+    manifold = _manifold(rule, increments)
+    fields = _fields(rule, scaling, increments, manifold, order)
     named = _Naming(rule, scaling)
-    fields, _ = reduced(increments, manifold, None)
-    start = _initial_values(rule, scaling)
-    equations = [named(field) for field in fields]
+    equations = [named(_in_powers(terms, scaling.unit)) for terms in zip(*fields, strict=True)]
+    second = second_order_form(increments.slow, fields)
     return ContinuousLimit(
         name=rule.name,
         states=increments.slow,
         equations=tuple(equations),
-        initial=tuple(named(start[state]) for state in increments.slow),
+        initial=tuple(map(named, _initial_values(rule, scaling, increments, manifold, order))),
         step=scaling.unit,
         scales=_scales(rule, scaling, increments.slow),
+        offset=offset,
         manifold=tuple((w, named(h0)) for w, h0 in manifold.graph.items()),
+        second_order=second and named(_in_powers(second, scaling.unit)),
         singular_times=singular_times(equations),
     )
 
 
-def _increments(rule: UpdateRule, scaling: Scaling, order: int) -> Increments:
+def _manifold(rule: UpdateRule, increments: Increments) -> SlowManifold:
+    try:
+        return slow_manifold(increments)
+    except NotContracting as error:
+        message = f"no continuous limit: {error}"
+        raise SpecError([Diagnostic("E403", message, rule.span_of(0))]) from error
+
+
+def _fields(
+    rule: UpdateRule,
+    scaling: Scaling,
+    increments: Increments,
+    manifold: SlowManifold,
+    order: int,
+) -> list[tuple[sp.Expr, ...]]:
+    """f0, ..., f_order of the slow states."""
+    fields, _ = reduced(increments, manifold, None)
+    if order == 0:
+        return [tuple(fields)]
+    whole = all(e.denominator == 1 for s in increments.series for e, _ in s.terms if e <= order + 1)
+    if not scaling.is_distinguished or not whole or (manifold.fast and order > 1):
+        message = f"no terms of order {order}: the rule is no series in whole powers of Delta here"
+        raise SpecError([Diagnostic("E405", message, rule.span_of(0))])
+    if not manifold.fast:
+        return modified_fields(increments.series, increments.slow, order)
+    rates = {**dict(zip(increments.slow, fields, strict=True)), TIME: sp.S.One}
+    correction = next_on_manifold(increments, manifold, rates)
+    first, second = reduced(increments, manifold, dict(zip(manifold.fast, correction, strict=True)))
+    pairs = zip(first, second, strict=True)
+    series = [Series(((Fraction(1), a), (Fraction(2), b)), Fraction(3)) for a, b in pairs]
+    return modified_fields(series, increments.slow, order)
+
+
+def _in_powers(terms: Iterable[sp.Expr], unit: sp.Expr) -> sp.Expr:
+    """``f0 + Delta f1 + ...``, the orders kept apart."""
+    return sp.Add(*(present(term) * unit**n for n, term in enumerate(terms)))
+
+
+def _time_offset(rule: UpdateRule, scaling: Scaling) -> sp.Expr:
+    """kappa in ``t = (k + kappa) Delta``: the one that removes ``Delta x'/t^2`` from the equation.
+
+    Zero where the equation has no such term whatever kappa is.
+    """
+    kappa = sp.Dummy("kappa", real=True)
+    increments = _increments(rule, scaling, 1, kappa)
+    manifold = _manifold(rule, increments)
+    fields = _fields(rule, scaling, increments, manifold, 1)
+    second = second_order_form(increments.slow, fields)
+    expression = second[1] if second else sp.Add(*fields[1])
+    poles = sp.expand(expression).coeff(TIME, -2)
+    roots = sp.solve(poles, kappa) if poles.has(kappa) else []
+    constant = len(roots) == 1 and not roots[0].has(TIME, *rule.states)
+    return roots[0] if constant else sp.S.Zero
+
+
+def _increments(
+    rule: UpdateRule, scaling: Scaling, order: int, offset: sp.Expr
+) -> Increments:
     """The scaled increments, known beyond what the order needs; E403 for those without a series."""
-    scale = _scale(rule, scaling)
+    scale = _scale(rule, scaling, offset)
     found: list[Series] = []
     problems: list[Diagnostic] = []
     rows = zip(rule.states, step_map_in_step_size(rule), scaling.powers, scaling.rates, strict=True)
@@ -94,7 +164,7 @@ def _increments(rule: UpdateRule, scaling: Scaling, order: int) -> Increments:
     return Increments(rule.states, tuple(found), scaling.rates)
 
 
-def _scale(rule: UpdateRule, scaling: Scaling) -> Scale:
+def _scale(rule: UpdateRule, scaling: Scaling, offset: sp.Expr = sp.S.Zero) -> Scale:
     step = (rule.step_size, sp.S.One, scaling.step_power)
     states = [
         (state, state, power)
@@ -107,7 +177,7 @@ def _scale(rule: UpdateRule, scaling: Scaling) -> Scale:
         for d, power, regime in rows
         if regime != "fixed"
     ]
-    return Scale((step, *states, *decays), vectors=frozenset(rule.states))
+    return Scale((step, *states, *decays), offset, frozenset(rule.states))
 
 
 class _Naming:
@@ -143,12 +213,30 @@ def _blow_up(rule: UpdateRule, index: int, order: Fraction, term: sp.Expr) -> Di
     )
 
 
-def _initial_values(rule: UpdateRule, scaling: Scaling) -> dict[sp.Symbol, sp.Expr]:
-    """The start of each scaled state; the position starts anywhere, the others at 0 unless said."""
+def _initial_values(
+    rule: UpdateRule,
+    scaling: Scaling,
+    increments: Increments,
+    manifold: SlowManifold,
+    order: int,
+) -> list[sp.Expr]:
+    """The start of each slow state; beyond leading order shifted by what it gains while the fast
+    states settle."""
+    start = _start(rule, scaling)
+    values = [start[state] for state in increments.slow]
+    if not order or not manifold.fast:
+        return values
+    at_start = {state: start[state] for state in rule.states}
+    shifts = initial_shift(increments, manifold, start)
+    moved = (substituted(shift, at_start, increments.slow) for shift in shifts)
+    return [value + scaling.unit * shift for value, shift in zip(values, moved, strict=True)]
+
+
+def _start(rule: UpdateRule, scaling: Scaling) -> dict[sp.Symbol, sp.Expr]:
+    """The scaled states at k = 0; the position starts anywhere, the others at 0 unless said."""
     declared = dict(rule.start)
     at_start = {state: symbol(f"{state}0") for state in rule.states}
-    scale = _scale(rule, scaling)
-    constants = Scale(tuple(row for row in scale.monomials if row[0] not in rule.states))
+    constants = Scale(tuple(r for r in _scale(rule, scaling).monomials if r[0] not in rule.states))
     values = {rule.position: at_start[rule.position]}
     for index, state in enumerate(rule.states[1:], 1):
         start = declared.get(state, sp.S.Zero).xreplace(dict(rule.formulas)).xreplace(at_start)

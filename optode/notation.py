@@ -35,16 +35,21 @@ class At(sp.Function):
     """
 
     nargs = 2
+    is_real = True
 
 
 class Gradient(sp.Function):
     """``Gradient(x)`` is the gradient of the objective at x, written ``grad(x)`` in a spec."""
+
+    is_real = True
 
 
 class Field(sp.Function):
     """``Field(t, h, ...)`` is the network f(t, h, ...), the vector field that takes the gradient's
     place.
     """
+
+    is_real = True
 
 
 class Tangent(sp.Function):
@@ -54,11 +59,15 @@ class Tangent(sp.Function):
     A call of several arguments takes a direction for each, in a ``sp.Tuple``.
     """
 
+    is_real = True
+
 
 class FieldTransposed(sp.Function):
     """``FieldTransposed(c, i)`` is ``J_i^T c``, the i-th transposed partial Jacobian of the field
     applied to c.
     """
+
+    is_real = True
 
 
 class sigmoid(sp.Function):
@@ -113,6 +122,9 @@ class relu(sp.Function):
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return step(self.args[0])
+
+    def _eval_evalf(self, prec: int) -> Any:
+        return sp.Max(self.args[0]._eval_evalf(prec), 0)
 
 
 class hardtanh(sp.Function):

@@ -12,9 +12,9 @@ from typing import Any
 
 import sympy as sp
 
-from optode.notation import TIME, Field, FieldTransposed, Gradient
+from optode.notation import TIME, Field, FieldTransposed, Gradient, Tangent
 
-_ORACLES = (Field, Gradient, FieldTransposed)
+_ORACLES = (Field, Gradient, FieldTransposed, Tangent)
 
 
 def _symbol_rank(name: str, positive: bool) -> int:

@@ -63,6 +63,11 @@ class UpdateRule:
         return self.states[0]
 
     @property
+    def has_counter(self) -> bool:
+        """Whether a coefficient depends on the iteration."""
+        return any(value.has(COUNTER) for _, value in self.step)
+
+    @property
     def step_map(self) -> tuple[sp.Expr, ...]:
         """Phi: the new value of each state in terms of the old ones, everything substituted."""
         values: dict[sp.Expr, sp.Expr] = {}

@@ -16,7 +16,7 @@ from fractions import Fraction
 import sympy as sp
 
 from optode.series import Series
-from optode.tangent import Rates, derivative_along
+from optode.tangent import Rates, derivative_along, substituted
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,16 @@ def slow_manifold(increments: Increments) -> SlowManifold:
 
 
 def next_on_manifold(
-    increments: Increments, manifold: SlowManifold, slow_fields: Sequence[sp.Expr], rates: Rates
+    increments: Increments, manifold: SlowManifold, rates: Rates
 ) -> tuple[sp.Expr, ...]:
-    """h1: the first correction of the manifold, for states that forget at a fixed rate."""
+    """h1: the first correction of the manifold, for states that forget at a fixed rate.
+
+    ``rates`` are the slow fields F1 on the leading manifold, and 1 for time.
+    """
     graph = manifold.graph
     drift = [derivative_along(h0, rates) for h0 in manifold.leading]
-    direct = [c.xreplace(graph) for c in increments.coefficients(manifold.fast, 1)]
+    slow = increments.slow
+    direct = [substituted(c, graph, slow) for c in increments.coefficients(manifold.fast, 1)]
     wanted = sp.Matrix([d - a for d, a in zip(drift, direct, strict=True)])
     return tuple(manifold.linear.LUsolve(wanted))
 
@@ -99,16 +103,16 @@ def reduced(
     increments: Increments, manifold: SlowManifold, correction: Mapping[sp.Symbol, sp.Expr] | None
 ) -> tuple[list[sp.Expr], list[sp.Expr]]:
     """F1 and F2 of the slow states on the manifold; F2 is empty without a correction."""
-    first = increments.coefficients(increments.slow)
-    fields = [coefficient.xreplace(manifold.graph) for coefficient in first]
+    slow, graph = increments.slow, manifold.graph
+    first = increments.coefficients(slow)
+    fields = [substituted(coefficient, graph, slow) for coefficient in first]
     if correction is None:
         return fields, []
-    second = increments.coefficients(increments.slow, 1)
-    zero = dict.fromkeys(increments.slow, sp.S.Zero)
-    return fields, [
-        b.xreplace(manifold.graph) + derivative_along(a, {**zero, **correction}).xreplace(manifold.graph)
-        for a, b in zip(first, second, strict=True)
-    ]
+    second = increments.coefficients(slow, 1)
+    moved = {**dict.fromkeys(slow, sp.S.Zero), **correction}
+    direct = [substituted(b, graph, slow) for b in second]
+    through = [substituted(derivative_along(a, moved), graph, slow) for a in first]
+    return fields, [a + b for a, b in zip(direct, through, strict=True)]
 
 
 def initial_shift(

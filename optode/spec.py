@@ -103,9 +103,9 @@ def _read_file(path: Path, span: Span | None, reporter: Reporter) -> _File:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         source = Source(str(path), _with_line_feeds(data.decode("utf-8-sig", "replace")))
-        start = len(_with_line_feeds(data[: error.start].decode("utf-8-sig", "replace")))
+        start = len(_with_line_feeds(error.object[: error.start].decode()))  # without the mark
         place = Span(source, start, start + 1)
-        message = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        message = f"byte 0x{error.object[error.start]:02x} is not UTF-8"
         raise SpecError([Diagnostic("E102", message, place, "save the file as UTF-8")]) from None
     return _File(_source(str(path), text, reporter), data)
 
@@ -152,6 +152,7 @@ def _extended(
         reporter.error("E113", f"{quoted(path.name)} extends itself", span)
         raise SpecError(reporter.diagnostics)
     base_file = _read_file(path, span, reporter)
+    reporter.raise_if_any()
     base_tree, data = _extended(
         _tree(base_file, reporter), path.parent, (*chain, path.resolve()), reporter
     )

@@ -6,7 +6,7 @@ what holds no state and no call, a scalar, comes out of a direction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 import sympy as sp
@@ -28,6 +28,14 @@ def tangent(call: sp.Expr, directions: tuple[sp.Expr, ...], vectors: frozenset[s
             *(c * tangent(call, (*rest[0], u, *rest[1]), vectors) for c, u in parts if c != 0)
         )
     return Tangent(call, *sorted(directions, key=sp.default_sort_key))
+
+
+def substituted(expression: sp.Expr, values: Rates, vectors: Iterable[sp.Symbol]) -> sp.Expr:
+    """The expression with values put in for symbols, Jacobian products opened up again."""
+    states = frozenset(vectors)
+    return expression.xreplace(dict(values)).replace(
+        Tangent, lambda call, *directions: tangent(call, directions, states)
+    )
 
 
 def _linear_terms(direction: sp.Expr) -> tuple[sp.Expr, ...]:

@@ -10,7 +10,7 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
-from optode.notation import At, Field, FieldTransposed, Gradient, symbol
+from optode.notation import At, Field, FieldTransposed, Gradient, Tangent, symbol
 from optode.ordering import ordered_factors, ordered_terms
 
 
@@ -61,6 +61,9 @@ class _TextPrinter(StrPrinter):
         text = self._print(factor)
         return f"({text})" if precedence(factor) <= PRECEDENCE["Mul"] else text
 
+    def _print_Exp1(self, expr: sp.Expr) -> str:
+        return "exp(1)"
+
     def _print_At(self, expr: At) -> str:
         offset = int(expr.args[1])
         return f"{self._print(expr.args[0])}[k{offset:+d}]" if offset else f"{expr.args[0]}[k]"
@@ -70,6 +73,13 @@ class _TextPrinter(StrPrinter):
 
     def _print_Field(self, expr: Field) -> str:
         return f"f({self.stringify(expr.args, ', ')})"
+
+    def _print_Tangent(self, expr: Tangent) -> str:
+        call, *directions = expr.args
+        name = "J" if len(directions) == 1 else f"D{len(directions)}"
+        position = call.args[-1] if isinstance(call, Field) else call.args[0]
+        at = "" if position.is_Symbol else f"[{self._print(position)}]"
+        return f"{name}{at}({self.stringify(directions, ', ')})"
 
     def _print_FieldTransposed(self, expr: FieldTransposed) -> str:
         cotangent, *argument = expr.args
@@ -91,7 +101,7 @@ class _LatexPrinter(LatexPrinter):
         return str(super()._print_Mul(sp.Mul(*ordered_factors(expr), evaluate=False)))
 
     def _needs_mul_brackets(self, expr: sp.Expr, first: bool = False, last: bool = False) -> bool:
-        oracle = isinstance(expr, (Gradient, Field, FieldTransposed))
+        oracle = isinstance(expr, (Gradient, Field, FieldTransposed, Tangent))
         return not oracle and bool(super()._needs_mul_brackets(expr, first, last))
 
     def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
@@ -113,6 +123,11 @@ class _LatexPrinter(LatexPrinter):
 
     def _print_Field(self, expr: Field, exp: str | None = None) -> str:
         return self._call("f", expr.args, exp)
+
+    def _print_Tangent(self, expr: Tangent, exp: str | None = None) -> str:
+        _, *directions = expr.args
+        name = "J" if len(directions) == 1 else f"D^{{{len(directions)}}}"
+        return self._call(name, tuple(directions), exp)
 
     def _print_FieldTransposed(self, expr: FieldTransposed, exp: str | None = None) -> str:
         cotangent, *argument = expr.args

@@ -45,9 +45,9 @@ def rule_of(spec: Spec) -> list[tuple[str, str, str]]:
     return [(a.target.text, a.kind, " ".join(a.expression.text.split())) for a in spec.assignments]
 
 
-def codes(text: str, **options: Path) -> list[str]:
+def codes(text: str) -> list[str]:
     with pytest.raises(SpecError) as caught:
-        parse_spec(text, **options)
+        parse_spec(text)
     return [diagnostic.code for diagnostic in caught.value.diagnostics]
 
 
@@ -223,6 +223,18 @@ def test_errors_of_a_base_carry_its_name(tmp_path: Path) -> None:
         read_spec(path)
     places = [(d.code, Path(d.span.source.path).name) for d in caught.value.diagnostics if d.span]
     assert places == [("E125", "base.yaml"), ("E126", "base.yaml"), ("E107", "own.yaml")]
+
+
+def test_a_base_that_cannot_be_read_is_cited(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_bytes(b"\xef\xbb\xbf# ab\r\n# \xe9\r\n")
+    (tmp_path / "other.yaml").write_text("title: a\x07\n")
+    for base, place in [
+        ("base", "base.yaml:2:3: error E102"),
+        ("other", "other.yaml:1:9: error E102"),
+    ]:
+        with pytest.raises(SpecError, match=place) as caught:
+            parse_spec(f"name: own\nextends: {base}.yaml\n", base_directory=tmp_path)
+        assert len(caught.value.diagnostics) == 1
 
 
 def test_a_cycle_of_two(tmp_path: Path) -> None:
