@@ -25,10 +25,12 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class ParameterSpec:
-    """A hyper-parameter of the rule; without a formula it is declared ``fixed``."""
+    """A hyper-parameter of the rule; without a formula it is declared ``fixed``, or a ``decay``:
+    a number in (0, 1) that may move with the step size."""
 
     name: Located
     formula: Located | None
+    is_decay: bool = False
 
 
 @dataclass(frozen=True, slots=True)

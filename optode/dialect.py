@@ -26,6 +26,10 @@ class Dialect(Protocol):
         """The left-hand side of a differential equation."""
         ...
 
+    def second_derivative(self, state: sp.Symbol) -> str:
+        """The left-hand side of an equation of second order."""
+        ...
+
     def value_at(self, state: sp.Symbol, time: str) -> str:
         """A state at a time; ``T`` is the end."""
         ...
@@ -55,6 +59,9 @@ class PlainText:
     def derivative(self, state: sp.Symbol) -> str:
         return f"{state}'"
 
+    def second_derivative(self, state: sp.Symbol) -> str:
+        return f"{state}''"
+
     def value_at(self, state: sp.Symbol, time: str) -> str:
         return f"{state}({time})"
 
@@ -79,6 +86,9 @@ class Latex:
 
     def derivative(self, state: sp.Symbol) -> str:
         return rf"\dot{{{to_latex(state)}}}"
+
+    def second_derivative(self, state: sp.Symbol) -> str:
+        return rf"\ddot{{{to_latex(state)}}}"
 
     def value_at(self, state: sp.Symbol, time: str) -> str:
         return f"{to_latex(state)}({time})"

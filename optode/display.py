@@ -114,6 +114,12 @@ def _next_value(target: sp.Expr, value: sp.Expr, dialect: Dialect) -> str:
 def _(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Group]:
     words = "Continuous limit" if limit.step is not None else "Ordinary differential equation"
     yield Group(words, _system(limit.states, limit.equations, dialect))
+    if limit.second_order is not None:
+        position = limit.states[0]
+        right = dialect.expression(limit.second_order).replace(f"{position}_dot", f"{position}'")
+        yield Group("as one equation", ((dialect.second_derivative(position), right),))
+    fast = ((dialect.expression(z), dialect.expression(e)) for z, e in limit.manifold)
+    yield Group("with the fast states", tuple(fast))
     if limit.step is not None:
         yield Group("in the scaling", tuple(_scaling(limit, dialect)))
     starts = zip(limit.states, limit.initial, strict=True)

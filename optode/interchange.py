@@ -27,6 +27,7 @@ def as_json(name: str, stages: Iterable[Stage]) -> Json:
     """The stages as nested dictionaries of texts, numbers and lists, ready for ``json.dumps``.
 
     ``time`` comes with the limit: ``t = (k + offset)*step``; step is None for a model given as an ODE.
+    ``second_order`` is x'' in t, x and x', the last written ``x_dot``, or None.
     """
     document: Json = {"name": name}
     for stage in stages:
@@ -64,6 +65,8 @@ def _(limit: ContinuousLimit) -> Json:
             "initial": _system(limit.states, limit.initial),
             "singular_times": [to_text(time) for time in limit.singular_times],
             "scales": _system(limit.states, scales),
+            "second_order": None if limit.second_order is None else to_text(limit.second_order),
+            "fast_states": _texts(limit.manifold),
         },
     }
 

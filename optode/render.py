@@ -246,8 +246,10 @@ def _backward_lines(system: AdjointSystem) -> tuple[str, ...]:
         lines += statements.lines(statement)
     bars = [*map(str, backward.outputs[n:]), f"*{statements.field_bars()}"]
     lines.append("return (")
-    for prefix, items in (("States", rates), ("States", costate_rates), ("", bars)):
-        lines += [f"    {line}" for line in _call(f"{prefix}(", items, "),", _BODY + 4)]
+    for items in (rates, costate_rates):
+        lines += [f"    {line}" for line in _call("States(", items, "),", _BODY + 4)]
+    lines += [f"    {line}" for line in _tuple("", bars, _BODY + 5)]
+    lines[-1] += ","
     return (*lines, ")")
 
 
@@ -309,6 +311,9 @@ class _Statements:
         self.shaped.add(name)
         if value == 0:
             return [f"{name} = torch.zeros_like({position})"]
+        if value.free_symbols <= self.floats:
+            number = TorchPrinter(self.floats).argument(value)
+            return _call(f"{name} = torch.full_like(", [str(position), number], ")", _BODY)
         return self._assignment(name.name, symbol(f"torch.zeros_like({position})") + value)
 
     def _assignment(self, name: str, value: sp.Expr) -> list[str]:

@@ -43,7 +43,9 @@ def build_rule(spec: Spec) -> UpdateRule:
         raise SpecError(reporter.diagnostics) from error
     powers = _declared_powers(spec, rule.states, scope, reporter)
     reporter.raise_if_any()
-    return replace(rule, declared_powers=powers, spans=_spans(spec, rule.states))
+    decays = tuple(symbol(p.name.text) for p in spec.parameters if p.is_decay)
+    spans = _spans(spec, rule.states)
+    return replace(rule, decays=decays, declared_powers=powers, spans=spans)
 
 
 def _step_size(spec: Spec) -> sp.Symbol:

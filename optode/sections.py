@@ -187,7 +187,9 @@ def _step_size(tree: Mapping, is_ode: bool, reporter: Reporter) -> Located | Non
 def _parameters(node: Node | None, reporter: Reporter) -> Iterator[ParameterSpec]:
     for name, value in _pairs(node, "parameters", reporter):
         if check_name(name, reporter):
-            yield ParameterSpec(name, None if value.text == "fixed" else value)
+            classes = ("fixed", "decay")
+            formula = None if value.text in classes else value
+            yield ParameterSpec(name, formula, is_decay=value.text == "decay")
 
 
 def _model(node: Node | None, reporter: Reporter) -> ModelSpec | None:

@@ -106,7 +106,7 @@ class _LatexPrinter(LatexPrinter):
 
     def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
         stem, _, accent = expr.name.rpartition("_")
-        if stem and accent in ("hat", "bar", "tilde"):
+        if stem and accent in ("hat", "bar", "tilde", "dot"):
             return rf"\{accent}{{{self._print(symbol(stem))}}}"
         if expr.name == "eps":
             return r"\varepsilon"

@@ -137,16 +137,17 @@ class TorchPrinter:
     def _function(self, e: sp.Expr) -> str:
         kind = type(e)
         if self.is_float(e) and kind in _FLOAT_FUNCTIONS:
-            return _FLOAT_FUNCTIONS[kind].format(*map(self._argument, e.args))
+            return _FLOAT_FUNCTIONS[kind].format(*map(self.argument, e.args))
         if kind is step:
             return self._step(e.args[0])
         if kind is hardtanh:
             return self._clamp(*e.args)
         if kind in _TENSOR_FUNCTIONS:
-            return _TENSOR_FUNCTIONS[kind].format(*map(self._argument, e.args))
+            return _TENSOR_FUNCTIONS[kind].format(*map(self.argument, e.args))
         raise TypeError(f"no PyTorch text for {e}")
 
-    def _argument(self, e: sp.Expr) -> str:
+    def argument(self, e: sp.Expr) -> str:
+        """What a function is called with: numbers as floats."""
         return repr(float(e)) if e.is_number else self.text(e)
 
     def _step(self, u: sp.Expr) -> str:
@@ -160,7 +161,7 @@ class TorchPrinter:
         return f"({condition}).to({tensors[0]}.dtype)"
 
     def _clamp(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> str:
-        shown = [self._argument(a) for a in (u, low, high)]
+        shown = [self.argument(a) for a in (u, low, high)]
         if self.is_float(low) == self.is_float(high):
             return f"torch.clamp({', '.join(shown)})"
         return f"torch.clamp(torch.clamp({shown[0]}, min={shown[1]}), max={shown[2]})"
@@ -168,11 +169,11 @@ class TorchPrinter:
 
 def _number(value: sp.Expr) -> _Text:
     """An integer, an exact decimal, a fraction, or the nearest float of anything else."""
-    if value.is_Rational and _decimal(abs(value)) is None:
+    if not value.is_extended_real or not value.is_finite:
+        raise TypeError(f"no PyTorch text for {value}")
+    if value.is_Rational and _decimal(value) is None and max(abs(value.p), value.q) < 2**53:
         return _Text(f"{value.p} / {value.q}", Binding.PRODUCT)
     text = (_decimal(value) if value.is_Rational else None) or repr(float(value))
-    if not _NUMBER.fullmatch(text):
-        raise TypeError(f"no PyTorch text for {value}")
     return _Text(text, Binding.SIGN if text.startswith("-") else Binding.ATOM)
 
 
@@ -186,11 +187,11 @@ def _fraction(magnitude: sp.Expr) -> tuple[list[_Text], list[_Text]]:
 
 
 def _decimal(number: sp.Rational) -> str | None:
-    """The integer, or the decimal where there is an exact one."""
-    if number.is_Integer:
+    """The integer, or the decimal where there is an exact one; PyTorch takes no longer integers."""
+    if number.is_Integer and abs(number) < 2**53:
         return str(number)
     text = repr(float(number))
-    return text if "inf" not in text and sp.Rational(text) == number else None
+    return text if sp.Rational(text) == number else None
 
 
 def assignment(
@@ -219,9 +220,14 @@ def _layout(name: str, value: sp.Expr, printer: TorchPrinter, room: int) -> list
         return [f"{name} = {text}"]
     pieces = printer.operands(value) if isinstance(value, (sp.Add, sp.Mul)) else []
     body = [text] if len(text) <= room - 4 else pieces
-    if len(pieces) < 3 or max(map(len, body)) > room - 4:
+    if len(pieces) < (2 if _has_bare_ends(text) else 3) or max(map(len, body)) > room - 4:
         return None
     return [f"{name} = (", *(f"    {line}" for line in body), ")"]
+
+
+def _has_bare_ends(text: str) -> bool:
+    """Whether no operand at an end has parentheses that ruff would rather split at."""
+    return not text.endswith(")") and not re.match(r"-?(\(|[\w.]+\()", text)
 
 
 def _longest_part(

@@ -32,6 +32,8 @@ Update rule heavy_ball, step size s
 Continuous limit
   x' = v
   v' = -gamma*v - g(x)
+  as one equation
+    x'' = -gamma*x' - g(x)
   in the scaling
     t    = k*sqrt(s)
     v[k] = sqrt(s)*v(t)
@@ -129,6 +131,28 @@ def test_spec_without_a_model():
 def test_singular_times_are_shown():
     assert "  singular at\n    t = 0\n" in derive("nesterov").show("limit")
     assert as_document("nesterov")["limit"]["singular_times"] == ["0"]
+
+
+def test_equation_of_second_order():
+    assert "  as one equation\n    x'' = -3*x'/t - g(x)\n" in derive("nesterov").show("limit")
+    latex = derive("nesterov").show("limit", form="latex")
+    assert r"\ddot{x} &= - \frac{3 \dot{x}}{t} - g\left(x\right)" in latex
+    assert as_document("nesterov")["limit"]["second_order"] == "-3*x_dot/t - g(x)"
+
+
+def test_fast_states_are_shown():
+    text = """
+name: fixed_momentum
+step_size: s
+parameters: {beta: fixed}
+state: [x, v]
+update: |
+  v[k+1] = beta*v[k] - s*grad(x[k])
+  x[k+1] = x[k] + v[k+1]
+"""
+    limit = derive(parse_spec(text)).limit
+    assert "  with the fast states\n    v = g(x)/(beta - 1)\n" in show([limit])
+    assert as_json("", [limit])["limit"]["fast_states"] == {"v": "g(x)/(beta - 1)"}
 
 
 def test_rule_reads_like_an_algorithm():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nbformat
@@ -77,7 +78,8 @@ def test_misuse_of_the_magic(shell):
         assert isinstance(shell.run_cell(f"%%optode 1x\n{SPEC}").error_in_exec, ValueError)
 
 
-def test_committed_example_runs():
+def test_committed_example_runs(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLE.parent.parent), prepend=os.pathsep)
     notebook = nbformat.read(EXAMPLE, as_version=4)
     NotebookClient(
         notebook, timeout=120, resources={"metadata": {"path": EXAMPLE.parent}}

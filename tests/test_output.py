@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+import torch
 
 import optode
 from optode.diagnostics import SpecError
@@ -18,6 +19,11 @@ from optode.memory import class_from_text
 from optode.output import differences, sealed, write_modules, write_new
 
 MODULE = "# Generated.\n# SHA-256 of the spec: 00\n\nimport math\n"
+
+
+class Decay(torch.nn.Module):
+    def forward(self, t, h):
+        return -h
 
 
 def codes(error):
@@ -214,6 +220,15 @@ def test_compile_twice_gives_the_same_class():
 def test_compiled_instances_pickle():
     made = class_from_text("class Box:\n    value = 3\n", "pickled", "Box")
     assert pickle.loads(pickle.dumps(made())).value == 3
+
+
+def test_compiled_node_pickles_and_is_traced():
+    node = optode.compile("gradient_descent")(Decay())
+    twin = pickle.loads(pickle.dumps(node))
+    h, t = torch.randn(3, 2), torch.tensor(0.5)
+    assert torch.equal(node(h), twin(h))
+    traced = torch.compile(node.vector_field, fullgraph=True, backend="eager")
+    assert torch.equal(traced(t, (h,))[0], -h)
 
 
 def test_compiled_tracebacks_show_the_source():
