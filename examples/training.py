@@ -17,10 +17,6 @@ BATCH = 64
 LEARNING_RATE = 1e-2
 TOLERANCE = 1e-3
 
-# Where the states other than h start. At v = 1 AdamNODE begins as a heavy ball; near its singularity
-# v = 0, where -f and f**2 would start some channels, it is stiff and takes four times the evaluations.
-STARTS = {"m": 0.0, "v": 1.0}
-
 
 class DrivenField(nn.Module):
     """f(t, h): a tanh layer with a linear part beside it, of the state and of the drive at time t."""
@@ -71,9 +67,7 @@ class Network(nn.Module):
     def forward(self, examples: Examples) -> tuple[Tensor, Any]:
         """The prediction, (N, observations, channels), and the statistics of the solve."""
         self.field.drive = examples.drive
-        h0 = self.encoder(examples.inputs)
-        others = (torch.full_like(h0, STARTS[name]) for name in self.node.state_names[1:])
-        solution = self.node.integrate((h0, *others), self.times)
+        solution = self.node.integrate(self.encoder(examples.inputs), self.times)
         return self.decoder(solution.states[0]).transpose(0, 1), solution.stats
 
 

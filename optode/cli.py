@@ -136,7 +136,7 @@ def derive(
             )
         names = () if stage is None else (stage.value,)
         if form is Format.json:
-            typer.echo(_json(derivation.spec.name.text, derivation.stages(*names)))
+            typer.echo(_json(derivation.name, derivation.stages(*names)))
         else:
             typer.echo(derivation.show(*names, form=form.value), nl=False)
 

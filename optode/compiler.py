@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 from optode.adjoint import AdjointSystem, adjoint_system
 from optode.diagnostics import Diagnostic, SpecError
 from optode.display import Form, Stage, show
+from optode.formulation import Formulation
 from optode.limit import ContinuousLimit, continuous_limit
 from optode.memory import class_from_text
-from optode.model import NeuralODE, neural_ode
+from optode.model import Architecture, NeuralODE, neural_ode
 from optode.model_text import read_architecture
 from optode.output import sealed, write_modules
 from optode.render import render
@@ -27,8 +28,8 @@ from optode.scaling import Scaling, scalings
 from optode.spec import Spec, read_spec
 from optode.version import __version__
 
-AnySpec: TypeAlias = str | Path | Spec
-"""A path, the name of a shipped spec, or a spec that has been read."""
+AnySpec: TypeAlias = str | Path | Spec | Formulation
+"""A path, the name of a shipped spec, a spec that has been read, or one made in Python."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,12 +39,17 @@ class Derivation:
     Each attribute raises SpecError with all errors of its stage.
     """
 
-    spec: Spec
+    spec: Spec | Formulation
+
+    @property
+    def name(self) -> str:
+        """The name of the rule, and of the module's file."""
+        return self.spec.rule.name if isinstance(self.spec, Formulation) else self.spec.name.text
 
     @cached_property
     def rule(self) -> UpdateRule:
         """One step of the optimizer, in normal form."""
-        return build_rule(self.spec)
+        return self.spec.rule if isinstance(self.spec, Formulation) else build_rule(self.spec)
 
     @cached_property
     def scaling(self) -> Scaling:
@@ -53,15 +59,21 @@ class Derivation:
     @cached_property
     def limit(self) -> ContinuousLimit:
         """The continuous limit of the rule, or the ODE as it was given."""
-        if self.spec.is_ode:
+        if isinstance(self.spec, Spec) and self.spec.is_ode:
             return given_limit(self.spec)
         return continuous_limit(self.rule, self.scaling)
 
     @cached_property
+    def architecture(self) -> Architecture:
+        """What the author says of the model."""
+        if isinstance(self.spec, Formulation):
+            return self.spec.architecture
+        return read_architecture(self.spec, self.limit)
+
+    @cached_property
     def model(self) -> NeuralODE:
         """The limit with the network in the gradient's place."""
-        architecture = read_architecture(self.spec, self.limit)
-        return neural_ode(self.limit, architecture, self.spec.title, self.spec.references)
+        return neural_ode(self.limit, self.architecture, self.spec.title, self.spec.references)
 
     @cached_property
     def adjoint(self) -> AdjointSystem:
@@ -71,14 +83,14 @@ class Derivation:
     @cached_property
     def module_text(self) -> str:
         """The PyTorch module, byte-equal on every machine."""
-        name = Path(self.spec.source.path).name
-        text = render(self.adjoint, spec_name=name, sha256=self.spec.sha256, version=__version__)
+        origin = self.spec.origin, self.spec.sha256
+        text = render(self.adjoint, spec_name=origin[0], sha256=origin[1], version=__version__)
         return sealed(text)
 
     def stages(self, *names: str) -> tuple[Stage, ...]:
         """The results of the stages of these names; without names, of all that the spec has."""
         rule = [] if self.spec.is_ode else ["rule"]
-        model = ["model", "adjoint"] if self.spec.model else []
+        model = ["model", "adjoint"] if self.spec.has_model else []
         return tuple(getattr(self, name) for name in names or (*rule, "limit", *model))
 
     def show(self, *names: str, form: Form = "text") -> str:
@@ -89,7 +101,7 @@ class Derivation:
         return self.show()
 
     def __repr__(self) -> str:
-        return f"<Derivation of {self.spec.name.text}>"
+        return f"<Derivation of {self.name}>"
 
     def _repr_markdown_(self) -> str:
         try:
@@ -121,7 +133,9 @@ def the_scaling(rule: UpdateRule) -> Scaling:
 
 def derive(spec: AnySpec) -> Derivation:
     """The derivation of a spec. Raises SpecError where it cannot be found or read."""
-    return Derivation(spec if isinstance(spec, Spec) else read_spec(find_spec(str(spec))))
+    if isinstance(spec, (str, Path)):
+        return Derivation(read_spec(find_spec(str(spec))))
+    return Derivation(spec)
 
 
 def check(spec: AnySpec) -> tuple[Diagnostic, ...]:
@@ -129,7 +143,7 @@ def check(spec: AnySpec) -> tuple[Diagnostic, ...]:
     try:
         derivation = derive(spec)
         derivation.stages()
-        _ = derivation.spec.model and derivation.module_text
+        _ = derivation.spec.has_model and derivation.module_text
     except SpecError as error:
         return error.diagnostics
     return ()
@@ -155,9 +169,9 @@ def modules(specs: Iterable[AnySpec], directory: Path) -> dict[Path, str]:
     for spec in specs:
         try:
             derivation = derive(spec)
-            text, name = derivation.module_text, derivation.spec.name
-            if texts.setdefault(directory / f"{name.text}.py", text) != text:
-                errors.append(Diagnostic("E604", f"two specs are named `{name.text}`", name.span))
+            text, name = derivation.module_text, derivation.name
+            if texts.setdefault(directory / f"{name}.py", text) != text:
+                errors.append(Diagnostic("E604", f"two specs are named `{name}`"))
         except SpecError as error:
             errors += error.diagnostics
     if errors:
@@ -169,4 +183,4 @@ def compile(spec: AnySpec) -> type[Any]:
     """The class of a spec's module, made in memory from the text that ``generate`` writes."""
     derivation = derive(spec)
     text = derivation.module_text
-    return class_from_text(text, derivation.spec.name.text, derivation.model.class_name)
+    return class_from_text(text, derivation.name, derivation.model.class_name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Literal, TypeAlias
 
 from optode.diagnostics import Located, Source
@@ -92,6 +93,16 @@ class Spec:
     model: ModelSpec | None
     source: Source
     sha256: str
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a module can be made of it."""
+        return self.model is not None
+
+    @property
+    def origin(self) -> str:
+        """What the header of a module names as its source."""
+        return PurePath(self.source.path).name
 
     @property
     def is_ode(self) -> bool:

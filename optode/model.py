@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import sympy as sp
 
 from optode.limit import ContinuousLimit, singular_times
-from optode.notation import TIME, Field, Gradient, symbol
+from optode.notation import TIME, Field, Gradient, by_name, symbol
 from optode.program import present
 
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
@@ -29,6 +29,7 @@ class LearnedParameter:
     transform: Literal["none", "sigmoid", "softplus", "exp"] = "none"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "symbol", by_name(self.symbol))
         if (self.init is None) == (self.value is None):
             raise ValueError(f"give {self.symbol} either an init (learned) or a value (fixed)")
 
@@ -44,6 +45,12 @@ class Initial:
 
     kind: InitialKind
     expression: sp.Expr | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind == "expression") != (self.expression is not None):
+            raise ValueError(f"an expression goes with the kind `expression`, not {self.kind}")
+        if self.expression is not None:
+            object.__setattr__(self, "expression", by_name(self.expression))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,14 @@ class Architecture:
     initial: tuple[tuple[sp.Symbol, Initial], ...] = ()
     rewrites: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
     span: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """Symbols are taken by name."""
+        for name in ("rename", "rewrites"):
+            pairs = tuple((by_name(a), by_name(b)) for a, b in getattr(self, name))
+            object.__setattr__(self, name, pairs)
+        initial = tuple((by_name(state), start) for state, start in self.initial)
+        object.__setattr__(self, "initial", initial)
 
 
 @dataclass(frozen=True, slots=True)

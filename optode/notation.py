@@ -17,6 +17,12 @@ def symbol(name: str) -> sp.Symbol:
     return sp.Symbol(name, real=True)
 
 
+def by_name(expression: sp.Expr) -> sp.Expr:
+    """The expression with every symbol taken by its name, whatever its assumptions were."""
+    symbols = sp.sympify(expression).free_symbols
+    return sp.sympify(expression).xreplace({s: symbol(s.name) for s in symbols})
+
+
 def step_symbol(name: str) -> sp.Symbol:
     """The step size: the small positive quantity that goes to zero."""
     return sp.Symbol(name, positive=True)

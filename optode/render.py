@@ -28,7 +28,7 @@ from optode.program import (
 )
 from optode.resources import templates_directory
 from optode.text_printer import to_text
-from optode.torch_printer import LINE_LENGTH, TorchPrinter, assignment
+from optode.torch_printer import LINE_LENGTH, TorchPrinter, assignment, float_text
 
 _BODY = 8  # the indentation of a method's statements
 _TRANSFORMS: dict[str, Any] = {
@@ -111,10 +111,10 @@ def _initial_text(state: sp.Symbol, initial: Initial) -> str:
 def _parameter_text(parameter: LearnedParameter) -> str:
     name = parameter.symbol
     if parameter.init is None:
-        return f"{name} = {parameter.value!r}"
+        return f"{name} = {float_text(parameter.value)}"
     raw = symbol(f"raw_{name}")
     value = to_text(_TRANSFORMS[parameter.transform](raw))
-    return f"{name} = {value}, learned from {raw} = {parameter.init!r} on"
+    return f"{name} = {value}, learned from {raw} = {float_text(parameter.init)} on"
 
 
 def _plain(text: str) -> str:
@@ -145,13 +145,13 @@ def _settings(model: NeuralODE) -> dict[str, Any]:
         "states": names,
         "position": names[0],
         "state_names": _tuple("state_names =", [f'"{name}"' for name in names], 4),
-        "span": repr(tuple(map(float, model.span))),
+        "span": f"({', '.join(map(float_text, model.span))})",
         "singular_times": _singular_times(model),
         "constants": tuple(
-            (p.symbol.name, repr(p.value)) for p in model.parameters if not p.is_learned
+            (p.symbol.name, float_text(p.value)) for p in model.parameters if not p.is_learned
         ),
         "learned": tuple(map(_learned, learned)),
-        "learned_values": _tuple("return", [f"self.{p.symbol}" for p in learned], _BODY),
+        "learned_names": _tuple("learned_names =", [f'"{p.symbol}"' for p in learned], 4),
         "feature_layers": tuple(map(_feature_layer, model.states, model.initial)),
         "features": any(map(_feature_layer, model.states, model.initial)),
         "initial_signature": _call("def initial_states(", ["self", position], ") -> States:", 4),
@@ -159,7 +159,7 @@ def _settings(model: NeuralODE) -> dict[str, Any]:
 
 
 def _singular_times(model: NeuralODE) -> str:
-    times = [repr(float(time)) for time in model.singular_times if time.is_number]
+    times = [float_text(time) for time in model.singular_times if time.is_number]
     return "".join(_tuple("", times, 0)) if times else ""
 
 
@@ -169,7 +169,7 @@ def _learned(parameter: LearnedParameter) -> dict[str, Any]:
     meaning = "The learned value itself." if value == raw.name else f"Learned through {raw}."
     return {
         "name": parameter.symbol.name,
-        "init": repr(parameter.init),
+        "init": float_text(parameter.init),
         "value": value,
         "meaning": meaning.replace("self.", ""),
     }

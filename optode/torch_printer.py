@@ -148,7 +148,7 @@ class TorchPrinter:
 
     def argument(self, e: sp.Expr) -> str:
         """What a function is called with: numbers as floats."""
-        return repr(float(e)) if e.is_number else self.text(e)
+        return float_text(e) if e.is_number else self.text(e)
 
     def _step(self, u: sp.Expr) -> str:
         """1 where u > 0, else 0, in the dtype of a tensor in u; ``5 - m > 0`` is written ``m < 5``."""
@@ -167,13 +167,18 @@ class TorchPrinter:
         return f"torch.clamp(torch.clamp({shown[0]}, min={shown[1]}), max={shown[2]})"
 
 
+def float_text(value: sp.Expr | float) -> str:
+    """A Python float, as ruff leaves it: ``0.5``, ``1e-08``, ``1e16``."""
+    return repr(float(value)).replace("e+", "e")
+
+
 def _number(value: sp.Expr) -> _Text:
     """An integer, an exact decimal, a fraction, or the nearest float of anything else."""
     if not value.is_extended_real or not value.is_finite:
         raise TypeError(f"no PyTorch text for {value}")
     if value.is_Rational and _decimal(value) is None and max(abs(value.p), value.q) < 2**53:
         return _Text(f"{value.p} / {value.q}", Binding.PRODUCT)
-    text = (_decimal(value) if value.is_Rational else None) or repr(float(value))
+    text = (_decimal(value) if value.is_Rational else None) or float_text(value)
     return _Text(text, Binding.SIGN if text.startswith("-") else Binding.ATOM)
 
 
@@ -190,7 +195,7 @@ def _decimal(number: sp.Rational) -> str | None:
     """The integer, or the decimal where there is an exact one; PyTorch takes no longer integers."""
     if number.is_Integer and abs(number) < 2**53:
         return str(number)
-    text = repr(float(number))
+    text = float_text(number)
     return text if sp.Rational(text) == number else None
 
 

@@ -80,6 +80,7 @@ def test_misuse_of_the_magic(shell):
 
 def test_committed_example_runs(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(EXAMPLE.parent.parent), prepend=os.pathsep)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads of several tests would wait for each other
     notebook = nbformat.read(EXAMPLE, as_version=4)
     NotebookClient(
         notebook, timeout=120, resources={"metadata": {"path": EXAMPLE.parent}}

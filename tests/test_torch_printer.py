@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import subprocess
+import sys
 
 import pytest
 import sympy as sp
@@ -75,8 +76,8 @@ def random_expression(source: random.Random, depth: int) -> sp.Expr:
         (sigmoid(eps), "1 / (math.exp(-eps) + 1)"),
         (sp.sqrt(2) * m, "1.4142135623730951 * m"),
         (sp.pi + m, "m + 3.141592653589793"),
-        (10**20 * m, "1e+20 * m"),
-        (10**20 * m / 3, "1e+20 * m / 3"),
+        (10**20 * m, "1e20 * m"),
+        (10**20 * m / 3, "1e20 * m / 3"),
     ],
     ids=str,
 )
@@ -138,8 +139,8 @@ def test_layout_is_ruffs_and_keeps_the_value(seed, tmp_path):
     values = {
         s.name: torch.rand(3, dtype=torch.float64) + 0.5 for s in (h, m, v, a_m, gamma, alpha, eps)
     }
-    for _ in range(120):
-        expression = random_expression(source, 4)
+    for _ in range(80):
+        expression = random_expression(source, 3)
         try:
             whole = printer.text(expression)
         except TypeError:  # a root of a negative number, or a division by zero
@@ -148,19 +149,17 @@ def test_layout_is_ruffs_and_keeps_the_value(seed, tmp_path):
         lines += [f"    {line}" for line in statement]
         names = dict(values)
         exec("\n".join(statement), NAMES, names)
-        torch.testing.assert_close(
-            names["da_h_dt"],
-            torch.as_tensor(eval(whole, NAMES, values)),
-            equal_nan=True,
-            rtol=1e-9,
-            atol=1e-12,
+        ours, theirs = (
+            torch.as_tensor(x, dtype=torch.float64)
+            for x in (names["da_h_dt"], eval(whole, NAMES, values))
         )
+        torch.testing.assert_close(ours, theirs, equal_nan=True, rtol=1e-9, atol=1e-12)
         checks += 1
-    assert checks > 50
+    assert checks > 40
     assert max(map(len, lines)) <= LINE_LENGTH
     path = tmp_path / "statements.py"
     path.write_text("\n".join(lines) + "\n")
-    command = ["ruff", "format", "--isolated", "--diff", str(path)]
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", str(path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
 
