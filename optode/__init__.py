@@ -1,8 +1,8 @@
 """A compiler from optimizer update rules to neural ODEs.
 
 `optode.derive("adam")` shows what follows from a spec, `optode.generate("adam")` writes its PyTorch
-module, `optode.compile("adam")` gives the class at once, `optode.check("adam")` lists its errors. In a
-notebook, `%load_ext optode` brings the cell magic `%%optode`.
+module, `optode.compile("adam")` gives the class at once, `optode.check("adam")` lists its errors.
+In a notebook, `%load_ext optode` brings the cell magic `%%optode`.
 
 Nothing is loaded before it is used.
 """

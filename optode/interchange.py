@@ -26,8 +26,8 @@ Json: TypeAlias = dict[str, Any]
 def as_json(name: str, stages: Iterable[Stage]) -> Json:
     """The stages as nested dictionaries of texts, numbers and lists, ready for ``json.dumps``.
 
-    ``time`` comes with the limit: ``t = (k + offset)*step``; step is None for a model given as an ODE.
-    ``second_order`` is x'' in t, x and x', the last written ``x_dot``, or None.
+    ``time`` comes with the limit: ``t = (k + offset)*step``; step is None for a model given as an
+    ODE. ``second_order`` is x'' in t, x and x', the last written ``x_dot``, or None.
     """
     document: Json = {"name": name}
     for stage in stages:

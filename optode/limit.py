@@ -14,9 +14,10 @@ from optode.modified import modified_fields
 from optode.notation import TIME, symbol
 from optode.program import present
 from optode.rule import UpdateRule
-from optode.scaling import Scaling, forgetting, step_map_in_step_size
+from optode.scaling import Scaling, step_map_in_step_size
 from optode.second_order import second_order_form
 from optode.series import NoExpansion, Scale, Series, expand
+from optode.sizes import forgetting
 from optode.slow_manifold import (
     Increments,
     NotContracting,
@@ -38,7 +39,8 @@ class ContinuousLimit:
     for (``v`` of the rule is ``sqrt(s) v`` of the limit); both are None for a model given as an
     ODE. ``initial`` holds the value of each state at t = 0: a symbol ``x0`` for the position, the
     scaled start of the others. ``manifold`` gives the fast states in terms of the others and
-    ``second_order`` x'' in x, x' and t where there is such an equation. ``singular_times`` are the times where the vector field has a pole.
+    ``second_order`` x'' in x, x' and t where there is such an equation. ``singular_times`` are the
+    times where the vector field has a pole.
     """
 
     name: str
@@ -141,9 +143,7 @@ def _time_offset(rule: UpdateRule, scaling: Scaling) -> sp.Expr:
     return roots[0] if constant else sp.S.Zero
 
 
-def _increments(
-    rule: UpdateRule, scaling: Scaling, order: int, offset: sp.Expr
-) -> Increments:
+def _increments(rule: UpdateRule, scaling: Scaling, order: int, offset: sp.Expr) -> Increments:
     """The scaled increments, known beyond what the order needs; E403 for those without a series."""
     scale = _scale(rule, scaling, offset)
     found: list[Series] = []
@@ -151,14 +151,15 @@ def _increments(
     rows = zip(rule.states, step_map_in_step_size(rule), scaling.powers, scaling.rates, strict=True)
     for index, (state, value, power, rate) in enumerate(rows):
         try:
-            needed = power + min(rate, 1) + order + Fraction(1, 2)
+            needed = power + min(rate, Fraction(1)) + order + Fraction(1, 2)
             series = expand(value - state, scale, needed).shifted(-power)
         except NoExpansion as error:
             message = f"no continuous limit of `{state}`: {error}"
             problems.append(Diagnostic("E403", message, rule.span_of(index)))
             continue
         found.append(series)
-        problems += [_blow_up(rule, index, e, c) for e, c in series.terms if e < min(rate, 1)]
+        lowest = min(rate, Fraction(1))
+        problems += [_blow_up(rule, index, e, c) for e, c in series.terms if e < lowest]
     if problems:
         raise SpecError(problems)
     return Increments(rule.states, tuple(found), scaling.rates)

@@ -31,7 +31,9 @@ def class_from_text(text: str, name: str, class_name: str) -> type:
 
 
 def _execute(text: str, file: str, module: ModuleType) -> None:
-    """Run generated text: names and formulas that were checked, and strings that stay in docstrings."""
+    """Run generated text: names and formulas that were checked, and strings that stay in
+    docstrings.
+    """
     try:
         exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
     except BaseException:  # a module that failed half-way is not to be found by the next call

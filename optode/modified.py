@@ -1,10 +1,10 @@
 """The modified equation: the ODE whose flow is the update rule itself, order by order in Delta.
 
-With ``Phi(z, t; Delta) = z + Delta F1 + Delta^2 F2 + ...`` and a vector field
-``f = f0 + Delta f1 + ...`` of flow ``z + Delta y1 + Delta^2 y2/2 + ...``, where y1 = f and y_{n+1} is the
-derivative of y_n along f, matching powers gives f0 = F1, f1 = F2 - (d_t F1 + (D F1)[F1])/2, and so on
-(Hairer, Lubich, Wanner, Geometric Numerical Integration, IX). The derivative of an oracle along a
-direction u is a Jacobian-vector product, never its transpose.
+With ``Phi(z, t; Delta) = z + Delta F1 + Delta^2 F2 + ...`` and a vector field ``f = f0 + Delta f1 +
+...`` of flow ``z + Delta y1 + Delta^2 y2/2 + ...``, where y1 = f and y_{n+1} is the derivative of
+y_n along f, matching powers gives f0 = F1, f1 = F2 - (d_t F1 + (D F1)[F1])/2, and so on (Hairer,
+Lubich, Wanner, Geometric Numerical Integration, IX). The derivative of an oracle along a direction
+u is a Jacobian-vector product, never its transpose.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def _next_derivative(
 ) -> list[list[sp.Expr]]:
     result = [[sp.S.Zero for _ in states] for _ in range(power)]
     for m, expressions in enumerate(current):
-        for l, field in enumerate(fields):
-            if m + l < power:
+        for n, field in enumerate(fields):
+            if m + n < power:
                 direction = dict(zip(states, field, strict=True))
-                direction[TIME] = sp.S.One if l == 0 else sp.S.Zero
+                direction[TIME] = sp.S.One if n == 0 else sp.S.Zero
                 for i, expression in enumerate(expressions):
-                    result[m + l][i] += derivative_along(expression, direction)
+                    result[m + n][i] += derivative_along(expression, direction)
     return result

@@ -45,7 +45,7 @@ def ordered_factors(expression: sp.Expr) -> tuple[sp.Expr, ...]:
 
 
 def _term_key(term: sp.Expr) -> tuple[Any, ...]:
-    coefficient, rest = term.as_coeff_Mul()
+    _, rest = term.as_coeff_Mul()
     factors = ordered_factors(rest)
     oracle = any(isinstance(f, _ORACLES) for f in factors)
     symbols_only = all(isinstance(f, sp.Symbol) for f in factors)

@@ -35,9 +35,9 @@ def _digest(text: str) -> str:
 def write_modules(modules: Mapping[Path, str], *, force: bool = False) -> tuple[Path, ...]:
     """Write every text to its path, or none of them; returns the paths whose content changed.
 
-    A file that holds its text already is left alone. Raises SpecError with all that stands in the way:
-    a file that optode did not write (E601) or that was edited since (E602), unless ``force``; a path
-    that cannot be read or written (E603).
+    A file that holds its text already is left alone. Raises SpecError with all that stands in the
+    way: a file that optode did not write (E601) or that was edited since (E602), unless ``force``;
+    a path that cannot be read or written (E603).
     """
     current, problems = _read_all(modules)
     changed = {path: text for path, text in modules.items() if current.get(path) != text}

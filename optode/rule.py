@@ -79,7 +79,7 @@ class UpdateRule:
     def program(self) -> Program:
         """One step as a program; inputs k, step size, states, free hyper-parameters by name."""
         named = {target: _next_name(target) for target, _ in self.step}
-        equations = {symbol: value for symbol, value in self.formulas}
+        equations: dict[sp.Symbol, sp.Expr] = dict(self.formulas)
         equations |= {named[target]: value.xreplace(named) for target, value in self.step}
         outputs = tuple(named[At(state, 1)] for state in self.states)
         inputs = (COUNTER, self.step_size, *self.states, *self.free_parameters)

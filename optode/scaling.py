@@ -1,21 +1,22 @@
 """Scalings: how the step size, the decay rates and the states move with the continuous step Delta.
 
-Every hyper-parameter is a power of Delta: a step size ``s = Delta^a``, a decay ``1 - beta = c Delta^a``
-(a = 0: fixed). A state that starts at zero reaches the size ``Delta^b`` at which what drives it balances
-what it forgets: with e the exponent of its driving terms and r_self that of its self term,
+Every hyper-parameter is a power of Delta: a step size ``s = Delta^a``, a decay ``1 - beta = c
+Delta^a`` (a = 0: fixed). A state that starts at zero reaches the size ``Delta^b`` at which what
+drives it balances what it forgets: with e the exponent of its driving terms and r_self that of its
+self term,
 
     r = min(1, r_self),    b = min(e - r, exponent of its start).
 
 r = 1: the state is inertial; r < 1: it is fast and slaved to the others. The position must move at
-rate 1, which determines the exponent of the step size: everything is piecewise linear in it and solved
-exactly. One regime of the decays (each fixed, fast, inertial or frozen) has at most one scaling for
-each root; those where a rate is exactly 0 or 1 are the distinguished ones.
+rate 1, which determines the exponent of the step size: everything is piecewise linear in it and
+solved exactly. One regime of the decays (each fixed, fast, inertial or frozen) has at most one
+scaling for each root; those where a rate is exactly 0 or 1 are the distinguished ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import product
@@ -24,13 +25,10 @@ from typing import Literal, TypeAlias
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
-from optode.notation import COUNTER, At, Field, Gradient, Tangent, relu
+from optode.notation import At
 from optode.rule import UpdateRule
-from optode.series import NoExpansion, Scale, expand
+from optode.sizes import ORACLES, Form, Sizes, difference, forgetting, rational, scaled, unit
 from optode.text_printer import to_text
-
-Form: TypeAlias = tuple[Fraction, ...]
-"""An exponent of Delta, affine in the unknowns: (constant, of the step size, of each decay)."""
 
 Regime: TypeAlias = Literal["fixed", "fast", "inertial", "frozen"]
 
@@ -42,7 +40,6 @@ _SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
 }
 _GUESSES = tuple(Fraction(n, d) for n, d in ((1, 1), (2, 1), (1, 2), (3, 1), (1, 4), (4, 1)))
 _MAX_ROUNDS = 24
-_ORACLES = (Gradient, Field, Tangent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ class Scaling:
         """The line of a spec that chooses this scaling, decay by decay; else its unit of time."""
         lines = []
         for decay, power, regime in zip(rule.decays, self.decay_powers, self.regimes, strict=True):
-            small = rule.step_size ** _rational(power / self.step_power)
+            small = rule.step_size ** rational(power / self.step_power)
             moving = f"1 - {to_text(small)}" + ("*c" if regime == "inertial" else "")
             lines.append(f"{decay}: {'fixed' if regime == 'fixed' else moving}")
         if not lines:
@@ -81,11 +78,6 @@ class Scaling:
     def is_distinguished(self) -> bool:
         """Whether no smaller change of a decay leaves the limit as it is."""
         return all(regime in ("fixed", "inertial") for regime in self.regimes)
-
-
-def forgetting(decay: sp.Symbol) -> sp.Symbol:
-    """The symbol for ``1 - beta`` of an undeclared decay beta."""
-    return sp.Symbol(f"rate_{decay}", positive=True)
 
 
 def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
@@ -116,63 +108,6 @@ class _Term:
     state: int
     expression: sp.Expr
     is_self: bool
-
-
-class _Sizes:
-    """Exponents of expressions at one guess of the unknowns."""
-
-    def __init__(self, rule: UpdateRule, point: Form) -> None:
-        self.point = point
-        unit = [tuple(Fraction(i == j) for j in range(len(point))) for i in range(len(point))]
-        self.zero = (Fraction(0),) * len(point)
-        self.leaves: dict[sp.Expr, Form | None] = {COUNTER: _scaled(unit[0], -1)}
-        self.leaves[rule.step_size] = unit[1]
-        self.leaves |= {forgetting(d): unit[2 + i] for i, d in enumerate(rule.decays)}
-        self.leaves |= {state: None for state in rule.states[1:]}
-
-    def value(self, form: Form) -> Fraction:
-        return sum((f * p for f, p in zip(form, self.point, strict=True)), Fraction(0))
-
-    def of(self, expression: sp.Expr) -> Form | None:
-        """The exponent of the leading behaviour; None for what is zero so far."""
-        if expression in self.leaves:
-            return self.leaves[expression]
-        if not expression.has(*self.leaves) or isinstance(expression, _ORACLES):
-            return self.zero
-        if isinstance(expression, sp.Add):
-            return self.least(self.of(a) for a in expression.args)
-        if isinstance(expression, sp.Mul):
-            return self.product([self.of(a) for a in expression.args])
-        if isinstance(expression, sp.Pow) and expression.exp.is_Rational:
-            inner = self.of(expression.base)
-            return None if inner is None else _scaled(inner, expression.exp)
-        if isinstance(expression, (sp.Abs, relu)):
-            return self.of(expression.args[0])
-        if isinstance(expression, sp.Pow) and expression.exp.has(COUNTER):
-            return self.power_of_counter(expression)
-        return self.elementwise(expression)
-
-    def least(self, forms: Iterator[Form | None]) -> Form | None:
-        known = [form for form in forms if form is not None]
-        return min(known, key=self.value) if known else None
-
-    def product(self, forms: list[Form | None]) -> Form | None:
-        known = [form for form in forms if form is not None]
-        return _sum(known) if len(known) == len(forms) else None
-
-    def power_of_counter(self, expression: sp.Pow) -> Form | None:
-        """beta^k: of order 1 where 1 - beta is of order Delta or less, else beyond all orders."""
-        rates = [self.leaves[s] for s in expression.base.free_symbols if s in self.leaves]
-        smallest = min((self.value(r) for r in rates if r is not None), default=Fraction(0))
-        return self.zero if smallest >= 1 else None
-
-    def elementwise(self, expression: sp.Expr) -> Form | None:
-        """A function that is linear at 0 keeps a small argument's size; any other is of order 1."""
-        inner = self.of(expression.args[0])
-        vanishes = expression.func(sp.S.Zero, *expression.args[1:]) == 0
-        if not vanishes or isinstance(expression, sp.sign):
-            return self.zero
-        return inner if inner is None or self.value(inner) > 0 else self.zero
 
 
 class _Problem:
@@ -206,7 +141,7 @@ class _Problem:
         """The step size's exponent at which the position moves at rate 1, from a first guess."""
         for _ in range(_MAX_ROUNDS):
             sizes = self.sizes((Fraction(1), guess, *decays))
-            moves = sizes and self.rate(0, sizes)
+            moves = self.rate(0, sizes) if sizes is not None else None
             if sizes is None or moves is None:
                 return None
             if sizes.value(moves) == 1:
@@ -219,49 +154,49 @@ class _Problem:
                 return None
         return None
 
-    def sizes(self, point: Form) -> _Sizes | None:
+    def sizes(self, point: Form) -> Sizes | None:
         """The sizes the states reach from their start, as a fixed point; None where there is none."""
-        sizes = _Sizes(self.rule, point)
+        sizes = Sizes(self.rule, point)
         declared = dict(self.rule.declared_powers)
         for _ in range(_MAX_ROUNDS):
             before = dict(sizes.leaves)
             for index, state in enumerate(self.rule.states[1:], 1):
                 if index in declared:
-                    sizes.leaves[state] = _scaled(_unit(1, len(point)), declared[index])
+                    sizes.leaves[state] = scaled(unit(1, len(point)), declared[index])
                 else:
                     sizes.leaves[state] = self.size(index, sizes)
             if sizes.leaves == before:
                 return sizes
         return None
 
-    def size(self, index: int, sizes: _Sizes) -> Form | None:
+    def size(self, index: int, sizes: Sizes) -> Form | None:
         """The size at which what drives a state balances what it forgets."""
         driving = sizes.least(sizes.of(t.expression) for t in self.terms_of(index, is_self=False))
         start = dict(self.rule.start).get(self.rule.states[index])
         forms = [] if start in (None, 0) else [sizes.of(start)]
         if driving is not None:
             rate = self.forgetting_rate(index, sizes)
-            inertial = rate is None or sizes.value(rate) >= 1
-            forms.append(_difference(driving, _unit(0, len(driving)) if inertial else rate))
-        return sizes.least(iter(forms))
+            fast = rate is not None and sizes.value(rate) < 1
+            forms.append(difference(driving, rate if rate and fast else unit(0, len(driving))))
+        return sizes.least(forms)
 
-    def forgetting_rate(self, index: int, sizes: _Sizes) -> Form | None:
+    def forgetting_rate(self, index: int, sizes: Sizes) -> Form | None:
         """The exponent of the self terms of a state, without the state."""
         state = self.rule.states[index]
         return sizes.least(
             sizes.of(t.expression / state) for t in self.terms_of(index, is_self=True)
         )
 
-    def rate(self, index: int, sizes: _Sizes) -> Form | None:
+    def rate(self, index: int, sizes: Sizes) -> Form | None:
         """The exponent at which a state moves relative to its size."""
         own = sizes.zero if index == 0 else sizes.leaves[self.rule.states[index]]
         total = sizes.least(sizes.of(t.expression) for t in self.terms if t.state == index)
-        return None if total is None or own is None else _difference(total, own)
+        return None if total is None or own is None else difference(total, own)
 
     def terms_of(self, index: int, *, is_self: bool) -> list[_Term]:
         return [t for t in self.terms if t.state == index and t.is_self == is_self]
 
-    def scaling(self, sizes: _Sizes, moves: Form, regimes: tuple[Regime, ...]) -> Scaling:
+    def scaling(self, sizes: Sizes, moves: Form, regimes: tuple[Regime, ...]) -> Scaling:
         states = self.rule.states
         powers = [sizes.leaves[state] for state in states[1:]]
         rates = [self.rate(index, sizes) for index in range(len(states))]
@@ -271,41 +206,37 @@ class _Problem:
             rates=tuple(Fraction(1) if r is None else sizes.value(r) for r in rates),
             decay_powers=sizes.point[2:],
             regimes=regimes,
-            unit=self.unit(moves, regimes),
+            unit=self.time_unit(moves, regimes),
         )
 
-    def unit(self, moves: Form, regimes: tuple[Regime, ...]) -> sp.Expr:
+    def time_unit(self, moves: Form, regimes: tuple[Regime, ...]) -> sp.Expr:
         """Delta as a monomial: the position's rate ``s^m prod rate_i^n_i Delta^c`` is Delta itself."""
-        base = self.rule.step_size ** _rational(moves[1])
+        base = self.rule.step_size ** rational(moves[1])
         for decay, power, regime in zip(self.rule.decays, moves[2:], regimes, strict=True):
             if regime == "fast":
-                base *= (1 - decay) ** _rational(power)
+                base *= (1 - decay) ** rational(power)
         constant = moves[0] + sum(
             p for p, r in zip(moves[2:], regimes, strict=True) if r == "inertial"
         )
-        return base ** _rational(1 / (1 - constant))
+        return base ** rational(1 / (1 - constant))
 
     def obstacles(self) -> tuple[Diagnostic, ...]:
         """What stands in the way: the terms of the position that do not vanish with the step."""
         hint = "every increment must vanish with the step size; let a hyper-parameter depend on it"
-        sizes = self.sizes((Fraction(1), Fraction(1), *(Fraction(1) for _ in self.rule.decays)))
+        sizes = self.sizes((Fraction(1),) * (2 + len(self.rule.decays)))
         if sizes is None:
             return (Diagnostic("E401", "no continuous limit: a state has no finite size",
                                self.rule.span_of(0), hint),)  # fmt: skip
-        worst = [(self.excess(t, sizes), t) for t in self.terms if t.state == 0]
-        worst = [(e, t) for e, t in worst if e is not None]
-        least = min((e for e, _ in worst), default=None)
+        moving = [(t, sizes.of(t.expression)) for t in self.terms if t.state == 0]
+        exponents = [(t, sizes.value(form)) for t, form in moving if form is not None]
+        least = min((exponent for _, exponent in exponents), default=Fraction(0))
         return tuple(
             Diagnostic("E401", self.message(term, least), self.rule.span_of(0), hint)
-            for excess, term in worst
-            if excess == least
-        )
+            for term, exponent in exponents
+            if exponent == least
+        ) or (Diagnostic("E401", "no continuous limit: the position stays", None, hint),)
 
-    def excess(self, term: _Term, sizes: _Sizes) -> Fraction | None:
-        form = sizes.of(term.expression)
-        return None if form is None else sizes.value(form)
-
-    def message(self, term: _Term, exponent: Fraction | None) -> str:
+    def message(self, term: _Term, exponent: Fraction) -> str:
         return (
             f"no continuous limit: the increment of `{self.rule.states[term.state]}` has the term "
             f"{to_text(term.expression)}, of order {self.rule.step_size}**({exponent})"
@@ -326,7 +257,7 @@ def _grouped_terms(rule: UpdateRule, index: int, value: sp.Expr) -> Iterator[_Te
     state = rule.states[index]
     groups: dict[sp.Expr, sp.Expr] = {}
     for term in sp.Add.make_args(sp.expand(value - state)):
-        coefficient, rest = term.as_independent(*rule.states, *_ORACLES, At, as_Add=False)
+        coefficient, rest = term.as_independent(*rule.states, *ORACLES, At, as_Add=False)
         groups[rest] = groups.get(rest, sp.S.Zero) + coefficient
     for rest, total in groups.items():
         fraction = any(power.exp.could_extract_minus_sign() for power in total.atoms(sp.Pow))
@@ -334,24 +265,3 @@ def _grouped_terms(rule: UpdateRule, index: int, value: sp.Expr) -> Iterator[_Te
         for part in sp.Add.make_args(coefficient):
             if part != 0:
                 yield _Term(index, part * rest, rest == state)
-
-
-def _unit(index: int, length: int) -> Form:
-    return tuple(Fraction(i == index) for i in range(length))
-
-
-def _scaled(form: Form, factor: sp.Rational | Fraction | int) -> Form:
-    ratio = Fraction(int(factor.p), int(factor.q)) if isinstance(factor, sp.Rational) else factor
-    return tuple(ratio * c for c in form)
-
-
-def _rational(number: Fraction) -> sp.Rational:
-    return sp.Rational(number.numerator, number.denominator)
-
-
-def _sum(forms: list[Form]) -> Form:
-    return tuple(sum(column, Fraction(0)) for column in zip(*forms, strict=True))
-
-
-def _difference(a: Form, b: Form) -> Form:
-    return tuple(x - y for x, y in zip(a, b, strict=True))

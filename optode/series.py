@@ -99,7 +99,8 @@ def _normal(coefficient: sp.Expr) -> sp.Expr:
 def _vanishes(expression: sp.Expr) -> bool:
     """Whether the expression is zero: tried at generic points, then proved by simplification."""
     atoms = sorted(
-        expression.free_symbols | expression.atoms(Gradient, Field, Tangent), key=sp.default_sort_key
+        expression.free_symbols | expression.atoms(Gradient, Field, Tangent),
+        key=sp.default_sort_key,
     )
     for seed in (3, 7):
         point = {a: sp.Rational(seed + 2 * i, 5 + i) for i, a in enumerate(atoms)}
@@ -113,7 +114,8 @@ def _vanishes(expression: sp.Expr) -> bool:
 class Scale:
     """How symbols move with Delta: ``symbol -> c * Delta^e`` and ``k = t/Delta - offset``.
 
-    ``vectors`` are the symbols that are no scalars: the states, which Jacobians do not commute with.
+    ``vectors`` are the symbols that are no scalars: the states, which Jacobians do not commute
+    with.
     """
 
     monomials: tuple[tuple[sp.Symbol, sp.Expr, Fraction], ...]

@@ -1,10 +1,10 @@
 """Fast states: slaved to the slow ones on a manifold, order by order in Delta.
 
-A fast state w forgets its past within a number of steps that is small beside 1/Delta and then follows
-``w = h0(z) + Delta h1(z) + ...`` of the slow states z. Invariance, ``h(z+) = w+``, gives h0 from the
-balance of its own terms and, where it forgets at a fixed rate, h1 from ``A h1 = Dh0[F1] - a1`` with A
-the linear part of its increment (Cattaneo and Shigida 2025, arXiv:2502.02132, to first order). What the
-slow states gain while the fast ones settle shifts their initial value.
+A fast state w forgets its past within a number of steps that is small beside 1/Delta and then
+follows ``w = h0(z) + Delta h1(z) + ...`` of the slow states z. Invariance, ``h(z+) = w+``, gives h0
+from the balance of its own terms and, where it forgets at a fixed rate, h1 from ``A h1 = Dh0[F1] -
+a1`` with A the linear part of its increment (Cattaneo and Shigida 2025, arXiv:2502.02132, to first
+order). What the slow states gain while the fast ones settle shifts their initial value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The calculus of oracles: derivatives along a direction, where an oracle's is a Jacobian product.
 
-Elementwise products do not commute with a Jacobian: ``J(m*u)`` is not ``m*J(u)`` for a state m. Only
-what holds no state and no call, a scalar, comes out of a direction.
+Elementwise products do not commute with a Jacobian: ``J(m*u)`` is not ``m*J(u)`` for a state m.
+Only what holds no state and no call, a scalar, comes out of a direction.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ Rates: TypeAlias = Mapping[sp.Symbol, sp.Expr]
 _ORACLES = (Gradient, Field)
 
 
-def tangent(call: sp.Expr, directions: tuple[sp.Expr, ...], vectors: frozenset[sp.Symbol]) -> sp.Expr:
+def tangent(
+    call: sp.Expr, directions: tuple[sp.Expr, ...], vectors: frozenset[sp.Symbol]
+) -> sp.Expr:
     """``Tangent(call, *directions)``, linear in each direction: sums and scalars come out."""
     for index, direction in enumerate(directions):
         parts = [_split(term, vectors) for term in _linear_terms(direction)]

@@ -72,7 +72,9 @@ _WITHOUT_TORCH: dict[type[sp.Expr], Callable[[sp.Expr], sp.Expr]] = {
 
 
 class TorchPrinter:
-    """Prints expressions; raises TypeError at what has no PyTorch text, such as a call of the field."""
+    """Prints expressions; raises TypeError at what has no PyTorch text, such as a call of the
+    field.
+    """
 
     def __init__(self, floats: Collection[sp.Symbol] = ()) -> None:
         self.floats = frozenset(floats)
@@ -101,7 +103,9 @@ class TorchPrinter:
         return _Text(self._function(e), Binding.ATOM)
 
     def operands(self, e: sp.Expr) -> list[str]:
-        """A sum or product in pieces, each but the first with its operator: ``-gamma * m``, ``+ f``."""
+        """A sum or product in pieces, each but the first with its operator: ``-gamma * m``, ``+
+        f``.
+        """
         return self._terms(e) if isinstance(e, sp.Add) else self._factors(e)
 
     def _terms(self, total: sp.Expr) -> list[str]:
@@ -204,8 +208,8 @@ def assignment(
 ) -> list[str]:
     """``name = value`` as lines, without the indentation that is to come, none too long.
 
-    A long sum or product is wrapped in parentheses as ruff does it; in anything else that is too long,
-    the longest part gets a name of its own, ``name_1``.
+    A long sum or product is wrapped in parentheses as ruff does it; in anything else that is too
+    long, the longest part gets a name of its own, ``name_1``.
     """
     lines: list[str] = []
     names = (f"{name}_{i}" for i in count(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import gc
 import itertools
 import pickle
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import sympy as sp
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from optode.adjoint import adjoint_system
 from optode.compiler import derive
@@ -152,6 +154,10 @@ MODELS = {
         ),
     ),
     "layers": model({h: m, m: f, v: -v}, initial=(GIVEN, Initial("linear"), Initial("learned"))),
+    "parameter of the start": model(
+        {h: m, m: f}, HEAVY_BALL.parameters, (GIVEN, Initial("expression", gamma * f))
+    ),
+    "functional. in the title": model({h: f}, title="functional. in the title"),
     "given": model({h: m, m: f}, initial=(GIVEN, GIVEN)),
     "singular": model({h: f / TIME}, singular_times=(sp.S.Zero,), span=(1.0, 2.0)),
     "many states": model(
@@ -389,6 +395,33 @@ def test_a_graph_can_be_kept_and_used_again():
     assert_close(first, torch.autograd.grad(loss, h0), 0.0)
 
 
+@pytest.mark.parametrize("gradient", ["discrete", "adjoint"])
+def test_saved_tensors_may_be_moved_or_recomputed(gradient):
+    node, h0 = HBNODE(Network(), gradient=gradient), torch.randn(2, 3)
+    known = list(node.parameters())
+    expected = torch.autograd.grad(node(h0).sum(), known)
+    with torch.autograd.graph.save_on_cpu():
+        h1 = node(h0)
+    assert_close(torch.autograd.grad(h1.sum(), known), expected, 1e-12)
+    h1 = checkpoint(node, h0, use_reentrant=False)
+    assert_close(torch.autograd.grad(h1.sum(), known), expected, 1e-12)
+
+
+@every_gradient
+def test_a_solve_leaves_nothing_behind(gradient):
+    node = HBNODE(Network(), gradient=gradient)
+    node(torch.randn(2, 3)).sum().backward()
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
+        for _ in range(3):
+            node(torch.randn(2, 3)).sum().backward()
+        assert sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects()) <= before
+    finally:
+        gc.enable()
+
+
 # Statistics and callbacks
 
 
@@ -405,7 +438,7 @@ def test_statistics_are_the_calls_of_the_field(gradient, method, options):
     network.calls = 0
     solution.states[0][-1].sum().backward()
     assert stats.backward_nfe > 0
-    if gradient == "discrete":
+    if gradient != "autograd":  # which runs VJPs of the evaluations it has
         assert stats.backward_nfe == network.calls
     assert all(type(count) is int for count in vars(stats).values())
     assert node.integrate(h0).stats.forward_nfe == stats.forward_nfe

@@ -1,0 +1,163 @@
+"""A program as the statements of a PyTorch method, one a line, as ``ruff format`` leaves them.
+
+A call of the field becomes ``self._evaluate(t, h)``, one with a pullback ``self._linearize(t, h)``,
+whose leaves the pullback differentiates by: these two and ``_vjp`` belong to the module's template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import sympy as sp
+
+from optode.model import NeuralODE
+from optode.notation import symbol
+from optode.program import (
+    Assign,
+    FieldCall,
+    FieldPullback,
+    Statement,
+    Total,
+    defines,
+    uses,
+)
+from optode.torch_printer import LINE_LENGTH, TorchPrinter, assignment
+
+BODY = 8
+"""The indentation of a method's statements."""
+
+
+class Statements:
+    """Prints the statements of a program in their order, and knows what kind of value each name
+    has.
+    """
+
+    def __init__(
+        self,
+        model: NeuralODE,
+        shaped: Iterable[sp.Symbol],
+        outputs: Iterable[sp.Symbol],
+        program: Iterable[Statement],
+    ) -> None:
+        self.model = model
+        self.program = tuple(program)
+        self.shaped = set(shaped)
+        self.outputs = set(outputs)
+        self.floats = {p.symbol for p in model.parameters if not p.is_learned}
+        self.pulled = [s.call for s in self.program if isinstance(s, FieldPullback)]
+        self.used = set().union(*map(uses, self.program))
+        defined = {name for s in self.program for name in defines(s)}
+        self.taken = {name.name for name in self.used | self.shaped | defined}
+
+    def lines(self) -> list[str]:
+        """``gamma = self.gamma`` for the parameters that are read, then the statements."""
+        parameters = [p.symbol for p in self.model.parameters if p.symbol in self.used]
+        lines = [f"{name} = self.{name}" for name in parameters]
+        for statement in self.program:
+            lines += self._statement(statement)
+        return lines
+
+    def _statement(self, statement: Statement) -> list[str]:
+        match statement:
+            case Assign():
+                return self._assign(statement.name, statement.value)
+            case Total():
+                return self._total(statement)
+            case FieldCall():
+                return self._field_call(statement)
+            case FieldPullback():
+                return self._pullback(statement)
+        raise TypeError(f"no PyTorch text for {statement}")
+
+    def field_bars(self) -> str:
+        """What holds the cotangents of the field's parameters, of all its calls together."""
+        names = [self._names(call)[1] for call in self.pulled]
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            return "map(torch.zeros_like, parameters)"
+        return f"map(sum, zip({', '.join(names)}))"
+
+    def _assign(self, name: sp.Symbol, value: sp.Expr) -> list[str]:
+        if value.free_symbols & self.shaped:
+            self.shaped.add(name)
+        elif name in self.outputs:  # a tensor of the states' shape even where it is constant
+            return self._constant(name, value)
+        elif value.free_symbols <= self.floats:
+            self.floats.add(name)
+        return self._assignment(name.name, value)
+
+    def _constant(self, name: sp.Symbol, value: sp.Expr) -> list[str]:
+        position = self.model.states[0]
+        self.shaped.add(name)
+        if value == 0:
+            return [f"{name} = torch.zeros_like({position})"]
+        if value.free_symbols <= self.floats:
+            number = TorchPrinter(self.floats).argument(value)
+            return call_lines(f"{name} = torch.full_like(", [str(position), number], ")", BODY)
+        return self._assignment(name.name, symbol(f"torch.zeros_like({position})") + value)
+
+    def _assignment(self, name: str, value: sp.Expr) -> list[str]:
+        lines = assignment(name, value, TorchPrinter(self.floats), BODY, self.taken)
+        self.taken |= {line.split(" = ")[0] for line in lines if " = " in line}
+        return lines
+
+    def _total(self, statement: Total) -> list[str]:
+        name, value = statement.name, statement.value
+        if value == 0:
+            return [f"{name} = torch.zeros_like(self.{name.name.removesuffix('_bar')})"]
+        text = f"{name} = torch.sum({TorchPrinter(self.floats).text(value)})"
+        if len(text) <= LINE_LENGTH - BODY:
+            return [text]
+        density = f"{name}_density"
+        return [*self._assignment(density, value), f"{name} = torch.sum({density})"]
+
+    def _field_call(self, call: FieldCall) -> list[str]:
+        self.shaped.add(call.name)
+        arguments = [str(call.time), *map(str, call.arguments)]
+        if call in self.pulled:
+            target = f"{call.name}, {self._names(call)[0]}"
+            return call_lines(f"{target} = self._linearize(", arguments, ")", BODY)
+        return call_lines(f"{call.name} = self._evaluate(", arguments, ")", BODY)
+
+    def _pullback(self, statement: FieldPullback) -> list[str]:
+        self.shaped.update(statement.names)
+        leaves, bars = self._names(statement.call)
+        arguments = [str(statement.call.name), f"{leaves} + parameters", str(statement.cotangent)]
+        targets = ", ".join([*map(str, statement.names), f"*{bars}"])
+        return call_lines(f"{targets} = _vjp(", arguments, ")", BODY)
+
+    def _names(self, call: FieldCall) -> tuple[str, str]:
+        if len(self.pulled) == 1:
+            return "leaves", "field_bars"
+        return f"{call.name}_leaves", f"{call.name}_bars"
+
+
+# Lines that ruff format leaves alone
+
+
+def unpacking(names: Sequence[sp.Symbol], source: str) -> list[str]:
+    line = f"{', '.join(map(str, names))} = {source}"
+    if len(names) > 1 and len(line) <= LINE_LENGTH - BODY:
+        return [line]
+    lines = tuple_lines("", list(map(str, names)), BODY + len(source))
+    return [*lines[:-1], f"{lines[-1]} = {source}"]
+
+
+def tuple_lines(prefix: str, items: Sequence[str], indent: int) -> list[str]:
+    """``prefix (a, b)``, on one line or one item a line."""
+    start = f"{prefix} (" if prefix else "("
+    line = f"{start}{', '.join(items)}{',' if len(items) == 1 else ''})"
+    if len(line) <= LINE_LENGTH - indent or not items:
+        return [line]
+    return [start, *(f"    {item}," for item in items), ")"]
+
+
+def call_lines(start: str, items: Sequence[str], end: str, indent: int) -> list[str]:
+    """``start a, b end`` on one line, else the items on a line of their own, else on one each."""
+    inner = ", ".join(items)
+    if len(f"{start}{inner}{end}") <= LINE_LENGTH - indent:
+        return [f"{start}{inner}{end}"]
+    if len(inner) <= LINE_LENGTH - indent - 4:
+        return [start, f"    {inner}", end]
+    return [start, *(f"    {item}," for item in items), end]
