@@ -17,18 +17,30 @@ from optode.version import __version__
 if TYPE_CHECKING:
     from optode.compiler import Derivation, check, compile, derive, generate
     from optode.diagnostics import Diagnostic, SpecError
+    from optode.formulation import Formulation
+    from optode.model import Architecture, Initial, LearnedParameter
+    from optode.notation import At, Gradient
     from optode.notebook import load_ipython_extension
+    from optode.rule import UpdateRule, update_rule
 
 __all__ = [
+    "Architecture",
+    "At",
     "Derivation",
     "Diagnostic",
+    "Formulation",
+    "Gradient",
+    "Initial",
+    "LearnedParameter",
     "SpecError",
+    "UpdateRule",
     "__version__",
     "check",
     "compile",
     "derive",
     "generate",
     "load_ipython_extension",
+    "update_rule",
 ]
 
 _HOMES = {
@@ -39,6 +51,14 @@ _HOMES = {
     "generate": "compiler",
     "Diagnostic": "diagnostics",
     "SpecError": "diagnostics",
+    "Formulation": "formulation",
+    "Architecture": "model",
+    "Initial": "model",
+    "LearnedParameter": "model",
+    "At": "notation",
+    "Gradient": "notation",
+    "UpdateRule": "rule",
+    "update_rule": "rule",
     "load_ipython_extension": "notebook",
 }
 

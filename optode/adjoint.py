@@ -20,6 +20,7 @@ import sympy as sp
 from optode.model import NeuralODE
 from optode.notation import TIME, Field, FieldTransposed, symbol
 from optode.ordering import ordered_terms
+from optode.presentation import present
 from optode.program import (
     Assign,
     FieldCall,
@@ -28,7 +29,6 @@ from optode.program import (
     Statement,
     Total,
     lower,
-    present,
     reverse,
 )
 

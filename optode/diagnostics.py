@@ -160,6 +160,8 @@ class SpecError(Exception):
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = tuple(sorted(diagnostics, key=_position))
+        if not self.diagnostics:
+            raise ValueError("an error without a diagnostic")
         super().__init__(self.diagnostics)
 
     def __str__(self) -> str:

@@ -12,10 +12,10 @@ import sympy as sp
 from optode.diagnostics import Diagnostic, SpecError
 from optode.modified import modified_fields
 from optode.notation import TIME, symbol
-from optode.program import present
+from optode.presentation import collected, present
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, step_map_in_step_size
-from optode.second_order import second_order_form
+from optode.second_order import second_order_form, velocity_symbol
 from optode.series import NoExpansion, Scale, Series, expand
 from optode.sizes import forgetting
 from optode.slow_manifold import (
@@ -72,7 +72,9 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
     manifold = _manifold(rule, increments)
     fields = _fields(rule, scaling, increments, manifold, order)
     named = _Naming(rule, scaling)
-    equations = [named(_in_powers(terms, scaling.unit)) for terms in zip(*fields, strict=True)]
+    vectors = (*increments.slow, velocity_symbol(rule.position))
+    orders = [[collected(named(e), vectors) for e in field] for field in fields]
+    equations = [_in_powers(terms, scaling.unit) for terms in zip(*orders, strict=True)]
     second = second_order_form(increments.slow, fields)
     return ContinuousLimit(
         name=rule.name,
@@ -83,7 +85,8 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
         scales=_scales(rule, scaling, increments.slow),
         offset=offset,
         manifold=tuple((w, named(h0)) for w, h0 in manifold.graph.items()),
-        second_order=second and named(_in_powers(second, scaling.unit)),
+        second_order=second
+        and _in_powers([collected(named(e), vectors) for e in second], scaling.unit),
         singular_times=singular_times(equations),
     )
 
@@ -123,7 +126,7 @@ def _fields(
 
 def _in_powers(terms: Iterable[sp.Expr], unit: sp.Expr) -> sp.Expr:
     """``f0 + Delta f1 + ...``, the orders kept apart."""
-    return sp.Add(*(present(term) * unit**n for n, term in enumerate(terms)))
+    return sp.Add(*(term * unit**n for n, term in enumerate(terms)))
 
 
 def _time_offset(rule: UpdateRule, scaling: Scaling) -> sp.Expr:

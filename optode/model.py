@@ -9,7 +9,7 @@ import sympy as sp
 
 from optode.limit import ContinuousLimit, singular_times
 from optode.notation import TIME, Field, Gradient, by_name, symbol
-from optode.program import present
+from optode.presentation import present
 
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
 

@@ -11,7 +11,7 @@ from optode.diagnostics import Diagnostic, Located, Reporter, SpecError, nearest
 from optode.expression import FUNCTIONS, Scope, parse_expression
 from optode.limit import ContinuousLimit
 from optode.model import DERIVED, Architecture, Initial, InitialKind, LearnedParameter
-from optode.notation import TIME, Field, symbol
+from optode.notation import TIME, Field, field_call, symbol
 from optode.spec import InitialSpec, LearnedSpec, ModelSpec, Spec
 
 
@@ -56,6 +56,14 @@ class _ArchitectureReader:
         self.reporter.raise_if_any()
         return architecture
 
+    def field(self, *arguments: sp.Expr) -> sp.Expr:
+        """f with as many arguments as the limit's equations give it."""
+        calls = [call for e in self.limit.equations for call in e.atoms(Field)]
+        number = len(calls[0].args) if calls else 2
+        if len(arguments) != number:
+            raise ValueError(f"f takes {number} arguments here, the time first")
+        return field_call(*arguments)
+
     def read_rename(self) -> tuple[tuple[sp.Symbol, sp.Symbol], ...]:
         known = tuple(self.limit.states)
         return tuple(
@@ -69,7 +77,8 @@ class _ArchitectureReader:
         if name.text in names:
             return True
         near = nearest(name.text, names)
-        hint = f"did you mean `{near}`?" if near else f"the states are {', '.join(names)}"
+        known = f"the states are {', '.join(names)}" if names else "the first starts as it is given"
+        hint = f"did you mean `{near}`?" if near else known
         self.reporter.error("E502", f"`{name.text}` is not a state here", name.span, hint)
         return False
 
@@ -86,7 +95,7 @@ class _ArchitectureReader:
     def scope(self, states: tuple[sp.Symbol, ...]) -> Scope:
         names = {s.name: s for s in (TIME, DERIVED, *states)}
         names |= {p.name.text: symbol(p.name.text) for p in self.model.parameters}
-        return Scope(names, {}, {**FUNCTIONS, "f": (Field, None)}, None)
+        return Scope(names, {}, {**FUNCTIONS, "f": (self.field, None)}, None)
 
     def read_initial(
         self, initial: InitialSpec, states: tuple[sp.Symbol, ...], scope: Scope

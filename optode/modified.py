@@ -15,7 +15,7 @@ from fractions import Fraction
 import sympy as sp
 
 from optode.notation import TIME
-from optode.program import present
+from optode.presentation import present
 from optode.series import Series
 from optode.tangent import derivative_along
 

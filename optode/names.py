@@ -10,7 +10,8 @@ import unicodedata
 
 from optode.diagnostics import Located, Reporter, quoted
 
-MAX_NAME = 64
+MAX_NAME = 24  # of a state or parameter: emitted lines hold several
+MAX_FILE_NAME = 64
 
 FUNCTION_NAMES = (
     "sqrt", "abs", "sign", "exp", "log", "tanh",
@@ -36,7 +37,8 @@ _MODULE_NAMES = frozenset((
     "torch", "torchdiffeq", "nn", "math", "numpy", "optode", "field", "span", "method", "rtol",
     "atol", "gradient", "options", "features", "forward", "integrate", "vector_field",
     "adjoint_field", "state_names", "solution", "states", "times", "stats", "Solution", "States",
-    "Stats", "Tensor", "NamedTuple", "Any", "Callable", "callback_step", "callback_accept_step",
+    "Stats", "Tensor", "Tensors", "costates", "leaves", "field_bars", "functional",
+    "augmented_field", "initial_states", "learned_names", "singular_times", "NamedTuple", "Any", "Callable", "callback_step", "callback_accept_step",
     "callback_reject_step", "count", "index", "T_destination", "add_module", "apply", "bfloat16",
     "buffers", "call_super_init", "children", "compile", "cpu", "cuda", "double", "dump_patches",
     "eval", "extra_repr", "float", "get_buffer", "get_extra_state", "get_parameter",
@@ -45,14 +47,15 @@ _MODULE_NAMES = frozenset((
     "set_extra_state", "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train",
     "training", "type", "xpu", "zero_grad",
 ))  # fmt: skip
-_MODULE_PREFIXES = ("register_",)
+_MODULE_PREFIXES = ("register_", "initial_", "JT_")
+_MODULE_SUFFIXES = ("_bar", "_bars", "_dt", "_leaves", "_next")
 _LETTERS = re.compile(r"[A-Za-z\u0370-\u03ff_][A-Za-z0-9\u0370-\u03ff_]*")
 _ASCII = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 def check_name(name: Located, reporter: Reporter) -> bool:
     """Report a name (E110) that a state, a parameter or an intermediate cannot have."""
-    problem = _problem(name.text) or _taken(name.text)
+    problem = _problem(name.text, MAX_NAME) or _taken(name.text)
     if problem is not None:
         reporter.error("E110", problem[0], name.span, problem[1])
     return problem is None
@@ -70,7 +73,7 @@ def check_file_name(name: Located, reporter: Reporter) -> bool:
 
 
 def _check_ascii(name: Located, taken: bool, reporter: Reporter) -> bool:
-    problem = _problem(name.text)
+    problem = _problem(name.text, MAX_FILE_NAME)
     if problem is None and not _ASCII.fullmatch(name.text):
         message = f"{quoted(name.text)} cannot name a file or a class"
         problem = (message, "begin with a letter, and use a-z, A-Z, 0-9 and _")
@@ -81,14 +84,14 @@ def _check_ascii(name: Located, taken: bool, reporter: Reporter) -> bool:
     return problem is None
 
 
-def _problem(text: str) -> tuple[str, str | None] | None:
+def _problem(text: str, longest: int) -> tuple[str, str | None] | None:
     """Why a text is no name at all, and what to do about it."""
     if keyword.iskeyword(text):
         better = "`lam` or `lambda_`" if text == "lambda" else f"`{text}_`"
         return f"{quoted(text)} is a keyword of Python", f"call it {better}"
     normal = unicodedata.normalize("NFKC", text)
-    if len(text) > MAX_NAME:
-        return f"a name has at most {MAX_NAME} characters", None
+    if len(text) > longest:
+        return f"a name has at most {longest} characters here", None
     if normal != text and _LETTERS.fullmatch(normal):
         return f"{quoted(text)} has letters that look like others", f"write `{normal}`"
     if not (_LETTERS.fullmatch(text) and text.isidentifier() and normal == text):
@@ -115,7 +118,12 @@ def _taken(text: str) -> tuple[str, str | None] | None:
             f"the name {quoted(text)} is taken: `raw_` begins the raw values of parameters",
             "choose another name",
         )
-    if text in _MODULE_NAMES or text.startswith(_MODULE_PREFIXES) or hasattr(builtins, text):
+    if (
+        text in _MODULE_NAMES
+        or text.startswith(_MODULE_PREFIXES)
+        or text.endswith(_MODULE_SUFFIXES)
+        or hasattr(builtins, text)
+    ):
         return (
             f"the name {quoted(text)} is taken: Python or the emitted module uses it",
             f"call it `{text}_`",

@@ -58,6 +58,13 @@ class Field(sp.Function):
     is_real = True
 
 
+def field_call(*arguments: sp.Expr) -> sp.Expr:
+    """``f(t, h, ...)`` as an author writes it; ValueError where the time or the states are missing."""
+    if len(arguments) < 2 or arguments[0] != TIME:
+        raise ValueError("f takes the time and then states: `f(t, h)`")
+    return Field(*arguments)
+
+
 class Tangent(sp.Function):
     """``Tangent(call, u)``: the Jacobian of an oracle at the call's point applied to u; with more
     directions, the higher derivative applied to them (``Tangent(g(x), u, w)`` is D^2 g(x)[u, w]).

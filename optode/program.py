@@ -14,6 +14,7 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.notation import TIME, Field, Gradient, symbol
+from optode.presentation import present
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +203,3 @@ def _needed(
             kept.append(statement)
             live |= uses(statement)
     return kept[::-1]
-
-
-def present(expression: sp.Expr) -> sp.Expr:
-    """An expression as a paper prints it: common factors taken out of sums, nothing expanded."""
-    return sp.factor_terms(sp.sympify(expression), sign=False)

@@ -11,8 +11,8 @@ import sympy as sp
 from optode.diagnostics import Located, Reporter, Span, SpecError
 from optode.expression import FUNCTIONS, Scope, parse_expression
 from optode.limit import ContinuousLimit, singular_times
-from optode.notation import COUNTER, TIME, Field, Gradient, step_symbol, symbol
-from optode.program import present
+from optode.notation import COUNTER, TIME, Field, Gradient, field_call, step_symbol, symbol
+from optode.presentation import present
 from optode.rule import RuleError, UpdateRule, update_rule
 from optode.spec import Spec
 
@@ -111,10 +111,17 @@ def given_limit(spec: Spec) -> ContinuousLimit:
     learned = spec.model.parameters if spec.model else ()
     names = [*(p.name.text for p in spec.parameters), *(p.name.text for p in learned)]
     symbols = {name: symbol(name) for name in (str(TIME), *map(str, states), *names)}
-    scope = Scope(symbols, {}, {**FUNCTIONS, "f": (Field, None), "grad": (Gradient, 1)}, None)
+    scope = Scope(symbols, {}, {**FUNCTIONS, "f": (field_call, None), "grad": (Gradient, 1)}, None)
     parsed = {
         a.target.text: parse_expression(a.expression, scope, reporter) for a in spec.assignments
     }
+    reporter.raise_if_any()
+    numbers = {len(call.args) for value in parsed.values() for call in value.atoms(Field)}
+    if len(numbers) > 1:
+        message = "f is called with different numbers of arguments"
+        for assignment in spec.assignments:
+            if parsed[assignment.target.text].has(Field):
+                reporter.error("E304", message, assignment.expression.span)
     reporter.raise_if_any()
     equations = [present(parsed[state.name]) for state in states]
     starts = (symbol(f"{states[0]}0"), *(sp.S.Zero for _ in states[1:]))

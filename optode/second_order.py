@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sympy as sp
 
 from optode.notation import TIME, symbol
-from optode.program import present
+from optode.presentation import present
 from optode.tangent import derivative_along, substituted
 
 

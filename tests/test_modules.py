@@ -249,7 +249,7 @@ def test_copies_compute_the_same(transform):
 
 def test_learned_parameter_goes_through_its_transform():
     node = HBNODE(VectorField())
-    assert list(node.state_dict())[0] == "raw_gamma"
+    assert next(iter(node.state_dict())) == "raw_gamma"
     torch.testing.assert_close(node.gamma, torch.sigmoid(torch.tensor(-3.0)), check_dtype=False)
 
 
