@@ -93,7 +93,7 @@ def plane_vibration(path: Path) -> Task:
         train=known,
         test=held_out,
         span=4.0,
-        epochs=60,
+        epochs=25,
         baselines=baselines,
         strip=tuple(strip)[:8],
     )
@@ -137,7 +137,7 @@ def nested_spheres(seed: int) -> Task:
         train=train,
         test=test,
         span=1.0,
-        epochs=60,
+        epochs=25,
         baselines=baselines,
     )
 

@@ -1,0 +1,75 @@
+"""Smooth functions of two variables on which derivations are tried out, with exact derivatives.
+
+Neither quadratic nor separable: on a quadratic the third derivatives vanish, on a separable function
+every product of vectors commutes with the Hessian, and either would hide a wrong next-order term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import chain
+from typing import TypeAlias
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+
+DIMENSION = 2
+
+
+class SmoothField:
+    """A map of vectors (each of shape (2,)) to a vector, with its derivatives of every order."""
+
+    def __init__(self, variables: Sequence[sp.Symbol], components: Sequence[sp.Expr]) -> None:
+        self.variables = tuple(variables)
+        self._derivatives: dict[int, Callable[..., Sequence[float]]] = {}
+        self._tensors: list[list[sp.Expr]] = [list(components)]
+
+    def __call__(self, *points: Array) -> Array:
+        """The value at a point, given as one vector for each argument."""
+        return self.derivative(points)
+
+    def derivative(self, points: Sequence[Array], *directions: Sequence[Array]) -> Array:
+        """The n-th derivative at a point applied to n directions (for n = 1 the Jacobian product)."""
+        tensor = self._tensor(len(directions), np.concatenate(points))
+        for direction in directions:
+            tensor = tensor @ np.concatenate(np.broadcast_arrays(*direction))
+        return tensor
+
+    def _tensor(self, order: int, point: Array) -> Array:
+        """All partial derivatives of an order, shape (2, n, ..., n) with n variables."""
+        if order not in self._derivatives:
+            entries = self._entries(order)
+            self._derivatives[order] = sp.lambdify(self.variables, entries, "math", cse=True)
+        values = self._derivatives[order](*point.tolist())
+        return np.array(values).reshape((-1,) + (len(self.variables),) * order)
+
+    def _entries(self, order: int) -> list[sp.Expr]:
+        while len(self._tensors) <= order:
+            rows = ([e.diff(v) for v in self.variables] for e in self._tensors[-1])
+            self._tensors.append(list(chain.from_iterable(rows)))
+        return self._tensors[order]
+
+
+class TestFunctions:
+    """The fields that stand for an oracle, by its number of arguments."""
+
+    __test__ = False  # no test case, whatever its name
+
+    @cached_property
+    def gradient(self) -> SmoothField:
+        """The gradient of a strongly convex function; its Hessian is symmetric."""
+        x, y = variables = sp.symbols("x y", real=True)
+        f = sp.log(sp.cosh(x + y / 2)) + x**4 / 10 + x**2 / 10 + y**2 / 2 + x * y / 5
+        return SmoothField(variables, [f.diff(x), f.diff(y)])
+
+    @cached_property
+    def game(self) -> SmoothField:
+        """A monotone field that is no gradient: for a game between x and y; it turns."""
+        x, y = variables = sp.symbols("x y", real=True)
+        turning = sp.Matrix([y + y**3 / 5, -x - sp.sin(x) / 2])
+        pulling = sp.Matrix([x / 2 + x * y / 5, sp.tanh(y) / 2 + x**2 / 6])
+        return SmoothField(variables, list(turning + pulling))
