@@ -89,7 +89,8 @@ def _(rule: UpdateRule, dialect: Dialect) -> Iterator[Group]:
 
 
 def step_lines(rule: UpdateRule, dialect: Dialect) -> tuple[Line, ...]:
-    """The assignments of one step, every state as a sequence: ``v[k+1] = beta*v[k] - s*g(x[k])``."""
+    """The assignments of one step, every state as a sequence: ``v[k+1] = beta*v[k] - s*g(x[k])``.
+    """
     lines = []
     for target, value in rule.step:
         kept = {node: node for node in value.atoms(At)}
@@ -99,7 +100,8 @@ def step_lines(rule: UpdateRule, dialect: Dialect) -> tuple[Line, ...]:
 
 
 def _next_value(target: sp.Expr, value: sp.Expr, dialect: Dialect) -> str:
-    """A right-hand side as optimizers are written: ``x[k]`` first, other sequences, the increment."""
+    """A right-hand side as optimizers are written: ``x[k]`` first, other sequences, the increment.
+    """
     terms = [term for term in sp.Add.make_args(value) if isinstance(term, At)]
     terms.sort(key=lambda term: (term.args[0] not in target.args, str(term)))
     text = " + ".join(map(dialect.expression, terms))

@@ -15,7 +15,17 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
-from optode.notation import At, hardtanh, maximum, minimum, relu, sigmoid, softplus
+from optode.notation import (
+    At,
+    dot,
+    hardtanh,
+    maximum,
+    minimum,
+    norm,
+    relu,
+    sigmoid,
+    softplus,
+)
 from optode.tokens import check_tokens
 
 Function: TypeAlias = tuple[Callable[..., sp.Expr], "int | tuple[int, ...] | None"]
@@ -41,8 +51,10 @@ FUNCTIONS: Mapping[str, Function] = {
     "hardtanh": (hardtanh, (1, 3)),
     "max": (maximum, 2),
     "min": (minimum, 2),
+    "norm": (norm, 1),
+    "dot": (dot, 2),
 }
-"""The elementwise functions of the language."""
+"""The functions of the language: elementwise but norm and dot, which go over the features."""
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[sp.Expr, sp.Expr], sp.Expr]] = {
     ast.Add: operator.add,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
+from optode.growth import growing_states, positive
 from optode.modified import modified_fields
-from optode.notation import TIME, symbol
+from optode.notation import TIME, reaches, relu, symbol
 from optode.presentation import collected, present
 from optode.rule import UpdateRule
-from optode.scaling import Scaling, step_map_in_step_size
+from optode.scaling import Scaling, in_step_size, step_map_in_step_size
 from optode.second_order import second_order_form, velocity_symbol
 from optode.series import NoExpansion, Scale, Series, expand
 from optode.sizes import forgetting
@@ -27,7 +28,7 @@ from optode.slow_manifold import (
     reduced,
     slow_manifold,
 )
-from optode.tangent import substituted
+from optode.tangent import derivative_along, substituted
 from optode.text_printer import to_text
 
 
@@ -67,28 +68,63 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
     SpecError (E403) where a term is of lower order and so blows up, has no expansion, or a fast
     state does not settle, and (E405) where there is no next order in powers of Delta.
     """
+    if order and rule.floors:
+        message = "no next order: a maximum is smooth only between its switches"
+        raise SpecError([Diagnostic("E405", message, rule.span_of(0))])
     offset = _time_offset(rule, scaling) if order and rule.has_counter else sp.S.Zero
     increments = _increments(rule, scaling, order, offset)
     manifold = _manifold(rule, increments)
     fields = _fields(rule, scaling, increments, manifold, order)
+    fields[0] = _above_floors(rule, scaling, increments, fields[0], manifold)
     named = _Naming(rule, scaling)
     vectors = (*increments.slow, velocity_symbol(rule.position))
-    orders = [[collected(named(e), vectors) for e in field] for field in fields]
+    orders = [[present(named(collected(e, vectors))) for e in field] for field in fields]
     equations = [_in_powers(terms, scaling.unit) for terms in zip(*orders, strict=True)]
     second = second_order_form(increments.slow, fields)
     return ContinuousLimit(
         name=rule.name,
         states=increments.slow,
         equations=tuple(equations),
-        initial=tuple(map(named, _initial_values(rule, scaling, increments, manifold, order))),
+        initial=tuple(
+            named(collected(value, vectors))
+            for value in _initial_values(rule, scaling, increments, manifold, order)
+        ),
         step=scaling.unit,
         scales=_scales(rule, scaling, increments.slow),
         offset=offset,
-        manifold=tuple((w, named(h0)) for w, h0 in manifold.graph.items()),
+        manifold=tuple((w, named(collected(h, vectors))) for w, h in manifold.graph.items()),
         second_order=second
-        and _in_powers([collected(named(e), vectors) for e in second], scaling.unit),
+        and _in_powers([present(named(collected(e, vectors))) for e in second], scaling.unit),
         singular_times=singular_times(equations),
     )
+
+
+def _above_floors(
+    rule: UpdateRule,
+    scaling: Scaling,
+    increments: Increments,
+    fields: tuple[sp.Expr, ...],
+    manifold: SlowManifold,
+) -> tuple[sp.Expr, ...]:
+    """The fields of states with a floor B: free above it, on it at least as fast as it rises.
+
+    ``w' = a`` where w > B and ``w' = max(a, B')`` where w = B: the complementarity system of the
+    running supremum.
+    """
+    slow = increments.slow
+    rates = {**dict(zip(slow, fields, strict=True)), TIME: sp.S.One}
+    scale = _scale(rule, scaling)
+    powers = dict(zip(rule.states, scaling.powers, strict=True))
+    levels = {}
+    for state, floor in rule.floors.items():
+        series = expand(in_step_size(rule, floor), scale, powers[state] + 1)
+        levels[state] = substituted(series.coefficient(powers[state]), manifold.graph, slow)
+    above = {relu(level - state): sp.S.Zero for state, level in levels.items()}
+    free = {z: field.xreplace(above) for z, field in rates.items()}
+    for state, level in levels.items():
+        push = relu(derivative_along(level, free) - free[state])
+        free[state] += reaches(level - state) * push
+    return tuple(free[z] for z in slow)
 
 
 def _manifold(rule: UpdateRule, increments: Increments) -> SlowManifold:
@@ -149,13 +185,14 @@ def _time_offset(rule: UpdateRule, scaling: Scaling) -> sp.Expr:
 def _increments(rule: UpdateRule, scaling: Scaling, order: int, offset: sp.Expr) -> Increments:
     """The scaled increments, known beyond what the order needs; E403 for those without a series."""
     scale = _scale(rule, scaling, offset)
+    growing = {z: positive(z) for z in growing_states(rule)}
     found: list[Series] = []
     problems: list[Diagnostic] = []
     rows = zip(rule.states, step_map_in_step_size(rule), scaling.powers, scaling.rates, strict=True)
     for index, (state, value, power, rate) in enumerate(rows):
         try:
             needed = power + min(rate, Fraction(1)) + order + Fraction(1, 2)
-            series = expand(value - state, scale, needed).shifted(-power)
+            series = _expanded(value - state, scale, growing, needed).shifted(-power)
         except NoExpansion as error:
             message = f"no continuous limit of `{state}`: {error}"
             problems.append(Diagnostic("E403", message, rule.span_of(index)))
@@ -166,6 +203,16 @@ def _increments(rule: UpdateRule, scaling: Scaling, order: int, offset: sp.Expr)
     if problems:
         raise SpecError(problems)
     return Increments(rule.states, tuple(found), scaling.rates)
+
+
+def _expanded(
+    increment: sp.Expr, scale: Scale, growing: dict[sp.Symbol, sp.Symbol], order: Fraction
+) -> Series:
+    """The series of an increment, with the states that grow known to be positive."""
+    monomials = tuple((growing.get(z, z), c.xreplace(growing), e) for z, c, e in scale.monomials)
+    series = expand(increment.xreplace(growing), replace(scale, monomials=monomials), order)
+    back = {new: old for old, new in growing.items()}
+    return Series(tuple((e, c.xreplace(back)) for e, c in series.terms), series.order)
 
 
 def _scale(rule: UpdateRule, scaling: Scaling, offset: sp.Expr = sp.S.Zero) -> Scale:
@@ -192,7 +239,7 @@ class _Naming:
         self.names = {forgetting(d): 1 - d for d, regime in fixed if regime == "fixed"}
 
     def __call__(self, expression: sp.Expr) -> sp.Expr:
-        return present(expression.xreplace(self.names))
+        return expression.xreplace(self.names)
 
 
 def _scales(
@@ -224,32 +271,42 @@ def _initial_values(
     manifold: SlowManifold,
     order: int,
 ) -> list[sp.Expr]:
-    """The start of each slow state; beyond leading order shifted by what it gains while the fast
-    states settle."""
-    start = _start(rule, scaling)
+    """The slow states at k = 0, beyond leading order with what they gain while the fast ones
+    settle.
+
+    Where that gain has no closed form the leading value stands alone, and a note says so.
+    """
+    start = _start(rule, scaling, 0)
     values = [start[state] for state in increments.slow]
-    if not order or not manifold.fast:
+    if not order:
+        return values
+    later = _start(rule, scaling, 1)
+    values = [v + scaling.unit * later[z] for v, z in zip(values, increments.slow, strict=True)]
+    shifts = initial_shift(increments, manifold, start) if manifold.fast else None
+    if shifts is None:
         return values
     at_start = {state: start[state] for state in rule.states}
-    shifts = initial_shift(increments, manifold, start)
     moved = (substituted(shift, at_start, increments.slow) for shift in shifts)
     return [value + scaling.unit * shift for value, shift in zip(values, moved, strict=True)]
 
 
-def _start(rule: UpdateRule, scaling: Scaling) -> dict[sp.Symbol, sp.Expr]:
-    """The scaled states at k = 0; the position starts anywhere, the others at 0 unless said."""
+def _start(rule: UpdateRule, scaling: Scaling, order: int) -> dict[sp.Symbol, sp.Expr]:
+    """The coefficient of Delta^order of the scaled states at k = 0.
+
+    The position starts anywhere, the others at 0 unless said.
+    """
     declared = dict(rule.start)
     at_start = {state: symbol(f"{state}0") for state in rule.states}
     constants = Scale(tuple(r for r in _scale(rule, scaling).monomials if r[0] not in rule.states))
-    values = {rule.position: at_start[rule.position]}
+    values = {rule.position: sp.S.Zero if order else at_start[rule.position]}
     for index, state in enumerate(rule.states[1:], 1):
         start = declared.get(state, sp.S.Zero).xreplace(dict(rule.formulas)).xreplace(at_start)
         power = scaling.powers[index]
-        series = expand(start, constants, power + 1).shifted(-power)
+        series = expand(start, constants, power + order + 1).shifted(-power)
         if any(exponent < 0 for exponent, _ in series.terms):
             message = f"`{state}` starts at {to_text(start)}, which is not of its own scale"
             raise SpecError([Diagnostic("E404", message, rule.span_of(index))])
-        values[state] = series.coefficient(Fraction(0))
+        values[state] = series.coefficient(Fraction(order))
     return values
 
 

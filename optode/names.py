@@ -15,7 +15,7 @@ MAX_FILE_NAME = 64
 
 FUNCTION_NAMES = (
     "sqrt", "abs", "sign", "exp", "log", "tanh",
-    "sigmoid", "softplus", "relu", "hardtanh", "max", "min",
+    "sigmoid", "softplus", "relu", "hardtanh", "max", "min", "norm", "dot",
 )  # fmt: skip
 """The elementwise functions of the language."""
 

@@ -59,7 +59,8 @@ class Field(sp.Function):
 
 
 def field_call(*arguments: sp.Expr) -> sp.Expr:
-    """``f(t, h, ...)`` as an author writes it; ValueError where the time or the states are missing."""
+    """``f(t, h, ...)`` as an author writes it; ValueError where the time or the states are missing.
+    """
     if len(arguments) < 2 or arguments[0] != TIME:
         raise ValueError("f takes the time and then states: `f(t, h)`")
     return Field(*arguments)
@@ -81,6 +82,37 @@ class FieldTransposed(sp.Function):
     """
 
     is_real = True
+
+
+class dot(sp.Function):
+    """``dot(u, w)``: the inner product over the feature dimensions, broadcast back; symmetric."""
+
+    nargs = 2
+    is_real = True
+
+    @classmethod
+    def eval(cls, u: sp.Expr, w: sp.Expr) -> sp.Expr | None:
+        if u == 0 or w == 0:
+            return sp.S.Zero
+        in_order = sp.default_sort_key(u) <= sp.default_sort_key(w)
+        return None if in_order else cls(w, u)
+
+
+def norm(u: sp.Expr) -> sp.Expr:
+    """The Euclidean norm over the feature dimensions, broadcast back."""
+    return sp.sqrt(dot(u, u))
+
+
+class total(sp.Function):
+    """``total(u)``: the sum over the feature dimensions, broadcast back."""
+
+    nargs = 1
+    is_real = True
+
+
+def partial(expression: sp.Expr, variable: sp.Symbol) -> sp.Expr:
+    """The derivative almost everywhere: a sign is constant beside its jump."""
+    return expression.diff(variable).replace(sp.DiracDelta, lambda *_: sp.S.Zero)
 
 
 class sigmoid(sp.Function):
@@ -118,6 +150,16 @@ class step(sp.Function):
     @classmethod
     def eval(cls, u: sp.Expr) -> sp.Expr | None:
         return sp.Integer(1 if u > 0 else 0) if u.is_number and u.is_comparable else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sp.S.Zero
+
+
+class reaches(sp.Function):
+    """1 where u >= 0, else 0: ``reaches(B - w)`` says that w is down on its floor B."""
+
+    nargs = 1
+    is_real = True
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return sp.S.Zero

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import sympy as sp
 
-from optode.notation import At, Field, FieldTransposed, Gradient, Tangent
+from optode.notation import At, Field, FieldTransposed, Gradient, Tangent, dot
 
-_ORACLES = (Gradient, Field, Tangent, FieldTransposed, At)
+_ORACLES = (Gradient, Field, Tangent, FieldTransposed, At, dot)
 
 
 def present(expression: sp.Expr) -> sp.Expr:
@@ -23,18 +23,18 @@ def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
     """
     states = tuple(vectors)
     groups: dict[sp.Expr, sp.Expr] = {}
-    for term in _terms(sp.sympify(expression)):
+    for term in distributed(sp.sympify(expression)):
         scalar, vector = term.as_independent(*states, *_ORACLES, as_Add=False)
         groups[vector] = groups.get(vector, sp.S.Zero) + scalar
     terms = ((simple_scalar(scalar), vector) for vector, scalar in groups.items())
     return present(sp.Add(*(scalar * vector for scalar, vector in terms)))
 
 
-def _terms(expression: sp.Expr) -> Iterator[sp.Expr]:
+def distributed(expression: sp.Expr) -> Iterator[sp.Expr]:
     """The terms of a sum, products distributed over the sums in them, denominators left alone."""
     if isinstance(expression, sp.Add):
         for argument in expression.args:
-            yield from _terms(argument)
+            yield from distributed(argument)
         return
     sums = [f for f in sp.Mul.make_args(expression) if isinstance(f, sp.Add)]
     if not sums or not isinstance(expression, sp.Mul):
@@ -42,15 +42,15 @@ def _terms(expression: sp.Expr) -> Iterator[sp.Expr]:
         return
     rest = expression / sums[0]
     for argument in sums[0].args:
-        yield from _terms(rest * argument)
+        yield from distributed(rest * argument)
 
 
 def simple_scalar(scalar: sp.Expr) -> sp.Expr:
     """A coefficient as one reduced fraction, denominators written ``1 - beta``."""
     if not scalar.has(sp.Add):
         return scalar
-    candidates = [scalar, _positive(sp.factor(sp.cancel(sp.together(scalar)), deep=False))]
-    return min(candidates, key=lambda c: (sp.count_ops(c), sp.default_sort_key(c)))
+    fraction = _positive(sp.factor(sp.cancel(sp.together(scalar)), deep=False))
+    return fraction if sp.count_ops(fraction) <= sp.count_ops(scalar) + 4 else scalar
 
 
 def _positive(fraction: sp.Expr) -> sp.Expr:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import TIME, Field, Gradient, symbol
+from optode.notation import TIME, Field, Gradient, partial, symbol
 from optode.presentation import present
 
 
@@ -173,7 +173,7 @@ def reverse(
 def _accumulate_elementwise(statement: Assign, bars: dict[sp.Symbol, sp.Expr]) -> None:
     bar = bars.get(statement.name, sp.S.Zero)
     for name in statement.value.free_symbols:
-        bars[name] = bars.get(name, sp.S.Zero) + bar * statement.value.diff(name)
+        bars[name] = bars.get(name, sp.S.Zero) + bar * partial(statement.value, name)
 
 
 def _accumulate_call(call: FieldCall, bars: dict[sp.Symbol, sp.Expr]) -> list[Statement]:

@@ -15,10 +15,13 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.diagnostics import Span
-from optode.notation import COUNTER, At, step_symbol, symbol
+from optode.notation import COUNTER, At, relu, step_symbol, symbol
 from optode.program import Program, lower
 
 Step: TypeAlias = dict[sp.Expr, sp.Expr]
+
+IMPLICIT_ITERATIONS = 4
+"""How far an implicit step is unrolled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,18 @@ class UpdateRule:
         for target, value in self.step:
             values[target] = value.xreplace(values)
         return tuple(values[At(state, 1)] for state in self.states)
+
+    @property
+    def floors(self) -> dict[sp.Symbol, sp.Expr]:
+        """The states that are kept above another quantity, ``w+ = max(A, B)``, and their B."""
+        found = {}
+        for state, value in zip(self.states, self.step_map, strict=True):
+            clipped = [term for term in sp.Add.make_args(value) if isinstance(term, relu)]
+            if len(clipped) == 1:
+                floor = sp.expand(clipped[0].args[0] + value - clipped[0])
+                if not floor.has(state):
+                    found[state] = floor
+        return found
 
     @property
     def program(self) -> Program:
@@ -143,7 +158,7 @@ def update_rule(
         step[At(symbol_, 1) if symbol_ in own_states else symbol_] = named(value)
     flaws: list[Flaw] = []
     step = _inline_shifted_definitions(step, own_states)
-    step = _in_evaluation_order(step, flaws)
+    step = _in_evaluation_order(step, named(step_size), flaws)
     all_states, step = _with_difference_states(own_states, step, flaws)
     if flaws:
         raise RuleError(flaws)
@@ -193,17 +208,17 @@ def _inline_shifted_definitions(step: Step, states: tuple[sp.Symbol, ...]) -> St
     return result
 
 
-def _in_evaluation_order(step: Step, flaws: list[Flaw]) -> Step:
-    """The assignments, each after those it reads, else in the author's order."""
+def _in_evaluation_order(step: Step, step_size: sp.Symbol, flaws: list[Flaw]) -> Step:
+    """The assignments, each after those it reads, else in the author's order; those that read each
+    other are unrolled."""
     waiting = list(step)
     ordered: Step = {}
     while waiting:
         ready = [target for target in waiting if not _reads(step[target]) & set(waiting)]
         if not ready:
-            flaws += [_implicit(t) for t in waiting if t in _reads(step[t])] or [
-                _implicit(waiting[0])
-            ]
-            return step
+            step, ready = _unrolled(step, waiting, step_size, flaws), list(waiting)
+            if flaws:
+                return step
         ordered[ready[0]] = step[ready[0]]
         waiting.remove(ready[0])
     return ordered
@@ -213,10 +228,22 @@ def _reads(value: sp.Expr) -> set[sp.Expr]:
     return {a for a in value.atoms(At) if a.args[1] == 1} | set(value.free_symbols)
 
 
-def _implicit(target: sp.Expr) -> Flaw:
-    name = target.args[0] if isinstance(target, At) else target
-    hint = "implicit steps are not supported: write each new value in terms of known ones"
-    return Flaw("E301", name, f"`{name}` is defined through itself", hint)
+def _unrolled(step: Step, targets: list[sp.Expr], step_size: sp.Symbol, flaws: list[Flaw]) -> Step:
+    """Assignments that read each other's results, as fixed-point iterations from the old values.
+
+    Each iteration gains a power of the step size, so the result agrees with the implicit step to
+    O(s^IMPLICIT_ITERATIONS), which is beyond every order a limit is taken to. An assignment whose
+    own result does not come multiplied by the step size has no such iteration.
+    """
+    for target in targets:
+        if step[target].subs(step_size, 0).has(*targets):
+            name = target.args[0] if isinstance(target, At) else target
+            hint = "its new value must come multiplied by the step size: s*grad(x[k+1])"
+            flaws.append(Flaw("E301", name, f"`{name}` is defined through itself", hint))
+    old = {t: t.args[0] if isinstance(t, At) else step[t].subs(step_size, 0) for t in targets}
+    for _ in range(IMPLICIT_ITERATIONS):
+        old = {target: step[target].xreplace(old) for target in targets}
+    return step | old
 
 
 def _with_difference_states(

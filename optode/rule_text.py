@@ -11,6 +11,7 @@ import sympy as sp
 from optode.diagnostics import Located, Reporter, Span, SpecError
 from optode.expression import FUNCTIONS, Scope, parse_expression
 from optode.limit import ContinuousLimit, singular_times
+from optode.normal_form import normal_form
 from optode.notation import COUNTER, TIME, Field, Gradient, field_call, step_symbol, symbol
 from optode.presentation import present
 from optode.rule import RuleError, UpdateRule, update_rule
@@ -41,6 +42,7 @@ def build_rule(spec: Spec) -> UpdateRule:
         for flaw in error.flaws:
             reporter.error(flaw.code, flaw.message, where[str(flaw.target)], flaw.hint)
         raise SpecError(reporter.diagnostics) from error
+    rule = normal_form(rule)
     powers = _declared_powers(spec, rule.states, scope, reporter)
     reporter.raise_if_any()
     decays = tuple(symbol(p.name.text) for p in spec.parameters if p.is_decay)

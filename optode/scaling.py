@@ -15,7 +15,7 @@ scaling for each root; those where a rate is exactly 0 or 1 are the distinguishe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -25,7 +25,8 @@ from typing import Literal, TypeAlias
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
-from optode.notation import At
+from optode.growth import growing_states, opened
+from optode.notation import At, dot, relu
 from optode.rule import UpdateRule
 from optode.sizes import ORACLES, Form, Sizes, difference, forgetting, rational, scaled, unit
 from optode.text_printer import to_text
@@ -80,12 +81,23 @@ class Scaling:
         return all(regime in ("fixed", "inertial") for regime in self.regimes)
 
 
-def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
-    """The one-step map with formulas put in and undeclared decays as ``1 - rate``."""
+def in_step_size(rule: UpdateRule, expression: sp.Expr) -> sp.Expr:
+    """An expression of the rule with formulas put in and undeclared decays as ``1 - rate``."""
     formulas: dict[sp.Expr, sp.Expr] = {beta: 1 - forgetting(beta) for beta in rule.decays}
     for name, formula in rule.formulas:
         formulas[name] = formula.xreplace(formulas)
-    return tuple(value.xreplace(formulas) for value in rule.step_map)
+    return expression.xreplace(formulas)
+
+
+def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
+    """The one-step map in step size and rates; of a state with a floor, the map without it."""
+    floors = rule.floors
+    values = []
+    for state, value in zip(rule.states, rule.step_map, strict=True):
+        if state in floors:
+            value = sp.Add(*(t for t in sp.Add.make_args(value) if not isinstance(t, relu)))
+        values.append(in_step_size(rule, value))
+    return tuple(values)
 
 
 def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
@@ -115,11 +127,13 @@ class _Problem:
 
     def __init__(self, rule: UpdateRule) -> None:
         self.rule = rule
+        self.growing = growing_states(rule)
         self.terms = [
             term
             for index, value in enumerate(step_map_in_step_size(rule))
-            for term in _grouped_terms(rule, index, value)
+            for term in _grouped_terms(rule, index, opened(value, rule.step_size), self.growing)
         ]
+        self.floors = {z: in_step_size(rule, b) for z, b in rule.floors.items()}
 
     def solve(self, regimes: tuple[Regime, ...]) -> list[Scaling]:
         """The scalings of one regime of the decays: one for each root of the position's rate."""
@@ -144,7 +158,7 @@ class _Problem:
             moves = self.rate(0, sizes) if sizes is not None else None
             if sizes is None or moves is None:
                 return None
-            if sizes.value(moves) == 1:
+            if sizes.value(moves) == 1 and (moves[1] != 0 or self.declared_step_power):
                 return self.scaling(sizes, moves, regimes)
             if moves[1] == 0 or self.declared_step_power:
                 return None
@@ -155,14 +169,17 @@ class _Problem:
         return None
 
     def sizes(self, point: Form) -> Sizes | None:
-        """The sizes the states reach from their start, as a fixed point; None where there is none."""
-        sizes = Sizes(self.rule, point)
+        """The sizes the states reach from their start, as a fixed point; None where there is none.
+        """
+        sizes = Sizes(self.rule, point, self.growing)
         declared = dict(self.rule.declared_powers)
         for _ in range(_MAX_ROUNDS):
             before = dict(sizes.leaves)
             for index, state in enumerate(self.rule.states[1:], 1):
                 if index in declared:
                     sizes.leaves[state] = scaled(unit(1, len(point)), declared[index])
+                elif state in self.growing:
+                    sizes.leaves[state] = scaled(unit(0, len(point)), self.growing[state])
                 else:
                     sizes.leaves[state] = self.size(index, sizes)
             if sizes.leaves == before:
@@ -174,6 +191,8 @@ class _Problem:
         driving = sizes.least(sizes.of(t.expression) for t in self.terms_of(index, is_self=False))
         start = dict(self.rule.start).get(self.rule.states[index])
         forms = [] if start in (None, 0) else [sizes.of(start)]
+        if self.rule.states[index] in self.floors:
+            forms.append(sizes.of(self.floors[self.rule.states[index]]))
         if driving is not None:
             rate = self.forgetting_rate(index, sizes)
             fast = rate is not None and sizes.value(rate) < 1
@@ -189,6 +208,8 @@ class _Problem:
 
     def rate(self, index: int, sizes: Sizes) -> Form | None:
         """The exponent at which a state moves relative to its size."""
+        if self.rule.states[index] in self.growing:
+            return unit(0, len(sizes.point))
         own = sizes.zero if index == 0 else sizes.leaves[self.rule.states[index]]
         total = sizes.least(sizes.of(t.expression) for t in self.terms if t.state == index)
         return None if total is None or own is None else difference(total, own)
@@ -210,7 +231,11 @@ class _Problem:
         )
 
     def time_unit(self, moves: Form, regimes: tuple[Regime, ...]) -> sp.Expr:
-        """Delta as a monomial: the position's rate ``s^m prod rate_i^n_i Delta^c`` is Delta itself."""
+        """Delta as a monomial: the position's rate ``s^m prod rate_i^n_i Delta^c`` is Delta itself.
+        """
+        declared = [p for index, p in self.rule.declared_powers if index == 0]
+        if declared:
+            return self.rule.step_size ** rational(declared[0])
         base = self.rule.step_size ** rational(moves[1])
         for decay, power, regime in zip(self.rule.decays, moves[2:], regimes, strict=True):
             if regime == "fast":
@@ -249,19 +274,30 @@ def _sample(regime: Regime, index: int) -> Fraction:
     return samples[index % len(samples)]
 
 
-def _grouped_terms(rule: UpdateRule, index: int, value: sp.Expr) -> Iterator[_Term]:
+def _grouped_terms(
+    rule: UpdateRule, index: int, value: sp.Expr, growing: Iterable[sp.Symbol]
+) -> Iterator[_Term]:
     """The terms of an increment, one for each product of states and calls, coefficients combined.
 
-    Combining matters: ``(k-1)/(k+2) - 1`` is of order 1/k only as ``-3/(k+2)``.
+    Combining matters: ``(k-1)/(k+2) - 1`` is of order 1/k only as ``-3/(k+2)``. States that grow by
+    themselves are coefficients too.
     """
     state = rule.states[index]
+    vectors = [z for z in rule.states if z not in growing]
     groups: dict[sp.Expr, sp.Expr] = {}
     for term in sp.Add.make_args(sp.expand(value - state)):
-        coefficient, rest = term.as_independent(*rule.states, *ORACLES, At, as_Add=False)
+        coefficient, rest = term.as_independent(*vectors, *ORACLES, At, dot, as_Add=False)
         groups[rest] = groups.get(rest, sp.S.Zero) + coefficient
-    for rest, total in groups.items():
-        fraction = any(power.exp.could_extract_minus_sign() for power in total.atoms(sp.Pow))
-        coefficient = sp.cancel(sp.together(total)) if fraction else sp.expand(total)
-        for part in sp.Add.make_args(coefficient):
+    for rest, coefficient in groups.items():
+        for part in _parts(coefficient, growing):
             if part != 0:
                 yield _Term(index, part * rest, rest == state)
+
+
+def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr, ...]:
+    """The terms of a coefficient whose sizes can be told one by one."""
+    if coefficient.has(*growing):
+        return (coefficient,)
+    if any(power.exp.could_extract_minus_sign() for power in coefficient.atoms(sp.Pow)):
+        coefficient = sp.cancel(sp.together(coefficient))
+    return sp.Add.make_args(sp.expand(coefficient))

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import COUNTER, TIME, Field, Gradient, Tangent
+from optode.notation import COUNTER, TIME, Field, Gradient, Tangent, dot, partial
 from optode.tangent import tangent
 
 Order: TypeAlias = Fraction | float
@@ -99,7 +99,7 @@ def _normal(coefficient: sp.Expr) -> sp.Expr:
 def _vanishes(expression: sp.Expr) -> bool:
     """Whether the expression is zero: tried at generic points, then proved by simplification."""
     atoms = sorted(
-        expression.free_symbols | expression.atoms(Gradient, Field, Tangent),
+        expression.free_symbols | expression.atoms(Gradient, Field, Tangent, dot),
         key=sp.default_sort_key,
     )
     for seed in (3, 7):
@@ -168,6 +168,8 @@ class _Expansion:
             return self.logarithm(self.of(expression.args[0]), expression)
         if isinstance(expression, (Gradient, Field)):
             return self.oracle(expression)
+        if isinstance(expression, dot):
+            return self.inner_product(*map(self.of, expression.args))
         return self.function(expression)
 
     def power(self, expression: sp.Pow) -> Series:
@@ -243,6 +245,16 @@ class _Expansion:
                 total[exponent] = total.get(exponent, sp.S.Zero) + term
         return Series.of(total, min(known, self.order) if shifts else known)
 
+    def inner_product(self, left: Series, right: Series) -> Series:
+        """dot is bilinear."""
+        total: dict[Fraction, sp.Expr] = {}
+        for e1, c1 in left.terms:
+            for e2, c2 in right.terms:
+                total[e1 + e2] = total.get(e1 + e2, sp.S.Zero) + dot(c1, c2)
+        floor = min([left.order, *(e for e, _ in left.terms)])
+        other = min([right.order, *(e for e, _ in right.terms)])
+        return Series.of(total, min(floor + right.order, other + left.order))
+
     def function(self, expression: sp.Expr) -> Series:
         """A smooth or positively homogeneous elementwise function of its first argument."""
         inner, *rest = expression.args
@@ -262,7 +274,7 @@ class _Expansion:
 
         def taylor(n: int) -> sp.Expr:
             while len(derivatives) <= n:
-                derivatives.append(derivatives[-1].diff(u))
+                derivatives.append(partial(derivatives[-1], u))
             return derivatives[n].subs(u, point) / sp.factorial(n)
 
         return self.compose(small, taylor, self.order).shifted(exponent * degree)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import COUNTER, Field, Gradient, Tangent, relu
+from optode.growth import positive
+from optode.notation import COUNTER, Field, Gradient, Tangent, dot, relu
 from optode.rule import UpdateRule
+from optode.series import Scale, expand
 
 Form: TypeAlias = tuple[Fraction, ...]
 """An exponent of Delta, affine in the unknowns: (constant, of the step size, of each decay)."""
@@ -25,7 +27,10 @@ def forgetting(decay: sp.Symbol) -> sp.Symbol:
 class Sizes:
     """Exponents of expressions at one guess of the unknowns."""
 
-    def __init__(self, rule: UpdateRule, point: Form) -> None:
+    def __init__(
+        self, rule: UpdateRule, point: Form, growing: Mapping[sp.Symbol, Fraction]
+    ) -> None:
+        self.growing = growing
         self.point = point
         unit = [tuple(Fraction(i == j) for j in range(len(point))) for i in range(len(point))]
         self.zero = (Fraction(0),) * len(point)
@@ -33,6 +38,15 @@ class Sizes:
         self.leaves[rule.step_size] = unit[1]
         self.leaves |= {forgetting(d): unit[2 + i] for i, d in enumerate(rule.decays)}
         self.leaves |= dict.fromkeys(rule.states[1:])
+
+    def of_growing(self, expression: sp.Expr) -> Form:
+        """A coefficient made of growing states only, by its series: its terms may cancel."""
+        named = {z: positive(z) for z in self.growing}
+        scale = Scale(tuple((named[z], named[z], power) for z, power in self.growing.items()))
+        coefficient = expression.xreplace(named)
+        series = (expand(coefficient, scale, Fraction(order)) for order in range(1, 8))
+        exponent = next((found.terms[0][0] for found in series if found.terms), Fraction(8))
+        return scaled(unit(0, len(self.point)), exponent)
 
     def value(self, form: Form) -> Fraction:
         return sum((f * p for f, p in zip(form, self.point, strict=True)), Fraction(0))
@@ -43,9 +57,11 @@ class Sizes:
             return self.leaves[expression]
         if not expression.has(*self.leaves) or isinstance(expression, ORACLES):
             return self.zero
+        if expression.has(*self.growing) and expression.free_symbols <= set(self.growing):
+            return self.of_growing(expression)
         if isinstance(expression, sp.Add):
             return self.least(self.of(a) for a in expression.args)
-        if isinstance(expression, sp.Mul):
+        if isinstance(expression, (sp.Mul, dot)):
             return self.product([self.of(a) for a in expression.args])
         if isinstance(expression, sp.Pow) and expression.exp.is_Rational:
             inner = self.of(expression.base)

@@ -15,13 +15,16 @@ from fractions import Fraction
 
 import sympy as sp
 
+from optode.notation import partial
+from optode.presentation import collected
 from optode.series import Series
 from optode.tangent import Rates, derivative_along, substituted
 
 
 @dataclass(frozen=True, slots=True)
 class Increments:
-    """The scaled increments of all states as series in Delta, and at which rate each state moves."""
+    """The scaled increments of all states as series in Delta, and at which rate each state moves.
+    """
 
     states: tuple[sp.Symbol, ...]
     series: tuple[Series, ...]
@@ -81,7 +84,8 @@ def slow_manifold(increments: Increments) -> SlowManifold:
         if not entry.xreplace(point).is_negative:
             raise NotContracting(f"{w} moves faster than the position and does not settle")
     rest = sp.Matrix([equation.xreplace(dict.fromkeys(fast, sp.S.Zero)) for equation in balance])
-    return SlowManifold(fast, tuple(linear.LUsolve(-rest)), linear)
+    leading = (collected(h0, increments.states) for h0 in linear.LUsolve(-rest))
+    return SlowManifold(fast, tuple(leading), linear)
 
 
 def next_on_manifold(
@@ -117,15 +121,21 @@ def reduced(
 
 def initial_shift(
     increments: Increments, manifold: SlowManifold, start: Mapping[sp.Symbol, sp.Expr]
-) -> tuple[sp.Expr, ...]:
+) -> tuple[sp.Expr, ...] | None:
     """What each slow state gains, per Delta, while the fast ones settle from their start:
-    ``(dF1/dw) (-A)^{-1} (w0 - h0)``."""
+    ``(dF1/dw) (-A)^{-1} (w0 - h0)``.
+
+    None where the slow fields are not affine in the fast states: then the sum over the layer has no
+    closed form.
+    """
+    first = increments.coefficients(increments.slow)
+    slopes = [[partial(f, w) for w in manifold.fast] for f in first]
+    if any(slope.has(*manifold.fast) for row in slopes for slope in row):
+        return None
     offset = sp.Matrix(
         [start[w] - h0 for w, h0 in zip(manifold.fast, manifold.leading, strict=True)]
     )
     settled = (-manifold.linear).LUsolve(offset)
-    first = increments.coefficients(increments.slow)
     return tuple(
-        sp.Add(*(f.diff(w) * gain for w, gain in zip(manifold.fast, settled, strict=True)))
-        for f in first
+        sp.Add(*(a * gain for a, gain in zip(row, settled, strict=True))) for row in slopes
     )

@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import Field, Gradient, Tangent
+from optode.notation import Field, Gradient, Tangent, dot, partial
+from optode.presentation import distributed
 
 Rates: TypeAlias = Mapping[sp.Symbol, sp.Expr]
 _ORACLES = (Gradient, Field)
@@ -43,7 +44,7 @@ def substituted(expression: sp.Expr, values: Rates, vectors: Iterable[sp.Symbol]
 def _linear_terms(direction: sp.Expr) -> tuple[sp.Expr, ...]:
     if isinstance(direction, sp.Tuple):
         return (direction,)
-    return sp.Add.make_args(sp.expand(direction))
+    return tuple(distributed(direction))
 
 
 def _split(term: sp.Expr, vectors: frozenset[sp.Symbol]) -> tuple[sp.Expr, sp.Expr]:
@@ -71,6 +72,9 @@ def derivative_along(expression: sp.Expr, rates: Rates) -> sp.Expr:
         return tangent(expression, (direction,), vectors)
     if isinstance(expression, Tangent):
         return _tangent_along(expression, rates)
+    if isinstance(expression, dot):
+        (u, w), (du, dw) = expression.args, inner
+        return dot(u, dw) + dot(du, w)
     if isinstance(expression, sp.Add):
         return sp.Add(*inner)
     return sp.Add(*(_partial(expression, i) * rate for i, rate in enumerate(inner) if rate != 0))
@@ -79,7 +83,7 @@ def derivative_along(expression: sp.Expr, rates: Rates) -> sp.Expr:
 def _partial(expression: sp.Expr, index: int) -> sp.Expr:
     """The derivative of an elementwise function in one of its arguments."""
     slots = [sp.Dummy(real=True) for _ in expression.args]
-    slope = expression.func(*slots).diff(slots[index])
+    slope = partial(expression.func(*slots), slots[index])
     return slope.xreplace(dict(zip(slots, expression.args, strict=True)))
 
 

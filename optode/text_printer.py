@@ -10,7 +10,7 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
-from optode.notation import At, Field, FieldTransposed, Gradient, Tangent, symbol
+from optode.notation import At, Field, FieldTransposed, Gradient, Tangent, dot, symbol
 from optode.ordering import ordered_factors, ordered_terms
 
 
@@ -23,6 +23,13 @@ def decimal_text(number: sp.Rational) -> str | None:
         return None
     text = repr(float(number))
     return text if sp.Rational(text) == number else None
+
+
+def _norm_power(expr: sp.Pow) -> int | None:
+    """n where the expression is the n-th power of a norm, written as a root of ``dot(u, u)``."""
+    base, power = expr.args
+    half = isinstance(base, dot) and base.args[0] == base.args[1] and power.is_Rational
+    return int(2 * power) if half and (2 * power).is_Integer and power.q == 2 else None
 
 
 class _TextPrinter(StrPrinter):
@@ -85,6 +92,14 @@ class _TextPrinter(StrPrinter):
         cotangent, *argument = expr.args
         name = f"JT_{argument[0]}" if argument else "JT"
         return f"{name}({self._print(cotangent)})"
+
+    def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:
+        power = _norm_power(expr)
+        if power is None:
+            return str(super()._print_Pow(expr, rational=rational))
+        text = f"norm({self._print(expr.base.args[0])})"
+        text += f"**{abs(power)}" if abs(power) != 1 else ""
+        return text if power > 0 else f"1/{text}"
 
     def _print_Abs(self, expr: sp.Abs) -> str:
         return f"abs({self._print(expr.args[0])})"

@@ -155,7 +155,8 @@ class TorchPrinter:
         return float_text(e) if e.is_number else self.text(e)
 
     def _step(self, u: sp.Expr) -> str:
-        """1 where u > 0, else 0, in the dtype of a tensor in u; ``5 - m > 0`` is written ``m < 5``."""
+        """1 where u > 0, else 0, in the dtype of a tensor in u; ``5 - m > 0`` is written ``m < 5``.
+        """
         tensors = sorted(u.free_symbols - self.floats, key=lambda s: (s == TIME, s.name))
         constant, rest = u.as_coeff_Add()
         if rest.could_extract_minus_sign():
