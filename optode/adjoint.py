@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from optode.model import NeuralODE
-from optode.notation import TIME, Field, FieldTransposed, symbol
+from optode.notation import TIME, Field, FieldTransposed, Tangent, symbol
 from optode.ordering import ordered_terms
 from optode.presentation import present
 from optode.program import (
@@ -92,13 +92,26 @@ def _meaning(statements: tuple[Statement, ...]) -> dict[sp.Symbol, sp.Expr]:
             meaning[statement.name] = present(statement.value.xreplace(meaning))
         elif isinstance(statement, FieldCall):
             at = tuple(meaning.get(a, a) for a in statement.arguments)
-            meaning[statement.name] = Field(TIME, *at)
+            along = tuple(meaning.get(u, u) for u in statement.directions)
+            call = Field(TIME, *at)
+            direction = along if len(along) == 1 else (sp.Tuple(*along),)
+            meaning[statement.name] = Tangent(call, *direction) if along else call
         elif isinstance(statement, FieldPullback):
-            arguments = statement.call.arguments
-            for name, argument in zip(statement.names, arguments, strict=True):
-                partial = (argument,) if len(arguments) > 1 else ()
-                meaning[name] = transposed(meaning[statement.cotangent], *partial)
+            for name, argument in zip(statement.names, _arguments(statement, meaning), strict=True):
+                meaning[name] = transposed(meaning[statement.cotangent], *argument)
     return meaning
+
+
+def _arguments(
+    pullback: FieldPullback, meaning: dict[sp.Symbol, sp.Expr]
+) -> list[tuple[sp.Expr, ...]]:
+    """What each result is differentiated by, as FieldTransposed names it: nothing where f has one
+    argument, and for a Jacobian product J(u) the product itself, whose transpose in u is J's."""
+    call = pullback.call
+    partial = [(a,) for a in call.arguments] if len(call.arguments) > 1 else [()]
+    if not call.directions:
+        return partial
+    return [(meaning[call.name], *p) for p in partial] + partial
 
 
 def transposed(cotangent: sp.Expr, *partial: sp.Symbol) -> sp.Expr:

@@ -15,6 +15,7 @@ import typer
 from optode.version import __version__
 
 if TYPE_CHECKING:
+    from optode.compiler import Derivation
     from optode.diagnostics import SpecError
     from optode.display import Stage
 
@@ -93,16 +94,21 @@ def generate(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite edited files and files of others.")
     ] = False,
+    order: Annotated[
+        int, typer.Option(min=0, max=1, help="Terms of the modified equation up to this order.")
+    ] = 0,
+    step: Annotated[
+        float | None, typer.Option(help="The step size's value in the terms of next order.")
+    ] = None,
 ) -> None:
-    """Write the PyTorch module of each spec to DIR, as NAME.py."""
-    from optode.compiler import modules
+    """Write the PyTorch module of each spec to DIR, as NAME.py (NAME_order1.py)."""
+    from optode.compiler import modules, shipped_models
     from optode.output import differences, write_modules
-    from optode.resources import shipped_specs
 
     if every == bool(specs):
         raise typer.BadParameter("give one or more SPECs, or --all")
     with _errors_reported():
-        texts = modules(shipped_specs() if every else specs or (), directory)
+        texts = modules(shipped_models() if every else specs or (), directory, order, step)
         if check_only:
             _report_stale(differences(texts))
             return
@@ -124,12 +130,28 @@ def derive(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="A path, or a shipped spec's name.")],
     stage: Annotated[StageName | None, typer.Option(help="This stage only.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it down.")] = Format.text,
+    order: Annotated[
+        int, typer.Option(min=0, max=3, help="Terms of the modified equation up to this order.")
+    ] = 0,
+    step: Annotated[
+        float | None, typer.Option(help="The step size's value in the model's terms of next order.")
+    ] = None,
+    every_scaling: Annotated[
+        bool, typer.Option("--scalings", help="List every scaling that has a limit.")
+    ] = False,
+    numbers: Annotated[
+        str | None,
+        typer.Option("--at", metavar="NAME=NUMBER,...", help="Which regime these numbers are in."),
+    ] = None,
 ) -> None:
     """Show what follows: rule, limit, neural ODE, adjoint."""
     from optode import compiler
 
     with _errors_reported():
-        derivation = compiler.derive(spec)
+        derivation = compiler.derive(spec, order, step)
+        if every_scaling or numbers is not None:
+            _show_regimes(derivation, numbers)
+            return
         if stage is StageName.rule and derivation.spec.is_ode:
             raise typer.BadParameter(
                 f"{spec} states an ODE, there is no rule", param_hint="--stage"
@@ -139,6 +161,21 @@ def derive(
             typer.echo(_json(derivation.name, derivation.stages(*names)))
         else:
             typer.echo(derivation.show(*names, form=form.value), nl=False)
+
+
+def _show_regimes(derivation: Derivation, numbers: str | None) -> None:
+    from optode.regimes import describe, describe_at, parse_numbers
+
+    try:
+        if numbers is None:
+            lines = describe(derivation.rule)
+        else:
+            values = parse_numbers(numbers)
+            lines = describe_at(derivation.rule, values, values.pop("horizon", 1.0))
+        for line in lines:
+            typer.echo(line)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--at") from error
 
 
 def _json(name: str, stages: tuple[Stage, ...]) -> str:

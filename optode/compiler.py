@@ -21,7 +21,7 @@ from optode.model import Architecture, NeuralODE, neural_ode
 from optode.model_text import read_architecture
 from optode.output import sealed, write_modules
 from optode.render import render
-from optode.resources import find_spec
+from optode.resources import find_spec, shipped_specs
 from optode.rule import UpdateRule
 from optode.rule_text import build_rule, given_limit
 from optode.scaling import Scaling, scalings
@@ -40,11 +40,18 @@ class Derivation:
     """
 
     spec: Spec | Formulation
+    order: int = 0
+    step: float | None = None
 
     @property
     def name(self) -> str:
         """The name of the rule, and of the module's file."""
         return self.spec.rule.name if isinstance(self.spec, Formulation) else self.spec.name.text
+
+    @property
+    def file_name(self) -> str:
+        """The name of the module's file, without its ending."""
+        return f"{self.name}_order{self.order}" if self.order else self.name
 
     @cached_property
     def rule(self) -> UpdateRule:
@@ -61,14 +68,14 @@ class Derivation:
         """The continuous limit of the rule, or the ODE as it was given."""
         if isinstance(self.spec, Spec) and self.spec.is_ode:
             return given_limit(self.spec)
-        return continuous_limit(self.rule, self.scaling)
+        return continuous_limit(self.rule, self.scaling, self.order)
 
     @cached_property
     def architecture(self) -> Architecture:
         """What the author says of the model."""
         if isinstance(self.spec, Formulation):
             return self.spec.architecture
-        return read_architecture(self.spec, self.limit)
+        return read_architecture(self.spec, self.limit, self.step)
 
     @cached_property
     def model(self) -> NeuralODE:
@@ -131,11 +138,15 @@ def the_scaling(rule: UpdateRule) -> Scaling:
     )
 
 
-def derive(spec: AnySpec) -> Derivation:
-    """The derivation of a spec. Raises SpecError where it cannot be found or read."""
+def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivation:
+    """The derivation of a spec, with the terms of the modified equation up to an order.
+
+    ``step`` is the value of the step size in those terms, unless the model declares it. Raises
+    SpecError where the spec cannot be found or read.
+    """
     if isinstance(spec, (str, Path)):
-        return Derivation(read_spec(find_spec(str(spec))))
-    return Derivation(spec)
+        return Derivation(read_spec(find_spec(str(spec))), order, step)
+    return Derivation(spec, order, step)
 
 
 def check(spec: AnySpec) -> tuple[Diagnostic, ...]:
@@ -162,14 +173,21 @@ def generate(
     return list(texts)
 
 
-def modules(specs: Iterable[AnySpec], directory: Path) -> dict[Path, str]:
+def shipped_models() -> list[Spec]:
+    """The shipped specs that have a model part."""
+    return [spec for spec in map(read_spec, map(find_spec, shipped_specs())) if spec.has_model]
+
+
+def modules(
+    specs: Iterable[AnySpec], directory: Path, order: int = 0, step: float | None = None
+) -> dict[Path, str]:
     """What ``generate`` writes where."""
     texts: dict[Path, str] = {}
     errors: list[Diagnostic] = []
     for spec in specs:
         try:
-            derivation = derive(spec)
-            text, name = derivation.module_text, derivation.name
+            derivation = derive(spec, order, step)
+            text, name = derivation.module_text, derivation.file_name
             if texts.setdefault(directory / f"{name}.py", text) != text:
                 errors.append(Diagnostic("E604", f"two specs are named `{name}`"))
         except SpecError as error:

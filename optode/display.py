@@ -14,8 +14,9 @@ from optode.adjoint import AdjointSystem
 from optode.dialect import Dialect, Latex, PlainText, latex_words, markdown_words
 from optode.limit import ContinuousLimit
 from optode.model import Initial, LearnedParameter, NeuralODE
-from optode.notation import COUNTER, TIME, At, FieldTransposed, symbol
+from optode.notation import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
 from optode.rule import UpdateRule
+from optode.text_printer import to_text
 
 Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem
 Form: TypeAlias = Literal["text", "latex", "markdown"]
@@ -89,8 +90,7 @@ def _(rule: UpdateRule, dialect: Dialect) -> Iterator[Group]:
 
 
 def step_lines(rule: UpdateRule, dialect: Dialect) -> tuple[Line, ...]:
-    """The assignments of one step, every state as a sequence: ``v[k+1] = beta*v[k] - s*g(x[k])``.
-    """
+    """The assignments of one step, every state as a sequence: ``v[k+1] = beta*v[k] - s*g(x[k])``."""
     lines = []
     for target, value in rule.step:
         kept = {node: node for node in value.atoms(At)}
@@ -100,8 +100,7 @@ def step_lines(rule: UpdateRule, dialect: Dialect) -> tuple[Line, ...]:
 
 
 def _next_value(target: sp.Expr, value: sp.Expr, dialect: Dialect) -> str:
-    """A right-hand side as optimizers are written: ``x[k]`` first, other sequences, the increment.
-    """
+    """A right-hand side as optimizers are written: ``x[k]`` first, other sequences, the increment."""
     terms = [term for term in sp.Add.make_args(value) if isinstance(term, At)]
     terms.sort(key=lambda term: (term.args[0] not in target.args, str(term)))
     text = " + ".join(map(dialect.expression, terms))
@@ -223,5 +222,7 @@ def _remarks(system: AdjointSystem, dialect: Dialect) -> Iterator[Line]:
     nodes = [node for e in system.equations for node in e.atoms(FieldTransposed)]
     for partial in sorted({node.args[1:] for node in nodes}, key=sp.default_sort_key):
         name = dialect.expression(FieldTransposed(symbol("c"), *partial))
-        of = f" with respect to {partial[0]}" if partial else ""
+        of = f" with respect to {to_text(partial[-1])}" if partial else ""
+        if partial and isinstance(partial[0], Tangent):
+            of = f": that of J(u) for u = {to_text(partial[0].args[1])}"
         yield name, dialect.words(f"the transposed Jacobian of f{of}, applied to c")

@@ -1,5 +1,4 @@
-"""What the naive size of an expression misses: cancellation at small steps, coefficients that grow.
-"""
+"""What the naive size of an expression misses: cancellation at small steps, coefficients that grow."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 import sympy as sp
 
 from optode.limit import ContinuousLimit, singular_times
-from optode.notation import TIME, Field, Gradient, by_name, symbol
+from optode.notation import TIME, Field, Gradient, Tangent, by_name, symbol
 from optode.presentation import present
+from optode.tangent import substituted
 
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
 
@@ -128,12 +129,17 @@ def neural_ode(
     rewrites = dict(architecture.rewrites)
     equations = []
     for state, equation in zip(states, limit.equations, strict=True):
-        derived = _with_field(equation, architecture.field_sign).xreplace(renaming)
+        derived = with_field(by_name(equation), architecture.field_sign)
+        derived = substituted(derived, renaming, states)
         rewritten = rewrites.get(state, DERIVED).xreplace({DERIVED: derived})
         equations.append(present(rewritten))
     starts = dict(architecture.initial)
     derived_starts = zip(states, limit.initial, strict=True)
-    initial = [starts.get(state) or _derived_start(value) for state, value in derived_starts]
+    sign, position = architecture.field_sign, states[0]
+    initial = [
+        starts.get(state) or _derived_start(value, limit, position, sign)
+        for state, value in derived_starts
+    ]
     return NeuralODE(
         name=limit.name,
         class_name=architecture.class_name,
@@ -148,12 +154,23 @@ def neural_ode(
     )
 
 
-def _with_field(equation: sp.Expr, sign: int) -> sp.Expr:
-    return equation.replace(Gradient, lambda *at: sign * Field(TIME, *at))
+def with_field(expression: sp.Expr, sign: int) -> sp.Expr:
+    """The gradient replaced by ``sign * f(t, .)``, its Jacobian products by those of f."""
+    if not expression.args:
+        return expression
+    inner = [with_field(argument, sign) for argument in expression.args]
+    if isinstance(expression, Gradient):
+        return sign * Field(TIME, *inner)
+    if isinstance(expression, Tangent):
+        return sign * Tangent(sign * inner[0], *inner[1:])
+    return expression.func(*inner)
 
 
-def _derived_start(value: sp.Expr) -> Initial:
-    """The start the rule implies; a start that depends on the objective is left to the caller."""
+def _derived_start(
+    value: sp.Expr, limit: ContinuousLimit, position: sp.Symbol, sign: int
+) -> Initial:
+    """The start the rule implies, in terms of the position's."""
     if value == 0:
         return Initial("zero")
-    return Initial("expression", value) if value.is_number else Initial("given")
+    at_start = symbol(f"{limit.states[0]}0")
+    return Initial("expression", with_field(value.xreplace({at_start: position}), sign))

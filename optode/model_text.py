@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import get_args
 
 import sympy as sp
@@ -11,12 +11,16 @@ from optode.diagnostics import Diagnostic, Located, Reporter, SpecError, nearest
 from optode.expression import FUNCTIONS, Scope, parse_expression
 from optode.limit import ContinuousLimit
 from optode.model import DERIVED, Architecture, Initial, InitialKind, LearnedParameter
-from optode.notation import TIME, Field, field_call, symbol
+from optode.notation import TIME, Field, by_name, field_call, symbol
 from optode.spec import InitialSpec, LearnedSpec, ModelSpec, Spec
 
 
-def read_architecture(spec: Spec, limit: ContinuousLimit) -> Architecture:
+def read_architecture(
+    spec: Spec, limit: ContinuousLimit, step: float | None = None
+) -> Architecture:
     """The model part of a spec against the limit it applies to.
+
+    ``step`` is the value of the step size where the limit has terms of next order.
 
     Raises SpecError with all its errors: unknown states, missing or unused parameters, bad
     expressions.
@@ -24,12 +28,17 @@ def read_architecture(spec: Spec, limit: ContinuousLimit) -> Architecture:
     if spec.model is None:
         hint = "add `model: {class: ...}`"
         raise SpecError([Diagnostic("E501", "no `model` part to generate", spec.name.span, hint)])
-    return _ArchitectureReader(spec.model, limit).read()
+    given = {} if step is None or spec.step_size is None else {spec.step_size.text: step}
+    return _ArchitectureReader(spec.model, limit, given).read()
 
 
 class _ArchitectureReader:
-    def __init__(self, model: ModelSpec, limit: ContinuousLimit) -> None:
+    def __init__(
+        self, model: ModelSpec, limit: ContinuousLimit, values: Mapping[str, float]
+    ) -> None:
         self.model, self.limit = model, limit
+        declared = {p.name.text for p in model.parameters}
+        self.values = {name: value for name, value in values.items() if name not in declared}
         self.reporter = Reporter()
 
     def read(self) -> Architecture:
@@ -47,7 +56,10 @@ class _ArchitectureReader:
             class_name=self.model.class_name.text,
             field_sign=-1 if self.model.field.text == "-grad" else 1,
             rename=rename,
-            parameters=tuple(map(_learned, self.model.parameters)),
+            parameters=(
+                *map(_learned, self.model.parameters),
+                *(LearnedParameter(symbol(n), value=v) for n, v in self.values.items()),
+            ),
             initial=tuple(start for start in starts if start is not None),
             rewrites=tuple((state, value) for state, value in rewrites if value is not None),
             span=self.model.span,
@@ -113,7 +125,7 @@ class _ArchitectureReader:
         expressions = [*self.limit.equations, *(e for _, e in architecture.rewrites)]
         expressions += [i.expression for _, i in architecture.initial if i.expression is not None]
         used = set().union(*(e.free_symbols for e in expressions))
-        used -= {TIME, DERIVED, *states, *self.limit.states}
+        used = {by_name(s) for s in used} - {TIME, DERIVED, *states, *self.limit.states}
         given = {p.symbol for p in architecture.parameters}
         for missing in sorted(used - given, key=str):
             self.reporter.error(

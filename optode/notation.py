@@ -59,8 +59,7 @@ class Field(sp.Function):
 
 
 def field_call(*arguments: sp.Expr) -> sp.Expr:
-    """``f(t, h, ...)`` as an author writes it; ValueError where the time or the states are missing.
-    """
+    """``f(t, h, ...)`` as an author writes it; ValueError where the time or the states are missing."""
     if len(arguments) < 2 or arguments[0] != TIME:
         raise ValueError("f takes the time and then states: `f(t, h)`")
     return Field(*arguments)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import TIME, Field, Gradient, partial, symbol
+from optode.notation import TIME, Field, Gradient, Tangent, dot, partial, symbol, total
 from optode.presentation import present
 
 
@@ -27,16 +27,25 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class FieldCall:
-    """``name = f(time, *arguments)``, one evaluation of the oracle; a gradient has no time."""
+    """``name = f(time, *arguments)``, one evaluation of the oracle; a gradient has no time.
+
+    With directions, one for each argument, it is the Jacobian product ``J(arguments) directions``.
+    """
 
     name: sp.Symbol
     time: sp.Symbol | None
     arguments: tuple[sp.Symbol, ...]
+    directions: tuple[sp.Symbol, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[sp.Symbol, ...]:
+        """What it is differentiated by: the arguments, then the directions."""
+        return (*self.arguments, *self.directions)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldPullback:
-    """``names = J^T cotangent`` of one field call, one name for each of its arguments.
+    """``names = J^T cotangent`` of one field call, one name for each of its inputs.
 
     The same vector-Jacobian product also yields the cotangents of the field's own parameters.
     """
@@ -83,7 +92,7 @@ def defines(statement: Statement) -> tuple[sp.Symbol, ...]:
 def uses(statement: Statement) -> set[sp.Symbol]:
     """The names a statement reads."""
     if isinstance(statement, FieldCall):
-        return {*statement.arguments, *([statement.time] if statement.time is not None else [])}
+        return {*statement.inputs, *([statement.time] if statement.time is not None else [])}
     if isinstance(statement, FieldPullback):
         return {statement.call.name, statement.cotangent}
     return set(statement.value.free_symbols)
@@ -92,60 +101,83 @@ def uses(statement: Statement) -> set[sp.Symbol]:
 def lower(inputs: Iterable[sp.Symbol], equations: Mapping[sp.Symbol, sp.Expr]) -> Program:
     """Equations ``name = expression`` in order, as a program that calls each distinct oracle once.
 
-    Arguments of a call that are not plain names are assigned to ``<call>_at`` first.
+    Jacobian products and inner products are statements of their own as well. What they are applied
+    to is assigned to ``<name>_at`` first where it is not a plain name.
     """
     inputs = tuple(inputs)
-    calls = _distinct_calls(equations.values())
-    names = _call_names(calls, taken={s.name for s in (*inputs, *equations)})
+    nodes = _distinct_nodes(equations.values())
+    names = _node_names(nodes, taken={s.name for s in (*inputs, *equations)})
     statements: list[Statement] = []
     for name, expression in equations.items():
-        for call in calls:
-            if expression.has(call) and not any(names[call] in defines(s) for s in statements):
-                statements.extend(_call_statements(call, names))
-        statements.append(Assign(name, _without_calls(expression, names)))
+        for node in nodes:
+            if expression.has(node) and not any(names[node] in defines(s) for s in statements):
+                statements.extend(_node_statements(node, names))
+        statements.append(Assign(name, _without_nodes(expression, names)))
     return Program(inputs, tuple(statements), tuple(equations))
 
 
-def _call_names(calls: list[sp.Expr], taken: set[str]) -> dict[sp.Expr, sp.Symbol]:
-    names: dict[sp.Expr, sp.Symbol] = {}
-    for index, call in enumerate(calls, 1):
-        stem = "g" if isinstance(call, Gradient) else "f"
-        name = stem if len(calls) == 1 else f"{stem}{index}"
-        while name in taken:
-            name += "_"
-        names[call] = symbol(name)
-    return names
+_STEMS = ((Gradient, "g"), (Field, "f"), (Tangent, "Ju"), (dot, "inner"))
 
 
-def _without_calls(expression: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> sp.Expr:
-    """Every call replaced by its name; inner calls stand before those that contain them."""
-    for call in reversed(names):
-        expression = expression.xreplace({call: names[call]})
-    return expression
-
-
-def _distinct_calls(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
-    """All oracle calls, each once, inner ones before the calls that contain them."""
+def _distinct_nodes(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
+    """All calls and products, each once, inner ones before those that contain them."""
+    kinds = tuple(kind for kind, _ in _STEMS)
     found: list[sp.Expr] = []
     for expression in expressions:
         for node in sp.postorder_traversal(expression):
-            if isinstance(node, (Field, Gradient)) and node not in found:
+            if isinstance(node, kinds) and node not in found:
                 found.append(node)
     return found
 
 
-def _call_statements(call: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> list[Statement]:
-    name = names[call]
-    time, arguments = (TIME, call.args[1:]) if isinstance(call, Field) else (None, call.args)
+def _node_names(nodes: list[sp.Expr], taken: set[str]) -> dict[sp.Expr, sp.Symbol]:
+    names: dict[sp.Expr, sp.Symbol] = {}
+    for kind, stem in _STEMS:
+        alike = [node for node in nodes if isinstance(node, kind)]
+        for index, node in enumerate(alike, 1):
+            name = stem if len(alike) == 1 else f"{stem}{index}"
+            while name in taken:
+                name += "_"
+            names[node] = symbol(name)
+    return {node: names[node] for node in nodes}
+
+
+def _without_nodes(expression: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> sp.Expr:
+    """Every call replaced by its name; inner calls stand before those that contain them."""
+    for node in reversed(names):
+        expression = expression.xreplace({node: names[node]})
+    return expression
+
+
+def _node_statements(node: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> list[Statement]:
+    name = names[node]
     statements: list[Statement] = []
-    symbols: list[sp.Symbol] = []
-    for index, argument in enumerate(arguments, 1):
-        at = argument
-        if not isinstance(argument, sp.Symbol):
-            at = symbol(f"{name}_at" if len(arguments) == 1 else f"{name}_at{index}")
-            statements.append(Assign(at, _without_calls(argument, names)))
-        symbols.append(at)
-    return [*statements, FieldCall(name, time, tuple(symbols))]
+
+    def named(arguments: Iterable[sp.Expr], suffix: str) -> tuple[sp.Symbol, ...]:
+        arguments = tuple(arguments)
+        symbols = []
+        for index, argument in enumerate(arguments, 1):
+            plain = _without_nodes(argument, names)
+            if not isinstance(plain, sp.Symbol):
+                at = symbol(f"{name}_{suffix}{index if len(arguments) > 1 else ''}")
+                statements.append(Assign(at, plain))
+                plain = at
+            symbols.append(plain)
+        return tuple(symbols)
+
+    if isinstance(node, dot):
+        product = Assign(name, dot(*named(node.args, "at")))
+        return [*statements, product]
+    call = node.args[0] if isinstance(node, Tangent) else node
+    if isinstance(node, Tangent) and len(node.args) > 2:
+        raise ValueError("second derivatives of the field have no program")
+    time, arguments = (TIME, call.args[1:]) if isinstance(call, Field) else (None, call.args)
+    points = named(arguments, "at")
+    directions: tuple[sp.Symbol, ...] = ()
+    if isinstance(node, Tangent):
+        along = node.args[1]
+        directions = named(along if isinstance(along, sp.Tuple) else (along,), "along")
+    return [*statements, FieldCall(name, time, points, directions)]
 
 
 def reverse(
@@ -172,6 +204,11 @@ def reverse(
 
 def _accumulate_elementwise(statement: Assign, bars: dict[sp.Symbol, sp.Expr]) -> None:
     bar = bars.get(statement.name, sp.S.Zero)
+    if isinstance(statement.value, dot):
+        u, w = statement.value.args
+        bars[u] = bars.get(u, sp.S.Zero) + total(bar) * w
+        bars[w] = bars.get(w, sp.S.Zero) + total(bar) * u
+        return
     for name in statement.value.free_symbols:
         bars[name] = bars.get(name, sp.S.Zero) + bar * partial(statement.value, name)
 
@@ -181,11 +218,10 @@ def _accumulate_call(call: FieldCall, bars: dict[sp.Symbol, sp.Expr]) -> list[St
     if bar == 0:
         return []
     cotangent = symbol(f"{call.name}_bar")
-    single = len(call.arguments) == 1
-    names = tuple(
-        symbol(f"JT_{cotangent}" if single else f"JT_{a}_{cotangent}") for a in call.arguments
-    )
-    for argument, name in zip(call.arguments, names, strict=True):
+    single = len(call.inputs) == 1
+    stems = [f"{a}_" for a in call.arguments] + [f"u{i}_" for i, _ in enumerate(call.directions)]
+    names = tuple(symbol(f"JT_{'' if single else stem}{cotangent}") for stem in stems)
+    for argument, name in zip(call.inputs, names, strict=True):
         bars[argument] = bars.get(argument, sp.S.Zero) + name
     return [Assign(cotangent, bar), FieldPullback(names, call, cotangent)]
 

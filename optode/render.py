@@ -55,7 +55,14 @@ def _context(system: AdjointSystem) -> dict[str, Any]:
         "forward_lines": _forward_lines(system),
         "backward_lines": _backward_lines(system),
     }
-    return code | _documentation(system) | {"uses_functional": "functional." in repr(code)}
+    text = repr(code)
+    uses = {
+        "uses_functional": "functional." in text,
+        "uses_tangent": "_tangent(" in text,
+        "uses_dot": "_dot(" in text,
+        "uses_total": "_total(" in text or "_dot(" in text,
+    }
+    return code | _documentation(system) | uses
 
 
 # What the class says about itself

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import product
-from typing import Literal, TypeAlias
 
 import sympy as sp
 
@@ -28,10 +27,19 @@ from optode.diagnostics import Diagnostic, SpecError
 from optode.growth import growing_states, opened
 from optode.notation import At, dot, relu
 from optode.rule import UpdateRule
-from optode.sizes import ORACLES, Form, Sizes, difference, forgetting, rational, scaled, unit
+from optode.sizes import (
+    ORACLES,
+    Form,
+    Regime,
+    Sizes,
+    difference,
+    forgetting,
+    rational,
+    scaled,
+    unit,
+)
 from optode.text_printer import to_text
 
-Regime: TypeAlias = Literal["fixed", "fast", "inertial", "frozen"]
 
 _SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
     "fixed": (Fraction(0),),
@@ -169,8 +177,7 @@ class _Problem:
         return None
 
     def sizes(self, point: Form) -> Sizes | None:
-        """The sizes the states reach from their start, as a fixed point; None where there is none.
-        """
+        """The sizes the states reach from their start, as a fixed point; None where there is none."""
         sizes = Sizes(self.rule, point, self.growing)
         declared = dict(self.rule.declared_powers)
         for _ in range(_MAX_ROUNDS):
@@ -231,8 +238,7 @@ class _Problem:
         )
 
     def time_unit(self, moves: Form, regimes: tuple[Regime, ...]) -> sp.Expr:
-        """Delta as a monomial: the position's rate ``s^m prod rate_i^n_i Delta^c`` is Delta itself.
-        """
+        """Delta as a monomial: the position's rate ``s^m prod rate_i^n_i Delta^c`` is Delta itself."""
         declared = [p for index, p in self.rule.declared_powers if index == 0]
         if declared:
             return self.rule.step_size ** rational(declared[0])

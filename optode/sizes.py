@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import sympy as sp
 
@@ -15,6 +15,9 @@ from optode.series import Scale, expand
 
 Form: TypeAlias = tuple[Fraction, ...]
 """An exponent of Delta, affine in the unknowns: (constant, of the step size, of each decay)."""
+
+Regime: TypeAlias = Literal["fixed", "fast", "inertial", "frozen"]
+"""How ``1 - beta`` of an undeclared decay compares with Delta: constant, slower, like it, faster."""
 
 ORACLES = (Gradient, Field, Tangent)
 

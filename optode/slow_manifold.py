@@ -23,8 +23,7 @@ from optode.tangent import Rates, derivative_along, substituted
 
 @dataclass(frozen=True, slots=True)
 class Increments:
-    """The scaled increments of all states as series in Delta, and at which rate each state moves.
-    """
+    """The scaled increments of all states as series in Delta, and at which rate each state moves."""
 
     states: tuple[sp.Symbol, ...]
     series: tuple[Series, ...]

@@ -90,7 +90,9 @@ class _TextPrinter(StrPrinter):
 
     def _print_FieldTransposed(self, expr: FieldTransposed) -> str:
         cotangent, *argument = expr.args
-        name = f"JT_{argument[0]}" if argument else "JT"
+        product = [a for a in argument if isinstance(a, Tangent)]
+        name = "JT" + "".join(f"_{a}" for a in argument if a not in product)
+        name += "".join(f"[{self._print(a)}]" for a in product)
         return f"{name}({self._print(cotangent)})"
 
     def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:

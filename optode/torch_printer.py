@@ -15,7 +15,18 @@ from operator import itemgetter
 
 import sympy as sp
 
-from optode.notation import TIME, hardtanh, relu, sigmoid, softplus, step, symbol
+from optode.notation import (
+    TIME,
+    dot,
+    hardtanh,
+    reaches,
+    relu,
+    sigmoid,
+    softplus,
+    step,
+    symbol,
+    total,
+)
 from optode.ordering import ordered_factors, ordered_terms
 
 LINE_LENGTH = 88
@@ -54,6 +65,8 @@ _TENSOR_FUNCTIONS: dict[type[sp.Expr], str] = {
     sigmoid: "torch.sigmoid({})",
     softplus: "functional.softplus({})",
     relu: "torch.relu({})",
+    dot: "_dot({}, {})",
+    total: "_total({})",
 }
 _FLOAT_FUNCTIONS: dict[type[sp.Expr], str] = {
     sp.exp: "math.exp({})",
@@ -64,6 +77,7 @@ _FLOAT_FUNCTIONS: dict[type[sp.Expr], str] = {
     relu: "max({}, 0.0)",
     hardtanh: "min(max({}, {}), {})",
     step: "float({} > 0)",
+    reaches: "float({} >= 0)",
 }
 _WITHOUT_TORCH: dict[type[sp.Expr], Callable[[sp.Expr], sp.Expr]] = {
     sigmoid: lambda u: 1 / (1 + sp.exp(-u)),
@@ -142,8 +156,8 @@ class TorchPrinter:
         kind = type(e)
         if self.is_float(e) and kind in _FLOAT_FUNCTIONS:
             return _FLOAT_FUNCTIONS[kind].format(*map(self.argument, e.args))
-        if kind is step:
-            return self._step(e.args[0])
+        if kind in (step, reaches):
+            return self._step(e.args[0], ("<", ">") if kind is step else ("<=", ">="))
         if kind is hardtanh:
             return self._clamp(*e.args)
         if kind in _TENSOR_FUNCTIONS:
@@ -154,15 +168,15 @@ class TorchPrinter:
         """What a function is called with: numbers as floats."""
         return float_text(e) if e.is_number else self.text(e)
 
-    def _step(self, u: sp.Expr) -> str:
-        """1 where u > 0, else 0, in the dtype of a tensor in u; ``5 - m > 0`` is written ``m < 5``.
-        """
+    def _step(self, u: sp.Expr, relations: tuple[str, str]) -> str:
+        """1 where u > 0, else 0, in the dtype of a tensor in u; ``5 - m > 0`` is written ``m < 5``."""
+        below, above = relations
         tensors = sorted(u.free_symbols - self.floats, key=lambda s: (s == TIME, s.name))
         constant, rest = u.as_coeff_Add()
         if rest.could_extract_minus_sign():
-            condition = f"{self.text(-rest)} < {self.text(constant)}"
+            condition = f"{self.text(-rest)} {below} {self.text(constant)}"
         else:
-            condition = f"{self.text(rest)} > {self.text(-constant)}"
+            condition = f"{self.text(rest)} {above} {self.text(-constant)}"
         return f"({condition}).to({tensors[0]}.dtype)"
 
     def _clamp(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> str:

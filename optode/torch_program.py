@@ -114,11 +114,14 @@ class Statements:
 
     def _field_call(self, call: FieldCall) -> list[str]:
         self.shaped.add(call.name)
-        arguments = [str(call.time), *map(str, call.arguments)]
+        arguments = [str(call.time), *map(str, call.inputs)]
+        evaluate, linearize = ("_evaluate", "_linearize")
+        if call.directions:
+            evaluate, linearize = ("_tangent", "_linearize_tangent")
         if call in self.pulled:
             target = f"{call.name}, {self._names(call)[0]}"
-            return call_lines(f"{target} = self._linearize(", arguments, ")", BODY)
-        return call_lines(f"{call.name} = self._evaluate(", arguments, ")", BODY)
+            return call_lines(f"{target} = self.{linearize}(", arguments, ")", BODY)
+        return call_lines(f"{call.name} = self.{evaluate}(", arguments, ")", BODY)
 
     def _pullback(self, statement: FieldPullback) -> list[str]:
         self.shaped.update(statement.names)
