@@ -75,7 +75,9 @@ class Derivation:
         """What the author says of the model."""
         if isinstance(self.spec, Formulation):
             return self.spec.architecture
-        return read_architecture(self.spec, self.limit, self.step)
+        return read_architecture(
+            self.spec, self.limit, self.step, None if self.spec.is_ode else self.rule
+        )
 
     @cached_property
     def model(self) -> NeuralODE:

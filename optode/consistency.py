@@ -79,11 +79,13 @@ def _check_model(model: ModelSpec, states: tuple[str, ...], reporter: Reporter) 
 def _check_known(
     keys: Iterable[Located], known: tuple[str, ...], states: tuple[str, ...], reporter: Reporter
 ) -> None:
-    """Keys are states, or the difference states that lags add (``dx``, ``ddx`` of x)."""
+    """Keys are states, or what the rule adds: differences of lags (``dx``, ``ddx`` of x) and the
+    distance ``x_y`` of a sequence y that follows x."""
     for key in keys:
         difference = any(
             key.text.endswith(s) and set(key.text.removesuffix(s)) == {"d"} for s in states
         )
-        if key.text not in known and not difference:
+        distance = key.text in {f"{x}_{y}" for x in states[:1] for y in states}
+        if key.text not in known and not difference and not distance:
             hint = did_you_mean(key.text, known) or f"known: {', '.join(known)}"
             reporter.error("E126", f"{quoted(key.text)} is not a state", key.span, hint)

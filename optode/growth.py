@@ -28,7 +28,7 @@ def opened(value: sp.Expr, step_size: sp.Symbol) -> sp.Expr:
 
     def power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
         still = base.subs(step_size, 0) if near_one(base) and exponent.is_number else sp.S.Zero
-        if not still.is_number or not still.is_positive or exponent.is_Integer and exponent > 0:
+        if not still.is_number or not still.is_positive or (exponent.is_Integer and exponent > 0):
             return base**exponent
         small = sp.expand(base / still - 1)
         series = 1 + exponent * small + exponent * (exponent - 1) / 2 * small**2

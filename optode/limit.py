@@ -12,7 +12,7 @@ import sympy as sp
 from optode.diagnostics import Diagnostic, SpecError
 from optode.growth import growing_states, positive
 from optode.modified import modified_fields
-from optode.notation import TIME, reaches, relu, symbol
+from optode.notation import TIME, maximum, reaches, relu, symbol
 from optode.presentation import collected, present
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, in_step_size, step_map_in_step_size
@@ -72,7 +72,7 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
         message = "no next order: a maximum is smooth only between its switches"
         raise SpecError([Diagnostic("E405", message, rule.span_of(0))])
     offset = _time_offset(rule, scaling) if order and rule.has_counter else sp.S.Zero
-    increments = _increments(rule, scaling, order, offset)
+    increments = increments_of(rule, scaling, order, offset)
     manifold = _manifold(rule, increments)
     fields = _fields(rule, scaling, increments, manifold, order)
     fields[0] = _above_floors(rule, scaling, increments, fields[0], manifold)
@@ -92,7 +92,12 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
         step=scaling.unit,
         scales=_scales(rule, scaling, increments.slow),
         offset=offset,
-        manifold=tuple((w, named(collected(h, vectors))) for w, h in manifold.graph.items()),
+        manifold=tuple(
+            (w, present(scale * named(collected(h, vectors))))
+            for (w, h), scale in zip(
+                manifold.graph.items(), _scales(rule, scaling, manifold.fast), strict=True
+            )
+        ),
         second_order=second
         and _in_powers([present(named(collected(e, vectors))) for e in second], scaling.unit),
         singular_times=singular_times(equations),
@@ -171,7 +176,7 @@ def _time_offset(rule: UpdateRule, scaling: Scaling) -> sp.Expr:
     Zero where the equation has no such term whatever kappa is.
     """
     kappa = sp.Dummy("kappa", real=True)
-    increments = _increments(rule, scaling, 1, kappa)
+    increments = increments_of(rule, scaling, 1, kappa)
     manifold = _manifold(rule, increments)
     fields = _fields(rule, scaling, increments, manifold, 1)
     second = second_order_form(increments.slow, fields)
@@ -182,7 +187,7 @@ def _time_offset(rule: UpdateRule, scaling: Scaling) -> sp.Expr:
     return roots[0] if constant else sp.S.Zero
 
 
-def _increments(rule: UpdateRule, scaling: Scaling, order: int, offset: sp.Expr) -> Increments:
+def increments_of(rule: UpdateRule, scaling: Scaling, order: int, offset: sp.Expr) -> Increments:
     """The scaled increments, known beyond what the order needs; E403 for those without a series."""
     scale = _scale(rule, scaling, offset)
     growing = {z: positive(z) for z in growing_states(rule)}
@@ -296,11 +301,17 @@ def _start(rule: UpdateRule, scaling: Scaling, order: int) -> dict[sp.Symbol, sp
     The position starts anywhere, the others at 0 unless said.
     """
     declared = dict(rule.start)
-    at_start = {state: symbol(f"{state}0") for state in rule.states}
+    at_start = {z: declared.get(z, sp.S.Zero) for z in rule.states}
+    at_start[rule.position] = symbol(f"{rule.position}0")
     constants = Scale(tuple(r for r in _scale(rule, scaling).monomials if r[0] not in rule.states))
     values = {rule.position: sp.S.Zero if order else at_start[rule.position]}
+    floors = rule.floors
     for index, state in enumerate(rule.states[1:], 1):
-        start = declared.get(state, sp.S.Zero).xreplace(dict(rule.formulas)).xreplace(at_start)
+        start = declared.get(state, sp.S.Zero)
+        if state in floors:
+            level = in_step_size(rule, floors[state]).subs(rule.step_size, 0)
+            start = level if start == 0 and level.is_nonnegative else maximum(start, level)
+        start = start.xreplace(dict(rule.formulas)).xreplace(at_start).xreplace(at_start)
         power = scaling.powers[index]
         series = expand(start, constants, power + order + 1).shifted(-power)
         if any(exponent < 0 for exponent, _ in series.terms):

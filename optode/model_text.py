@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import get_args
 
 import sympy as sp
@@ -12,15 +13,17 @@ from optode.expression import FUNCTIONS, Scope, parse_expression
 from optode.limit import ContinuousLimit
 from optode.model import DERIVED, Architecture, Initial, InitialKind, LearnedParameter
 from optode.notation import TIME, Field, by_name, field_call, symbol
+from optode.rule import UpdateRule
 from optode.spec import InitialSpec, LearnedSpec, ModelSpec, Spec
 
 
 def read_architecture(
-    spec: Spec, limit: ContinuousLimit, step: float | None = None
+    spec: Spec, limit: ContinuousLimit, step: float | None = None, rule: UpdateRule | None = None
 ) -> Architecture:
     """The model part of a spec against the limit it applies to.
 
-    ``step`` is the value of the step size where the limit has terms of next order.
+    ``step`` is the value of the step size where the limit has terms of next order. A parameter of
+    the rule that the limit has not (it may be in the next order) is no error and left out.
 
     Raises SpecError with all its errors: unknown states, missing or unused parameters, bad
     expressions.
@@ -29,14 +32,19 @@ def read_architecture(
         hint = "add `model: {class: ...}`"
         raise SpecError([Diagnostic("E501", "no `model` part to generate", spec.name.span, hint)])
     given = {} if step is None or spec.step_size is None else {spec.step_size.text: step}
-    return _ArchitectureReader(spec.model, limit, given).read()
+    of_rule = frozenset(rule.free_parameters) if rule is not None else frozenset()
+    return _ArchitectureReader(spec.model, limit, given, of_rule).read()
 
 
 class _ArchitectureReader:
     def __init__(
-        self, model: ModelSpec, limit: ContinuousLimit, values: Mapping[str, float]
+        self,
+        model: ModelSpec,
+        limit: ContinuousLimit,
+        values: Mapping[str, float],
+        of_rule: frozenset[sp.Symbol],
     ) -> None:
-        self.model, self.limit = model, limit
+        self.model, self.limit, self.of_rule = model, limit, of_rule
         declared = {p.name.text for p in model.parameters}
         self.values = {name: value for name, value in values.items() if name not in declared}
         self.reporter = Reporter()
@@ -64,9 +72,10 @@ class _ArchitectureReader:
             rewrites=tuple((state, value) for state, value in rewrites if value is not None),
             span=self.model.span,
         )
-        self.check_parameters(architecture, states)
+        used = self.check_parameters(architecture, states)
         self.reporter.raise_if_any()
-        return architecture
+        kept = tuple(p for p in architecture.parameters if p.symbol in used)
+        return replace(architecture, parameters=kept)
 
     def field(self, *arguments: sp.Expr) -> sp.Expr:
         """f with as many arguments as the limit's equations give it."""
@@ -121,7 +130,10 @@ class _ArchitectureReader:
         expression = parse_expression(initial.value, scope, self.reporter)
         return expression and (symbol(initial.state.text), Initial("expression", expression))
 
-    def check_parameters(self, architecture: Architecture, states: tuple[sp.Symbol, ...]) -> None:
+    def check_parameters(
+        self, architecture: Architecture, states: tuple[sp.Symbol, ...]
+    ) -> set[sp.Symbol]:
+        """Report parameters without a value or a use; return those the equations have."""
         expressions = [*self.limit.equations, *(e for _, e in architecture.rewrites)]
         expressions += [i.expression for _, i in architecture.initial if i.expression is not None]
         used = set().union(*(e.free_symbols for e in expressions))
@@ -135,9 +147,11 @@ class _ArchitectureReader:
                 f"add `{missing}: {{init: ..., transform: ...}}` (learned) or `{missing}: "
                 "{value: ...}` (fixed) to the model's parameters",
             )
-        for unused in (p for p in self.model.parameters if symbol(p.name.text) not in used):
+        known = used | self.of_rule
+        for unused in (p for p in self.model.parameters if symbol(p.name.text) not in known):
             message = f"no equation of the model has the parameter `{unused.name.text}`"
             self.reporter.error("E505", message, unused.name.span, "remove it")
+        return used
 
 
 def _learned(parameter: LearnedSpec) -> LearnedParameter:

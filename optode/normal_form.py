@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from optode.growth import growing_states, positive
 from optode.notation import COUNTER, At, Gradient, partial, symbol
 from optode.rule import UpdateRule
 
@@ -63,11 +64,20 @@ def _copies(rule: UpdateRule) -> list[sp.Symbol]:
     return [y for y in read if solution[0].get(unknowns[y]) == 1]
 
 
+def _far_along(coefficient: sp.Expr, growing: dict[sp.Symbol, sp.Symbol]) -> sp.Expr:
+    """A coefficient where the states that grow by themselves have become large."""
+    for state, theta in growing.items():
+        if coefficient.has(state):
+            coefficient = sp.limit(coefficient.xreplace({state: theta}), theta, sp.oo)
+    return sp.cancel(sp.together(coefficient))
+
+
 def _linear_part(value: sp.Expr, rule: UpdateRule) -> dict[sp.Symbol, sp.Expr] | None:
     """The coefficients of the states at step size 0 and k -> infinity; None if not linear there."""
     formulas = dict(rule.formulas)
     still = value.xreplace(formulas).subs(rule.step_size, 0).replace(Gradient, lambda *_: sp.S.Zero)
-    coefficients = {z: sp.cancel(sp.together(partial(sp.expand(still), z))) for z in rule.states}
+    growing = {z: positive(z) for z in growing_states(rule)}
+    coefficients = {z: _far_along(partial(sp.expand(still), z), growing) for z in rule.states}
     if any(c.has(*rule.states) for c in coefficients.values()):
         return None
     if any(c.has(COUNTER) and not c.is_rational_function(COUNTER) for c in coefficients.values()):

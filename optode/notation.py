@@ -93,8 +93,13 @@ class dot(sp.Function):
     def eval(cls, u: sp.Expr, w: sp.Expr) -> sp.Expr | None:
         if u == 0 or w == 0:
             return sp.S.Zero
-        in_order = sp.default_sort_key(u) <= sp.default_sort_key(w)
-        return None if in_order else cls(w, u)
+        (a, u_rest), (b, w_rest) = u.as_coeff_Mul(), w.as_coeff_Mul()
+        if a * b != 1:
+            return a * b * cls(u_rest, w_rest)
+        in_order = sp.default_sort_key(u_rest) <= sp.default_sort_key(w_rest)
+        return (
+            None if in_order and a == 1 else cls(*sorted((u_rest, w_rest), key=sp.default_sort_key))
+        )
 
 
 def norm(u: sp.Expr) -> sp.Expr:

@@ -12,7 +12,7 @@ from typing import Any
 
 import sympy as sp
 
-from optode.notation import TIME, Field, FieldTransposed, Gradient, Tangent
+from optode.notation import COUNTER, TIME, Field, FieldTransposed, Gradient, Tangent
 
 _ORACLES = (Field, Gradient, FieldTransposed, Tangent)
 
@@ -23,13 +23,18 @@ def _symbol_rank(name: str, positive: bool) -> int:
         return 7
     if name == TIME.name:
         return 4
-    if positive:
+    if positive or name == COUNTER.name:
         return 1
-    return 2 if len(name) > 1 and "_" not in name else 3
+    is_difference = name.lstrip("d") != name and len(name.lstrip("d")) == 1
+    return 2 if len(name) > 1 and "_" not in name and not is_difference else 3
 
 
 def _factor_key(factor: sp.Expr) -> tuple[Any, ...]:
-    base = factor.base if isinstance(factor, sp.Pow) and factor.exp.is_Integer else factor
+    base = factor
+    if isinstance(factor, sp.Pow) and factor.exp.is_Rational:
+        known = isinstance(factor.base, sp.Symbol)
+        constant = known and _symbol_rank(factor.base.name, bool(factor.base.is_positive)) <= 2
+        base = factor.base if factor.exp.is_Integer or constant else factor
     if base.is_number:
         rank = 0
     elif isinstance(base, sp.Symbol):

@@ -22,7 +22,7 @@ def plot_orders(checks: Iterable[OrderCheck], path: str | Path) -> None:
 
     shown = list(checks)
     with mpl.rc_context({"font.size": 9, "svg.hashsalt": "optode"}):
-        figure = Figure(figsize=(5.6, 4.0), layout="constrained", dpi=160)
+        figure = Figure(figsize=(5.6, 3.4 + 0.25 * len(shown)), layout="constrained", dpi=160)
         axes = figure.add_subplot()
         styles = cycle(zip(_COLOURS, _MARKERS, strict=True))
         for label, order in _measured(shown):
@@ -33,10 +33,10 @@ def plot_orders(checks: Iterable[OrderCheck], path: str | Path) -> None:
             text = f"{label}: {order.observed:.2f} (expected {order.expected.order})"
             axes.loglog(order.steps, order.errors, marker, color=colour, markersize=5, label=text)
         axes.set_xlabel("continuous step $\\Delta$")
-        axes.set_ylabel("largest error of any state at the final time")
+        axes.set_ylabel("error of the states at the final time")
         axes.set_title(", ".join(dict.fromkeys(c.name for c in shown)))
         axes.grid(True, which="major", linewidth=0.4, alpha=0.6)
-        axes.legend(frameon=False, title="observed order")
+        figure.legend(loc="outside lower center", frameon=False, title="observed order")
         figure.savefig(path)
 
 

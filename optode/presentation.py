@@ -26,8 +26,17 @@ def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
     for term in distributed(sp.sympify(expression)):
         scalar, vector = term.as_independent(*states, *_ORACLES, as_Add=False)
         groups[vector] = groups.get(vector, sp.S.Zero) + scalar
-    terms = ((simple_scalar(scalar), vector) for vector, scalar in groups.items())
+    terms = ((simple_scalar(c), _collected_inside(v, states)) for v, c in groups.items())
     return present(sp.Add(*(scalar * vector for scalar, vector in terms)))
+
+
+def _collected_inside(vector: sp.Expr, states: tuple[sp.Symbol, ...]) -> sp.Expr:
+    """The same inside roots and functions."""
+    if isinstance(vector, sp.Add):
+        return collected(vector, states)
+    if not vector.args or isinstance(vector, sp.Tuple):
+        return vector
+    return vector.func(*(_collected_inside(argument, states) for argument in vector.args))
 
 
 def distributed(expression: sp.Expr) -> Iterator[sp.Expr]:
@@ -47,7 +56,7 @@ def distributed(expression: sp.Expr) -> Iterator[sp.Expr]:
 
 def simple_scalar(scalar: sp.Expr) -> sp.Expr:
     """A coefficient as one reduced fraction, denominators written ``1 - beta``."""
-    if not scalar.has(sp.Add):
+    if not scalar.has(sp.Add) or scalar.has(sp.exp):
         return scalar
     fraction = _positive(sp.factor(sp.cancel(sp.together(scalar)), deep=False))
     return fraction if sp.count_ops(fraction) <= sp.count_ops(scalar) + 4 else scalar

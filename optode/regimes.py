@@ -12,7 +12,7 @@ from optode.diagnostics import SpecError
 from optode.limit import ContinuousLimit, continuous_limit
 from optode.notation import COUNTER, partial, symbol
 from optode.rule import UpdateRule
-from optode.scaling import Scaling, scalings
+from optode.scaling import scalings
 from optode.sizes import Regime
 from optode.text_printer import to_text
 
@@ -37,7 +37,11 @@ class Rate:
 
 
 def describe(rule: UpdateRule) -> Iterator[str]:
-    """The scalings of a rule, distinguished ones first: unit of time, equations, a sentence."""
+    """The scalings of a rule, distinguished ones first: unit of time, equations, a sentence.
+
+    Decays that the author has tied to the step size are set free, to show what lies beside.
+    """
+    rule = loosened(rule)
     for number, scaling in enumerate(scalings(rule), 1):
         kind = "distinguished" if scaling.is_distinguished else "between distinguished ones"
         yield f"Scaling {number}, {kind}: t = k*{_unit_text(scaling.unit)}"
@@ -50,6 +54,13 @@ def describe(rule: UpdateRule) -> Iterator[str]:
         if rule.decays:
             yield f"  to choose it: {scaling.as_declaration(rule)}"
     yield _completeness(rule)
+
+
+def loosened(rule: UpdateRule) -> UpdateRule:
+    """The rule with every decay free whose formula goes to 1 with the step size."""
+    freed = [n for n, f in rule.formulas if sp.expand(1 - f).subs(rule.step_size, 0) == 0]
+    formulas = tuple((n, f) for n, f in rule.formulas if n not in freed)
+    return replace(rule, formulas=formulas, decays=(*rule.decays, *freed), declared_powers=())
 
 
 def _completeness(rule: UpdateRule) -> str:
@@ -109,15 +120,7 @@ def _time_unit(rule: UpdateRule) -> sp.Expr:
 def limit_at(rule: UpdateRule, found: tuple[Rate, ...]) -> ContinuousLimit | None:
     """The limit of the regime that the rates are in; None where no decay makes the difference."""
     kinds = {rate.state: rate.kind for rate in found}
-    freed = []
-    for name, formula in rule.formulas:
-        if sp.expand(1 - formula).subs(rule.step_size, 0) == 0:
-            freed.append(name)
-    loose = replace(
-        rule,
-        formulas=tuple((n, f) for n, f in rule.formulas if n not in freed),
-        decays=(*rule.decays, *freed),
-    )
+    loose = loosened(rule)
     wanted = tuple(_regime_of(decay, loose, kinds) for decay in loose.decays)
     for scaling in scalings(loose):
         if scaling.regimes == wanted:

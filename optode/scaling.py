@@ -77,7 +77,7 @@ class Scaling:
         lines = []
         for decay, power, regime in zip(rule.decays, self.decay_powers, self.regimes, strict=True):
             small = rule.step_size ** rational(power / self.step_power)
-            moving = f"1 - {to_text(small)}" + ("*c" if regime == "inertial" else "")
+            moving = f"1 - c*{to_text(small)}" if regime == "inertial" else f"1 - {to_text(small)}"
             lines.append(f"{decay}: {'fixed' if regime == 'fixed' else moving}")
         if not lines:
             return f"scaling: {{time: {to_text(self.unit)}}}"

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import Field, Gradient, Tangent, dot, partial
+from optode.notation import TIME, Field, Gradient, Tangent, dot, partial
 from optode.presentation import distributed
 
 Rates: TypeAlias = Mapping[sp.Symbol, sp.Expr]
@@ -61,7 +61,7 @@ def derivative_along(expression: sp.Expr, rates: Rates) -> sp.Expr:
 
     Exact for elementwise expressions in states, scalars, calls of an oracle and their tangents.
     """
-    vectors = frozenset(rates)
+    vectors = frozenset(rates) - {TIME}
     if isinstance(expression, sp.Symbol):
         return rates.get(expression, sp.S.Zero)
     if not expression.args or not expression.has(*rates):
@@ -89,7 +89,7 @@ def _partial(expression: sp.Expr, index: int) -> sp.Expr:
 
 def _tangent_along(expression: Tangent, rates: Rates) -> sp.Expr:
     call, *directions = expression.args
-    vectors = frozenset(rates)
+    vectors = frozenset(rates) - {TIME}
     moved = [derivative_along(argument, rates) for argument in call.args]
     step = moved[0] if len(moved) == 1 else sp.Tuple(*moved)
     total = tangent(call, (*directions, step), vectors)

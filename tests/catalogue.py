@@ -103,6 +103,9 @@ LIMITS = {
     "normalized_descent": {x: -g / norm(g)},
     "rescaled_gradient": {x: -g / sqrt(norm(g))},
     "lars": {x: -norm(x) * g / norm(g)},
+    "lamb": {x: -norm(x) / norm(m / R + decay * x) * (m / R + decay * x), **mean},
+    # by hand: 1 - beta2 = k^(-0.8) vanishes, but slower than the step
+    "adafactor": {x: -g / R_root},
 }
 
 flow = {name: equations[next(iter(equations))] for name, equations in LIMITS.items()}
