@@ -114,9 +114,8 @@ def given_limit(spec: Spec) -> ContinuousLimit:
     names = [*(p.name.text for p in spec.parameters), *(p.name.text for p in learned)]
     symbols = {name: symbol(name) for name in (str(TIME), *map(str, states), *names)}
     scope = Scope(symbols, {}, {**FUNCTIONS, "f": (field_call, None), "grad": (Gradient, 1)}, None)
-    parsed = {
-        a.target.text: parse_expression(a.expression, scope, reporter) for a in spec.assignments
-    }
+    pairs = [(a.target, a.expression) for a in spec.assignments]
+    parsed = {name.name: value for name, value in _parse_pairs(pairs, scope, reporter)}
     reporter.raise_if_any()
     numbers = {len(call.args) for value in parsed.values() for call in value.atoms(Field)}
     if len(numbers) > 1:

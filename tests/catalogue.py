@@ -17,8 +17,8 @@ t = TIME
 x, v, m, u, a, z, p, dx, x_y, theta, x_dot, v_max = map(
     symbol, ("x", "v", "m", "u", "a", "z", "p", "dx", "x_y", "theta", "x_dot", "v_max")
 )
-alpha, beta, gamma, mu, eps, decay, b, c, r, rho, P = map(
-    symbol, ("alpha", "beta", "gamma", "mu", "eps", "decay", "b", "c", "r", "rho", "P")
+alpha, beta, gamma, mu, eps, decay, b, c, r, rho, P, C = map(
+    symbol, ("alpha", "beta", "gamma", "mu", "eps", "decay", "b", "c", "r", "rho", "P", "C")
 )
 beta1, beta2, epsilon = map(symbol, ("beta1", "beta2", "epsilon"))
 s, lr = sp.Symbol("s", positive=True), sp.Symbol("lr", positive=True)
@@ -73,8 +73,7 @@ LIMITS = {
     "adamax": {
         x: -m / (u + eps),
         m: alpha * (g - m),
-        u: -beta * u
-        + reaches(sp.Abs(g) - u) * relu(beta * u - sign(g) * J(m / (u + eps))),
+        u: -beta * u + reaches(sp.Abs(g) - u) * relu(beta * u - sign(g) * J(m / (u + eps))),
     },
     # Compagnoni et al. 2023
     "sam": {x: -Gradient(x + rho * g / norm(g))},
@@ -92,6 +91,7 @@ LIMITS = {
     # Nemirovski and Yudin 1983; Krichene, Bayen, Bartlett 2015; Maddison et al. 2018
     "exponentiated_gradient": {x: -x * g},
     "accelerated_mirror_descent": {x: r / t * (exp(z) - x), z: -t / r * g},
+    "accelerated_cubic": {x: 3 / t * (z - x), z: -3 * C * t**2 * g},  # Wibisono et al. 2016, p = 3
     "hamiltonian_descent": {x: p / sqrt(1 + dot(p, p)), p: -gamma * p - g},
     # Polyak and Juditsky 1992
     "exponential_average": {x: -g, a: b * (x - a)},
@@ -102,6 +102,7 @@ LIMITS = {
     "clipped_descent": {x: -g * minimum(sp.S.One, c / norm(g))},
     "normalized_descent": {x: -g / norm(g)},
     "rescaled_gradient": {x: -g / sqrt(norm(g))},
+    "frank_wolfe_ball": {x: 2 / (2 + t) * (-c * g / norm(g) - x)},
     "lars": {x: -norm(x) * g / norm(g)},
     "lamb": {x: -norm(x) / norm(m / R + decay * x) * (m / R + decay * x), **mean},
     # by hand: 1 - beta2 = k^(-0.8) vanishes, but slower than the step
@@ -130,6 +131,17 @@ NEXT = {
     # Kovachki and Stuart 2021
     "heavy_ball_fixed": {x: -(1 + beta) / (2 * (1 - beta) ** 3) * J(g)},
     "nesterov_fixed": {x: -(1 - beta + 2 * beta**2) / (2 * (1 - beta) ** 3) * J(g)},
+    # by hand, with theta a state
+    "fista": {
+        x: -3 * half * g - 3 * x_y / (4 * theta),
+        x_y: 3 * g / (4 * theta) - 7 * x_y / (8 * theta**2) + J(x_y) / 2,
+        theta: 1 / (8 * theta),
+    },
+    "ogm": {
+        x: -2 * g - 3 * x_y / (4 * theta),
+        x_y: g / (2 * theta) - 7 * x_y / (8 * theta**2) + J(x_y),
+        theta: 1 / (8 * theta),
+    },
     # by hand: x' half a step ahead, the average of squares likewise
     "adagrad": {
         x: g**3 / (4 * sqrt(v) * R_adagrad**2) - J(g / R_adagrad) / (2 * R_adagrad),
@@ -201,6 +213,10 @@ NEXT = {
     "lookahead": {x: (alpha * 4 / 10 - alpha**2 / 2) * J(g)},  # k = 5 inner steps
     # by hand: mirror descent is Euler's method for log(x)
     "exponentiated_gradient": {x: -x * J(x * g) / 2},
+    "accelerated_cubic": {
+        x: 9 * half * C * t * g,
+        z: 9 * C * t * g - 9 * half * C * t * J(z - x),
+    },
     "hamiltonian_descent": {
         x: direction_along_speed(-gamma * p - g) / 2,
         p: (gamma**2 * p + gamma * g + J(p / E)) / 2,
@@ -222,9 +238,7 @@ NEXT = {
 SECOND_ORDER = {
     # Shi, Du, Jordan, Su 2018, the equations of the heavy ball and of NAG-SC
     "heavy_ball_strongly_convex": -2 * sqrt(mu) * x_dot - (1 + sqrt(mu * s)) * g,
-    "nesterov_strongly_convex": -2 * sqrt(mu) * x_dot
-    - sqrt(s) * J(x_dot)
-    - (1 + sqrt(mu * s)) * g,
+    "nesterov_strongly_convex": -2 * sqrt(mu) * x_dot - sqrt(s) * J(x_dot) - (1 + sqrt(mu * s)) * g,
     # the same with 1 - beta = gamma sqrt(s)
     "heavy_ball": -gamma * (1 + gamma * sqrt(s) / 2) * x_dot - (1 + gamma * sqrt(s) / 2) * g,
     # Shi et al. 2018 (1.12) with r for 3; both sequences of the method follow it
@@ -232,13 +246,15 @@ SECOND_ORDER = {
     "nesterov": -3 / t * x_dot - sqrt(s) * J(x_dot) - (1 + 3 * sqrt(s) / (2 * t)) * g,
 }
 
-OFFSETS = {"nesterov_generalized": r / 2, "nesterov": half}
+OFFSETS = {"nesterov_generalized": r / 2, "nesterov": half, "accelerated_cubic": 1}
 
-x0 = symbol("x0")
+x0, z0 = symbol("x0"), symbol("z0")
 STARTS = {
     # Kovachki and Stuart 2021: the layer conserves (x[k] - beta x[k-1])/(1 - beta)
     "heavy_ball_fixed": x0 + s * beta / (1 - beta) ** 2 * Gradient(x0),
     "nesterov_fixed": x0 + s * beta / (1 - beta) ** 2 * Gradient(x0),
+    # by hand: the layer conserves z[k] + s F(z[k-1])
+    "optimistic_gradient": z0,
 }
 
 # x'(0) from x[0] = y[0]; the -2 sqrt(s) g of Shi et al. is this one to leading order only
@@ -257,5 +273,6 @@ UNITS = {
     "ogm": sqrt(s),
     "adagrad": lr**2,
     "accelerated_mirror_descent": sqrt(s),
+    "accelerated_cubic": s ** sp.Rational(1, 3),
 }
 """Delta where it is not the step size."""
