@@ -26,12 +26,13 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class ParameterSpec:
-    """A hyper-parameter of the rule; without a formula it is declared ``fixed``, or a ``decay``:
-    a number in (0, 1) that may move with the step size."""
+    """A hyper-parameter of the rule; without a formula it is declared ``fixed``, or a ``decay``, a
+    number in (0, 1) that may move with the step size, or a ``vector``, one constant a feature."""
 
     name: Located
     formula: Located | None
     is_decay: bool = False
+    is_vector: bool = False
 
 
 @dataclass(frozen=True, slots=True)

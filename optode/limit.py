@@ -77,7 +77,7 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
     fields = _fields(rule, scaling, increments, manifold, order)
     fields[0] = _above_floors(rule, scaling, increments, fields[0], manifold)
     named = _Naming(rule, scaling)
-    vectors = (*increments.slow, velocity_symbol(rule.position))
+    vectors = (*increments.slow, *rule.vectors, velocity_symbol(rule.position))
     orders = [[present(named(collected(e, vectors))) for e in field] for field in fields]
     equations = [_in_powers(terms, scaling.unit) for terms in zip(*orders, strict=True)]
     second = second_order_form(increments.slow, fields)
@@ -156,13 +156,13 @@ def _fields(
         message = f"no terms of order {order}: the rule is no series in whole powers of Delta here"
         raise SpecError([Diagnostic("E405", message, rule.span_of(0))])
     if not manifold.fast:
-        return modified_fields(increments.series, increments.slow, order)
+        return modified_fields(increments.series, increments.slow, order, rule.vectors)
     rates = {**dict(zip(increments.slow, fields, strict=True)), TIME: sp.S.One}
     correction = next_on_manifold(increments, manifold, rates)
     first, second = reduced(increments, manifold, dict(zip(manifold.fast, correction, strict=True)))
     pairs = zip(first, second, strict=True)
     series = [Series(((Fraction(1), a), (Fraction(2), b)), Fraction(3)) for a, b in pairs]
-    return modified_fields(series, increments.slow, order)
+    return modified_fields(series, increments.slow, order, rule.vectors)
 
 
 def _in_powers(terms: Iterable[sp.Expr], unit: sp.Expr) -> sp.Expr:
@@ -233,7 +233,7 @@ def _scale(rule: UpdateRule, scaling: Scaling, offset: sp.Expr = sp.S.Zero) -> S
         for d, power, regime in rows
         if regime != "fixed"
     ]
-    return Scale((step, *states, *decays), offset, frozenset(rule.states))
+    return Scale((step, *states, *decays), offset, frozenset((*rule.states, *rule.vectors)))
 
 
 class _Naming:

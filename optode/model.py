@@ -10,6 +10,7 @@ import sympy as sp
 from optode.limit import ContinuousLimit, singular_times
 from optode.notation import TIME, Field, Gradient, Tangent, by_name, symbol
 from optode.presentation import present
+from optode.singular import at_start, regular_branch
 from optode.tangent import substituted
 
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
@@ -82,7 +83,11 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class NeuralODE:
-    """``z' = F(z, t, f(t, ...), p)``: equations in ``Field(t, ...)``, the position first."""
+    """``z' = F(z, t, f(t, ...), p)``: equations in ``Field(t, ...)``, the position first.
+
+    Where the equations are singular at t = 0, ``branch`` holds the states shortly after it, on the
+    solution that is regular there, in t, the position at 0 and f(t, position).
+    """
 
     name: str
     class_name: str
@@ -94,6 +99,7 @@ class NeuralODE:
     initial: tuple[Initial, ...]
     span: tuple[float, float]
     singular_times: tuple[sp.Expr, ...]
+    branch: tuple[sp.Expr, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.states) == len(self.equations) == len(self.initial):
@@ -150,8 +156,14 @@ def neural_ode(
         equations=tuple(equations),
         initial=(Initial("given"), *initial[1:]),
         span=architecture.span,
-        singular_times=singular_times(equations),
+        singular_times=(times := singular_times(equations)),
+        branch=_regular_start(states, equations) if sp.S.Zero in times else (),
     )
+
+
+def _regular_start(states: tuple[sp.Symbol, ...], equations: list[sp.Expr]) -> tuple[sp.Expr, ...]:
+    branch = regular_branch(states, equations)
+    return tuple(at_start(state.expression) for state in branch) if branch else ()
 
 
 def with_field(expression: sp.Expr, sign: int) -> sp.Expr:

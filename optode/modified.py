@@ -21,22 +21,29 @@ from optode.tangent import derivative_along
 
 
 def modified_fields(
-    increments: Sequence[Series], states: Sequence[sp.Symbol], order: int
+    increments: Sequence[Series],
+    states: Sequence[sp.Symbol],
+    order: int,
+    vectors: Sequence[sp.Symbol] = (),
 ) -> list[tuple[sp.Expr, ...]]:
     """f0, ..., f_order of the vector field whose flow over Delta makes the given increments.
 
-    ``increments`` are the series of ``Phi - z`` for each state, known beyond Delta^(order + 1).
+    ``increments`` are the series of ``Phi - z`` for each state, known beyond Delta^(order + 1);
+    ``vectors`` are constants that are no scalars.
     """
     fields: list[tuple[sp.Expr, ...]] = []
     for n in range(order + 1):
         target = [series.coefficient(Fraction(n + 1)) for series in increments]
-        lower = _flow_coefficient(fields, states, n + 1)
+        lower = _flow_coefficient(fields, states, n + 1, vectors)
         fields.append(tuple(present(a - b) for a, b in zip(target, lower, strict=True)))
     return fields
 
 
 def _flow_coefficient(
-    fields: list[tuple[sp.Expr, ...]], states: Sequence[sp.Symbol], power: int
+    fields: list[tuple[sp.Expr, ...]],
+    states: Sequence[sp.Symbol],
+    power: int,
+    vectors: Sequence[sp.Symbol],
 ) -> list[sp.Expr]:
     """The coefficient of Delta^power in the flow of the fields found so far."""
     total = [sp.S.Zero for _ in states]
@@ -46,7 +53,7 @@ def _flow_coefficient(
         if power - n < len(derivatives):
             part = derivatives[power - n]
             total = [a + b / sp.factorial(n) for a, b in zip(total, part, strict=True)]
-        derivatives = _next_derivative(derivatives, fields, states, power)
+        derivatives = _next_derivative(derivatives, fields, states, power, vectors)
     return total
 
 
@@ -55,12 +62,14 @@ def _next_derivative(
     fields: list[tuple[sp.Expr, ...]],
     states: Sequence[sp.Symbol],
     power: int,
+    vectors: Sequence[sp.Symbol],
 ) -> list[list[sp.Expr]]:
     result = [[sp.S.Zero for _ in states] for _ in range(power)]
     for m, expressions in enumerate(current):
         for n, field in enumerate(fields):
             if m + n < power:
-                direction = dict(zip(states, field, strict=True))
+                direction = dict.fromkeys(vectors, sp.S.Zero)
+                direction |= dict(zip(states, field, strict=True))
                 direction[TIME] = sp.S.One if n == 0 else sp.S.Zero
                 for i, expression in enumerate(expressions):
                     result[m + n][i] += derivative_along(expression, direction)

@@ -49,7 +49,7 @@ _MODULE_NAMES = frozenset((
     "training", "type", "xpu", "zero_grad",
 ))  # fmt: skip
 _MODULE_PREFIXES = ("register_", "initial_", "JT_")
-_MODULE_SUFFIXES = ("_bar", "_bars", "_dt", "_leaves", "_next")
+_MODULE_SUFFIXES = ("_bar", "_bars", "_dt", "_leaves", "_next", "_start")
 _LETTERS = re.compile(r"[A-Za-z\u0370-\u03ff_][A-Za-z0-9\u0370-\u03ff_]*")
 _ASCII = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from optode.adjoint import AdjointSystem
 from optode.model import Initial, LearnedParameter, NeuralODE
-from optode.notation import TIME, sigmoid, softplus, symbol
+from optode.notation import TIME, Field, sigmoid, softplus, symbol
 from optode.program import FieldCall, Program, lower
 from optode.resources import templates_directory
 from optode.text_printer import to_text
@@ -54,6 +54,8 @@ def _context(system: AdjointSystem) -> dict[str, Any]:
         "initial_calls": sum(isinstance(s, FieldCall) for s in initial.statements),
         "forward_lines": _forward_lines(system),
         "backward_lines": _backward_lines(system),
+        "branch_lines": _branch_lines(model),
+        "branch_calls": int(any(expression.has(Field) for expression in model.branch)),
     }
     text = repr(code)
     uses = {
@@ -221,6 +223,19 @@ def _initial_lines(model: NeuralODE, program: Program) -> tuple[str, ...]:
         lines.append(f"t = {position}.new_tensor(self.span[0])")
     states = call_lines("return States(", list(map(str, model.states)), ")", BODY)
     return (*lines, *statements.lines(), *states)
+
+
+def _branch_lines(model: NeuralODE) -> tuple[str, ...]:
+    """The states on the regular branch of a singular start, from the position there."""
+    if not model.branch:
+        return ()
+    position = model.states[0]
+    outputs = [symbol(f"{state}_start") for state in model.states]
+    inputs = (TIME, position, *(p.symbol for p in model.parameters))
+    program = lower(inputs, dict(zip(outputs, model.branch, strict=True)))
+    statements = Statements(model, (position,), outputs, program.statements)
+    states = call_lines("return States(", list(map(str, outputs)), ")", BODY)
+    return (*statements.lines(), *states)
 
 
 def _forward_lines(system: AdjointSystem) -> tuple[str, ...]:

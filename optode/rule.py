@@ -32,7 +32,8 @@ class UpdateRule:
     names ``z[k+1]`` stand as ``At(z, 1)``; intermediate quantities under their own names.
     ``formulas`` says how hyper-parameters move with the step size; ``start`` gives the states at k
     = 0 (the position is free and absent). ``declared_powers`` are powers of the step size the
-    author has fixed, by the state's index, 0 for time. All expressions are elementwise.
+    author has fixed, by the state's index, 0 for time. ``vectors`` are hyper-parameters with a value
+    for each feature, which a Jacobian does not commute with. All expressions are elementwise.
     """
 
     name: str
@@ -42,6 +43,7 @@ class UpdateRule:
     formulas: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
     start: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
     decays: tuple[sp.Symbol, ...] = ()
+    vectors: tuple[sp.Symbol, ...] = ()
     declared_powers: tuple[tuple[int, Fraction], ...] = ()
     spans: tuple[Span | None, ...] = field(default=(), compare=False)
 

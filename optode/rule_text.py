@@ -46,8 +46,9 @@ def build_rule(spec: Spec) -> UpdateRule:
     powers = _declared_powers(spec, rule.states, scope, reporter)
     reporter.raise_if_any()
     decays = tuple(symbol(p.name.text) for p in spec.parameters if p.is_decay)
+    vectors = tuple(symbol(p.name.text) for p in spec.parameters if p.is_vector)
     spans = _spans(spec, rule.states)
-    return replace(rule, decays=decays, declared_powers=powers, spans=spans)
+    return replace(rule, decays=decays, vectors=vectors, declared_powers=powers, spans=spans)
 
 
 def _step_size(spec: Spec) -> sp.Symbol:

@@ -40,7 +40,6 @@ from optode.sizes import (
 )
 from optode.text_printer import to_text
 
-
 _SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
     "fixed": (Fraction(0),),
     "fast": (Fraction(1, 2), Fraction(1, 3), Fraction(1, 5)),

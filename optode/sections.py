@@ -187,9 +187,9 @@ def _step_size(tree: Mapping, is_ode: bool, reporter: Reporter) -> Located | Non
 def _parameters(node: Node | None, reporter: Reporter) -> Iterator[ParameterSpec]:
     for name, value in _pairs(node, "parameters", reporter):
         if check_name(name, reporter):
-            classes = ("fixed", "decay")
+            classes = ("fixed", "decay", "vector")
             formula = None if value.text in classes else value
-            yield ParameterSpec(name, formula, is_decay=value.text == "decay")
+            yield ParameterSpec(name, formula, value.text == "decay", value.text == "vector")
 
 
 def _model(node: Node | None, reporter: Reporter) -> ModelSpec | None:

@@ -129,9 +129,25 @@ def expand(expression: sp.Expr, scale: Scale, order: Order) -> Series:
     Raises NoExpansion where there is none (an essential singularity, a logarithm of Delta, an
     oracle at a point that runs away).
     """
+    leaves = {s: Series.monomial(c, e) for s, c, e in scale.monomials}
+    leaves[COUNTER] = Series.of({Fraction(-1): TIME, Fraction(0): -scale.offset})
+    return _known_to(expression, leaves, scale.vectors, order)
+
+
+def expand_at(expression: sp.Expr, leaves: Mapping[sp.Symbol, Series], order: Order) -> Series:
+    """The expression's series where each given symbol is a series itself; as ``expand`` otherwise."""
+    return _known_to(expression, leaves, frozenset(leaves) - {TIME}, order)
+
+
+def _known_to(
+    expression: sp.Expr,
+    leaves: Mapping[sp.Symbol, Series],
+    vectors: frozenset[sp.Symbol],
+    order: Order,
+) -> Series:
     for extra in range(_MAX_EXTRA_ORDER):
         try:
-            series = _Expansion(scale, order + extra).of(expression)
+            series = _Expansion(leaves, vectors, order + extra).of(expression)
         except _LostPrecision:
             continue
         if series.order >= order:
@@ -142,11 +158,12 @@ def expand(expression: sp.Expr, scale: Scale, order: Order) -> Series:
 class _Expansion:
     """One pass over an expression tree with a fixed working order."""
 
-    def __init__(self, scale: Scale, order: Order) -> None:
+    def __init__(
+        self, leaves: Mapping[sp.Symbol, Series], vectors: frozenset[sp.Symbol], order: Order
+    ) -> None:
         self.order = order
-        self.vectors = scale.vectors
-        self.leaves = {s: Series.monomial(c, e) for s, c, e in scale.monomials}
-        self.leaves[COUNTER] = Series.of({Fraction(-1): TIME, Fraction(0): -scale.offset})
+        self.vectors = vectors
+        self.leaves = leaves
 
     def of(self, expression: sp.Expr) -> Series:
         if expression in self.leaves:
