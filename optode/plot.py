@@ -22,7 +22,7 @@ def plot_orders(checks: Iterable[OrderCheck], path: str | Path) -> None:
 
     shown = list(checks)
     with mpl.rc_context({"font.size": 9, "svg.hashsalt": "optode"}):
-        figure = Figure(figsize=(5.6, 3.4 + 0.25 * len(shown)), layout="constrained", dpi=160)
+        figure = Figure(figsize=(5.6, 3.3 + 0.5 * len(shown)), layout="constrained", dpi=160)
         axes = figure.add_subplot()
         styles = cycle(zip(_COLOURS, _MARKERS, strict=True))
         for label, order in _measured(shown):

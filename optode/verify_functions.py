@@ -1,13 +1,14 @@
 """Smooth functions of two variables on which derivations are tried out, with exact derivatives.
 
-Neither quadratic nor separable: on a quadratic the third derivatives vanish, on a separable function
-every product of vectors commutes with the Hessian, and either would hide a wrong next-order term.
+Neither quadratic nor separable: on a quadratic the third derivatives vanish, on a separable
+function every product of vectors commutes with the Hessian, and either would hide a wrong
+next-order term.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache
 from itertools import chain
 from typing import TypeAlias
 
@@ -16,8 +17,6 @@ import sympy as sp
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
-
-DIMENSION = 2
 
 
 class SmoothField:
@@ -34,9 +33,9 @@ class SmoothField:
 
     def derivative(self, points: Sequence[Array], *directions: Sequence[Array]) -> Array:
         """The n-th derivative at a point applied to n directions (for n = 1 the Jacobian product)."""
-        tensor = self._tensor(len(directions), np.concatenate(points))
+        tensor = self._tensor(len(directions), _joined(points))
         for direction in directions:
-            tensor = tensor @ np.concatenate(np.broadcast_arrays(*direction))
+            tensor = tensor @ _joined(direction)
         return tensor
 
     def _tensor(self, order: int, point: Array) -> Array:
@@ -44,8 +43,12 @@ class SmoothField:
         if order not in self._derivatives:
             entries = self._entries(order)
             self._derivatives[order] = sp.lambdify(self.variables, entries, "math", cse=True)
-        values = self._derivatives[order](*point.tolist())
-        return np.array(values).reshape((-1,) + (len(self.variables),) * order)
+        shape = (-1,) + (len(self.variables),) * order
+        try:
+            values = self._derivatives[order](*point.tolist())
+        except (OverflowError, ValueError):  # far away, or nowhere
+            return np.full(len(self._entries(order)), np.nan).reshape(shape)
+        return np.array(values).reshape(shape)
 
     def _entries(self, order: int) -> list[sp.Expr]:
         while len(self._tensors) <= order:
@@ -54,22 +57,26 @@ class SmoothField:
         return self._tensors[order]
 
 
-class TestFunctions:
-    """The fields that stand for an oracle, by its number of arguments."""
+def _joined(vectors: Sequence[Array]) -> Array:
+    """Vectors of two components end to end; a number stands for an even vector."""
+    return np.concatenate([np.broadcast_to(vector, 2) for vector in vectors])
 
-    __test__ = False  # no test case, whatever its name
 
-    @cached_property
-    def gradient(self) -> SmoothField:
-        """The gradient of a strongly convex function; its Hessian is symmetric."""
-        x, y = variables = sp.symbols("x y", real=True)
-        f = sp.log(sp.cosh(x + y / 2)) + x**4 / 10 + x**2 / 10 + y**2 / 2 + x * y / 5
-        return SmoothField(variables, [f.diff(x), f.diff(y)])
+@cache
+def optimizer_field() -> SmoothField:
+    """The gradient of a strongly convex function; its Hessian is symmetric."""
+    x, y = variables = sp.symbols("x y", real=True)
+    f = sp.log(sp.cosh(x + y / 2)) + x**4 / 10 + x**2 / 10 + y**2 / 2 + x * y / 5
+    return SmoothField(variables, [f.diff(x), f.diff(y)])
 
-    @cached_property
-    def game(self) -> SmoothField:
-        """A monotone field that is no gradient: for a game between x and y; it turns."""
-        x, y = variables = sp.symbols("x y", real=True)
-        turning = sp.Matrix([y + y**3 / 5, -x - sp.sin(x) / 2])
-        pulling = sp.Matrix([x / 2 + x * y / 5, sp.tanh(y) / 2 + x**2 / 6])
-        return SmoothField(variables, list(turning + pulling))
+
+@cache
+def game_field() -> SmoothField:
+    """A monotone field that is no gradient, as of a game between x and y: it turns.
+
+    What holds on it holds for a network; ``J^T u`` in the place of ``J u`` is told apart.
+    """
+    x, y = variables = sp.symbols("x y", real=True)
+    turning = sp.Matrix([y + y**3 / 5, -x - sp.sin(x) / 2])
+    pulling = sp.Matrix([x / 2 + x * y / 5, sp.tanh(y) / 2 + x**2 / 6])
+    return SmoothField(variables, list(turning + pulling))
