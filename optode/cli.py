@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from optode.terminal import TableFormat, errors_reported, print_error
+from optode.verify_command import verify
 from optode.version import __version__
 
 if TYPE_CHECKING:
     from optode.compiler import Derivation
-    from optode.diagnostics import SpecError
     from optode.display import Stage
 
 app = typer.Typer(
@@ -37,13 +36,6 @@ class StageName(str, Enum):
     limit = "limit"
     model = "model"
     adjoint = "adjoint"
-
-
-class TableFormat(str, Enum):
-    """How a table is written."""
-
-    text = "text"
-    markdown = "markdown"
 
 
 class Format(str, Enum):
@@ -114,7 +106,7 @@ def generate(
 
     if every == bool(specs):
         raise typer.BadParameter("give one or more SPECs, or --all")
-    with _errors_reported():
+    with errors_reported():
         texts = modules(shipped_models() if every else specs or (), directory, order, step)
         if check_only:
             _report_stale(differences(texts))
@@ -154,7 +146,7 @@ def derive(
     """Show what follows: rule, limit, neural ODE, adjoint."""
     from optode import compiler
 
-    with _errors_reported():
+    with errors_reported():
         derivation = compiler.derive(spec, order, step)
         if every_scaling or numbers is not None:
             _show_regimes(derivation, numbers)
@@ -208,49 +200,27 @@ def check(
         errors = compiler.check(spec)
         failures += bool(errors)
         if errors:
-            _print_error(SpecError(errors))
+            print_error(SpecError(errors))
         else:
             typer.echo(f"{spec}: ok")
     raise typer.Exit(min(failures, 1))
 
 
-@app.command()
-def verify(
-    spec: Annotated[
-        str | None, typer.Argument(metavar="SPEC", help="A path, or a shipped spec's name.")
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All shipped specs.")] = False,
-    order: Annotated[
-        int, typer.Option(min=0, max=2, help="Try the equations up to this order as well.")
-    ] = 1,
-    form: Annotated[
-        TableFormat, typer.Option("--format", help="How to write the table.")
-    ] = TableFormat.text,
-    picture: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw errors over steps.")
-    ] = None,
-) -> None:
-    """Carry the rule out at smaller and smaller steps beside its equations; exit 1 on a surprise."""
-    if every == (spec is not None):
-        raise typer.BadParameter("give one SPEC, or --all")
-    with _errors_reported():
-        from optode import verify_report
-
-        checks = tuple(
-            verify_report.verify_all(order) if spec is None else verify_report.verify(spec, order)
-        )
-    write = verify_report.page if form is TableFormat.markdown else verify_report.as_text
-    typer.echo(write(checks), nl=False)
-    if picture is not None:
-        from optode.plot import plot_orders
-
-        plot_orders(checks, picture)
-    raise typer.Exit(0 if all(check.passes for check in checks) else 1)
+app.command()(verify)
 
 
 @app.command("list")
-def list_specs() -> None:
-    """List the shipped specs."""
+def list_specs(
+    form: Annotated[
+        TableFormat, typer.Option("--format", help="How to write the list.")
+    ] = TableFormat.text,
+) -> None:
+    """List the shipped specs; in Markdown with the equations of each."""
+    if form is TableFormat.markdown:
+        from optode.catalogue import page
+
+        typer.echo(page(), nl=False)
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -258,7 +228,7 @@ def list_specs() -> None:
     from optode.spec import read_spec
 
     table = Table("name", "class", "title", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    with _errors_reported():
+    with errors_reported():
         for name in shipped_specs():
             path = shipped_spec(name)
             spec = read_spec(path) if path else None
@@ -277,34 +247,9 @@ def new(
     """Write NAME.yaml, a commented spec to start from."""
     from optode.starter import write_starter
 
-    with _errors_reported():
+    with errors_reported():
         path = write_starter(name)
     typer.echo(f"{path}\nNow edit it, then: optode derive {path}")
-
-
-@contextmanager
-def _errors_reported() -> Iterator[None]:
-    """Errors of a spec or a file go to stderr, without a traceback; the exit code is 1."""
-    from optode.diagnostics import SpecError
-
-    try:
-        yield
-    except SpecError as error:
-        _print_error(error)
-        raise typer.Exit(1) from None
-
-
-def _print_error(error: SpecError) -> None:
-    """In colour on a terminal (unless NO_COLOR is set), as plain text elsewhere."""
-    from rich.console import Console
-    from rich.text import Text
-
-    text = Text(str(error))
-    text.highlight_regex(r"(?m)^.*error E\d+:", "bold")
-    text.highlight_regex(r"error E\d+:", "red")
-    text.highlight_regex(r"(?m)^ +\| +\^+$", "red")
-    text.highlight_regex(r"(?m)^  hint:", "cyan")
-    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
 
 
 if __name__ == "__main__":

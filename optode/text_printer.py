@@ -25,11 +25,11 @@ def decimal_text(number: sp.Rational) -> str | None:
     return text if sp.Rational(text) == number else None
 
 
-def _norm_power(expr: sp.Pow) -> int | None:
+def _norm_power(expr: sp.Pow) -> sp.Rational | None:
     """n where the expression is the n-th power of a norm, written as a root of ``dot(u, u)``."""
     base, power = expr.args
-    half = isinstance(base, dot) and base.args[0] == base.args[1] and power.is_Rational
-    return int(2 * power) if half and (2 * power).is_Integer and power.q == 2 else None
+    root = isinstance(base, dot) and base.args[0] == base.args[1] and power.is_Rational
+    return 2 * power if root and power.q != 1 else None
 
 
 class _TextPrinter(StrPrinter):
@@ -100,7 +100,8 @@ class _TextPrinter(StrPrinter):
         if power is None:
             return str(super()._print_Pow(expr, rational=rational))
         text = f"norm({self._print(expr.base.args[0])})"
-        text += f"**{abs(power)}" if abs(power) != 1 else ""
+        size = abs(power)
+        text += "" if size == 1 else f"**{size}" if size.is_Integer else f"**({size})"
         return text if power > 0 else f"1/{text}"
 
     def _print_Abs(self, expr: sp.Abs) -> str:

@@ -147,7 +147,8 @@ _INTRODUCTION = f"""\
 # Orders of convergence
 
 Every rule that ships, carried out at smaller and smaller steps beside a high-accuracy solution of
-the equations derived from it. Made by `{COMMAND}`; `optode verify SPEC --plot FILE.png` draws one.
+the equations derived from it. Made by `{COMMAND}`;
+`optode verify SPEC --plot FILE.png` draws one.
 
 - *limit*: the observed order, in the continuous step, of the distance between the rule and its
   continuous limit at t = 1, over all states of the limit; *next order*: the same for the equations

@@ -86,6 +86,7 @@ LIMITS = {
     "gradient_descent_ascent": {z: -G},
     "alternating_descent_ascent": {z: -G},
     "primal_dual": {z: -G},
+    "coordinate_descent": {x: -g},
     "lookahead": {x: -alpha * g},
     "proximal_point": {x: -g},
     # Nemirovski and Yudin 1983; Krichene, Bayen, Bartlett 2015; Maddison et al. 2018
@@ -206,6 +207,8 @@ NEXT = {
     "usam": {x: -(half + r) * J(g)},
     "gradient_descent_ascent": {z: -J(G, G) / 2},
     "alternating_descent_ascent": {z: -J(G, G) / 2 + (1 - P) * J(P * G, G)},
+    # L is J from the first block to the second
+    "coordinate_descent": {x: -J(g) / 2 + (1 - P) * J(P * g)},
     "primal_dual": {z: -J(G, G) / 2 + 2 * (1 - P) * J(P * G, G)},
     "extragradient": {z: J(G, G) / 2},
     "optimistic_gradient": {z: J(G, G) / 2},
