@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import sympy as sp
@@ -62,7 +63,7 @@ def derive_spec(name: str) -> None:
 
 
 def main() -> None:
-    times = {name: seconds(lambda name=name: derive_spec(name)) for name in shipped_specs()}
+    times = {name: seconds(partial(derive_spec, name)) for name in shipped_specs()}
     print("spec                              seconds")
     for name, taken in times.items():
         print(f"{name:32}  {taken:7.3f}")
@@ -70,9 +71,9 @@ def main() -> None:
     print(f"{len(times)} specs, slowest {slowest}: {times[slowest]:.3f} s\n")
     sizes = list(range(2, 13, 2))
     for order in (0, 1):
-        taken = [seconds(lambda n=n: derive_rule(averages(n), order)) for n in sizes]
-        cells = "  ".join(f"{n}: {t:.3f}" for n, t in zip(sizes, taken, strict=True))
-        growth = np.polyfit(np.log(sizes), np.log(taken), 1)[0]
+        each = [seconds(partial(derive_rule, averages(n), order)) for n in sizes]
+        cells = "  ".join(f"{n}: {t:.3f}" for n, t in zip(sizes, each, strict=True))
+        growth = np.polyfit(np.log(sizes), np.log(each), 1)[0]
         print(f"order {order}, seconds by number of states: {cells}; exponent {growth:.2f}")
 
 

@@ -128,6 +128,8 @@ def _(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Group]:
         "starting at", tuple((dialect.value_at(z, "0"), dialect.expression(e)) for z, e in starts)
     )
     yield _singular(limit.singular_times, dialect)
+    notes = ((dialect.words("note"), dialect.words(note)) for note in limit.notes)
+    yield Group("to be noted", tuple(notes))
 
 
 def _system(

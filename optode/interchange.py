@@ -64,6 +64,7 @@ def _(limit: ContinuousLimit) -> Json:
             "equations": _system(limit.states, limit.equations),
             "initial": _system(limit.states, limit.initial),
             "singular_times": [to_text(time) for time in limit.singular_times],
+            "notes": list(limit.notes),
             "scales": _system(limit.states, scales),
             "second_order": None if limit.second_order is None else to_text(limit.second_order),
             "fast_states": _texts(limit.manifold),

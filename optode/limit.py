@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
-from optode.growth import growing_states, positive
 from optode.modified import modified_fields
-from optode.notation import TIME, maximum, reaches, relu, symbol
+from optode.notation import TIME, reaches, relu
 from optode.presentation import collected, present
 from optode.rule import UpdateRule
-from optode.scaling import Scaling, in_step_size, step_map_in_step_size
+from optode.scaling import Scaling, in_step_size
 from optode.second_order import second_order_form, velocity_symbol
-from optode.series import NoExpansion, Scale, Series, expand
+from optode.series import Series, expand
 from optode.sizes import forgetting
 from optode.slow_manifold import (
     Increments,
     NotContracting,
     SlowManifold,
-    initial_shift,
     next_on_manifold,
     reduced,
     slow_manifold,
 )
 from optode.tangent import derivative_along, substituted
-from optode.text_printer import to_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +50,7 @@ class ContinuousLimit:
     manifold: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
     second_order: sp.Expr | None = None
     singular_times: tuple[sp.Expr, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.states) == len(self.equations) == len(self.initial):
@@ -81,14 +78,16 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
     orders = [[present(named(collected(e, vectors))) for e in field] for field in fields]
     equations = [_in_powers(terms, scaling.unit) for terms in zip(*orders, strict=True)]
     second = second_order_form(increments.slow, fields)
+    initial = tuple(
+        named(collected(value, vectors))
+        for value in initial_values(rule, scaling, increments, manifold, order)
+    )
+    poles, roots = start_singularities(increments.slow, equations, initial)
     return ContinuousLimit(
         name=rule.name,
         states=increments.slow,
         equations=tuple(equations),
-        initial=tuple(
-            named(collected(value, vectors))
-            for value in _initial_values(rule, scaling, increments, manifold, order)
-        ),
+        initial=initial,
         step=scaling.unit,
         scales=_scales(rule, scaling, increments.slow),
         offset=offset,
@@ -100,7 +99,8 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
         ),
         second_order=second
         and _in_powers([present(named(collected(e, vectors))) for e in second], scaling.unit),
-        singular_times=singular_times(equations),
+        singular_times=tuple(sorted({*singular_times(equations), *poles}, key=str)),
+        notes=(*roots, *notes_on(rule, scaling, increments, manifold, order)),
     )
 
 
@@ -118,7 +118,7 @@ def _above_floors(
     """
     slow = increments.slow
     rates = {**dict(zip(slow, fields, strict=True)), TIME: sp.S.One}
-    scale = _scale(rule, scaling)
+    scale = scale_of(rule, scaling)
     powers = dict(zip(rule.states, scaling.powers, strict=True))
     levels = {}
     for state, floor in rule.floors.items():
@@ -187,55 +187,6 @@ def _time_offset(rule: UpdateRule, scaling: Scaling) -> sp.Expr:
     return roots[0] if constant else sp.S.Zero
 
 
-def increments_of(rule: UpdateRule, scaling: Scaling, order: int, offset: sp.Expr) -> Increments:
-    """The scaled increments, known beyond what the order needs; E403 for those without a series."""
-    scale = _scale(rule, scaling, offset)
-    growing = {z: positive(z) for z in growing_states(rule)}
-    found: list[Series] = []
-    problems: list[Diagnostic] = []
-    rows = zip(rule.states, step_map_in_step_size(rule), scaling.powers, scaling.rates, strict=True)
-    for index, (state, value, power, rate) in enumerate(rows):
-        try:
-            needed = power + min(rate, Fraction(1)) + order + Fraction(1, 2)
-            series = _expanded(value - state, scale, growing, needed).shifted(-power)
-        except NoExpansion as error:
-            message = f"no continuous limit of `{state}`: {error}"
-            problems.append(Diagnostic("E403", message, rule.span_of(index)))
-            continue
-        found.append(series)
-        lowest = min(rate, Fraction(1))
-        problems += [_blow_up(rule, index, e, c) for e, c in series.terms if e < lowest]
-    if problems:
-        raise SpecError(problems)
-    return Increments(rule.states, tuple(found), scaling.rates)
-
-
-def _expanded(
-    increment: sp.Expr, scale: Scale, growing: dict[sp.Symbol, sp.Symbol], order: Fraction
-) -> Series:
-    """The series of an increment, with the states that grow known to be positive."""
-    monomials = tuple((growing.get(z, z), c.xreplace(growing), e) for z, c, e in scale.monomials)
-    series = expand(increment.xreplace(growing), replace(scale, monomials=monomials), order)
-    back = {new: old for old, new in growing.items()}
-    return Series(tuple((e, c.xreplace(back)) for e, c in series.terms), series.order)
-
-
-def _scale(rule: UpdateRule, scaling: Scaling, offset: sp.Expr = sp.S.Zero) -> Scale:
-    step = (rule.step_size, sp.S.One, scaling.step_power)
-    states = [
-        (state, state, power)
-        for state, power in zip(rule.states, scaling.powers, strict=True)
-        if power != 0
-    ]
-    rows = zip(rule.decays, scaling.decay_powers, scaling.regimes, strict=True)
-    decays = [
-        (forgetting(d), forgetting(d) if regime == "inertial" else sp.S.One, power)
-        for d, power, regime in rows
-        if regime != "fixed"
-    ]
-    return Scale((step, *states, *decays), offset, frozenset((*rule.states, *rule.vectors)))
-
-
 class _Naming:
     """Results in the author's names: ``1 - beta`` for what a fixed decay forgets."""
 
@@ -257,88 +208,3 @@ def _scales(
 
 def _rational(number: Fraction) -> sp.Rational:
     return sp.Rational(number.numerator, number.denominator)
-
-
-def _blow_up(rule: UpdateRule, index: int, order: Fraction, term: sp.Expr) -> Diagnostic:
-    return Diagnostic(
-        "E403",
-        f"no continuous limit under the declared scaling: the rate of `{rule.states[index]}` "
-        f"has the term {to_text(present(term))} of order Delta**({order - 1})",
-        rule.span_of(index),
-        "let the hyper-parameters in it vanish with the step size",
-    )
-
-
-def _initial_values(
-    rule: UpdateRule,
-    scaling: Scaling,
-    increments: Increments,
-    manifold: SlowManifold,
-    order: int,
-) -> list[sp.Expr]:
-    """The slow states at k = 0, beyond leading order with what they gain while the fast ones
-    settle.
-
-    Where that gain has no closed form the leading value stands alone, and a note says so.
-    """
-    start = _start(rule, scaling, 0)
-    values = [start[state] for state in increments.slow]
-    if not order:
-        return values
-    later = _start(rule, scaling, 1)
-    values = [v + scaling.unit * later[z] for v, z in zip(values, increments.slow, strict=True)]
-    shifts = initial_shift(increments, manifold, start) if manifold.fast else None
-    if shifts is None:
-        return values
-    at_start = {state: start[state] for state in rule.states}
-    moved = (substituted(shift, at_start, increments.slow) for shift in shifts)
-    return [value + scaling.unit * shift for value, shift in zip(values, moved, strict=True)]
-
-
-def _start(rule: UpdateRule, scaling: Scaling, order: int) -> dict[sp.Symbol, sp.Expr]:
-    """The coefficient of Delta^order of the scaled states at k = 0.
-
-    The position starts anywhere, the others at 0 unless said.
-    """
-    declared = dict(rule.start)
-    at_start = {z: declared.get(z, sp.S.Zero) for z in rule.states}
-    at_start[rule.position] = symbol(f"{rule.position}0")
-    constants = Scale(tuple(r for r in _scale(rule, scaling).monomials if r[0] not in rule.states))
-    values = {rule.position: sp.S.Zero if order else at_start[rule.position]}
-    floors = rule.floors
-    for index, state in enumerate(rule.states[1:], 1):
-        start = declared.get(state, sp.S.Zero)
-        if state in floors:
-            level = in_step_size(rule, floors[state]).subs(rule.step_size, 0)
-            start = level if start == 0 and level.is_nonnegative else maximum(start, level)
-        start = start.xreplace(dict(rule.formulas)).xreplace(at_start).xreplace(at_start)
-        power = scaling.powers[index]
-        series = expand(start, constants, power + order + 1).shifted(-power)
-        if any(exponent < 0 for exponent, _ in series.terms):
-            message = f"`{state}` starts at {to_text(start)}, which is not of its own scale"
-            raise SpecError([Diagnostic("E404", message, rule.span_of(index))])
-        values[state] = series.coefficient(Fraction(order))
-    return values
-
-
-def singular_times(equations: Iterable[sp.Expr]) -> tuple[sp.Expr, ...]:
-    """The real times at which a coefficient of the vector field has a pole, ascending."""
-    bases = {
-        factor
-        for equation in equations
-        for power in equation.atoms(sp.Pow)
-        if power.exp.is_negative
-        for factor in sp.Mul.make_args(sp.factor_terms(power.base))
-        if factor.has(TIME)
-    }
-    return tuple(sorted(frozenset().union(*map(_real_roots, bases)), key=sp.default_sort_key))
-
-
-@cache
-def _real_roots(base: sp.Expr) -> frozenset[sp.Expr]:
-    """The times at which the base is zero whatever the states and parameters are."""
-    try:
-        roots = sp.solve(base, TIME)
-    except NotImplementedError:
-        return frozenset()
-    return frozenset(root for root in roots if root.is_number and root.is_real)

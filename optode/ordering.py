@@ -55,7 +55,9 @@ def _term_key(term: sp.Expr) -> tuple[Any, ...]:
     oracle = any(isinstance(f, _ORACLES) for f in factors)
     symbols_only = all(isinstance(f, sp.Symbol) for f in factors)
     keys = tuple(_factor_key(f) for f in factors)
+    small = any(s.is_positive for s in rest.free_symbols)
     return (
+        small,
         oracle,
         len(factors) == 1 and symbols_only,
         -len(factors),

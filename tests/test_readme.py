@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from optode.catalogue import page
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -21,8 +23,9 @@ def test_python_blocks_run() -> None:
 
 
 def test_shell_transcripts_are_what_is_printed(tmp_path: Path) -> None:
-    (transcript,) = (block for block in blocks("sh") if block.startswith("$ "))
-    for part in transcript.split("$ ")[1:]:
+    transcripts = [block for block in blocks("sh") if block.startswith("$ ")]
+    assert len(transcripts) == 2
+    for part in [part for block in transcripts for part in block.split("$ ")[1:]]:
         command, _, expected = part.partition("\n")
         arguments = [sys.executable, "-m", "optode.cli", *command.split()[1:]]
         printed = subprocess.run(
@@ -36,6 +39,12 @@ def test_the_spec_shown_is_the_one_that_ships() -> None:
     assert shown == (ROOT / "specs" / "heavy_ball.yaml").read_text(encoding="utf-8")
 
 
-def test_every_shipped_model_is_in_the_table() -> None:
+def test_every_model_in_the_table_ships() -> None:
     named = set(re.findall(r"^\| `(\w+)` \|", README, re.M))
-    assert named == {path.stem for path in (ROOT / "specs").glob("*.yaml")}
+    assert len(named) == 9
+    assert named <= {path.stem for path in (ROOT / "specs").glob("*.yaml")}
+
+
+def test_the_catalogue_is_what_the_command_prints() -> None:
+    shown = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    assert shown == page()
