@@ -9,6 +9,7 @@ from fractions import Fraction
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
+from optode.expansion import increments_of, scale_of
 from optode.modified import modified_fields
 from optode.notation import TIME, reaches, relu
 from optode.presentation import collected, present
@@ -25,6 +26,7 @@ from optode.slow_manifold import (
     reduced,
     slow_manifold,
 )
+from optode.start import initial_values, notes_on, singular_times, start_singularities
 from optode.tangent import derivative_along, substituted
 
 

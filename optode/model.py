@@ -7,10 +7,11 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
-from optode.limit import ContinuousLimit, singular_times
+from optode.limit import ContinuousLimit
 from optode.notation import TIME, Field, Gradient, Tangent, by_name, symbol
 from optode.presentation import present
 from optode.singular import at_start, regular_branch
+from optode.start import singular_times
 from optode.tangent import substituted
 
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]

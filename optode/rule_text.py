@@ -10,12 +10,13 @@ import sympy as sp
 
 from optode.diagnostics import Located, Reporter, Span, SpecError
 from optode.expression import FUNCTIONS, Scope, parse_expression
-from optode.limit import ContinuousLimit, singular_times
+from optode.limit import ContinuousLimit
 from optode.normal_form import normal_form
 from optode.notation import COUNTER, TIME, Field, Gradient, field_call, step_symbol, symbol
 from optode.presentation import present
 from optode.rule import RuleError, UpdateRule, update_rule
 from optode.spec import Spec
+from optode.start import singular_times
 
 
 def build_rule(spec: Spec) -> UpdateRule:

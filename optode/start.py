@@ -82,12 +82,12 @@ def notes_on(
 ) -> tuple[str, ...]:
     """What the equations do not say themselves."""
     notes = []
-    if order and manifold.fast:
-        if initial_shift(increments, manifold, _start(rule, scaling, 0)) is None:
-            notes.append(
-                "the start is of leading order only: what the fast states add while they settle "
-                "has no closed form"
-            )
+    shifted = bool(order and manifold.fast)
+    if shifted and initial_shift(increments, manifold, _start(rule, scaling, 0)) is None:
+        notes.append(
+            "the start is of leading order only: what the fast states add while they settle has "
+            "no closed form"
+        )
     if rule.floors:
         notes.append(
             "reaches(u) is 1 where u >= 0, else 0: a running supremum moves with its floor"

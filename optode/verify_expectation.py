@@ -18,7 +18,7 @@ import numpy as np
 import sympy as sp
 
 from optode.diagnostics import SpecError
-from optode.limit import increments_of
+from optode.expansion import increments_of
 from optode.notation import TIME, symbol
 from optode.slow_manifold import initial_shift, slow_manifold
 from optode.tangent import derivative_along, substituted
