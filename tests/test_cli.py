@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from optode.cli import app
+from optode.compiler import shipped_models
 from optode.resources import shipped_specs
 from optode.spec import parse_spec
 from optode.starter import starter_text
@@ -58,7 +59,7 @@ def test_version():
 
 
 def test_help_names_every_command():
-    for command in ("generate", "derive", "check", "list", "new"):
+    for command in ("generate", "derive", "check", "verify", "list", "new"):
         assert re.search(rf"^  {command}  ", invoke("--help"), re.MULTILINE)
         assert "Usage" in invoke(command, "--help")
 
@@ -74,7 +75,9 @@ def test_generate_several_and_all(tmp_path):
     invoke("generate", "heavy_ball", "nesterov.yaml", "-o", tmp_path / "two")
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["heavy_ball.py", "nesterov.py"]
     invoke("generate", "--all", "-o", tmp_path / "all")
-    assert sorted(p.stem for p in (tmp_path / "all").iterdir()) == list(shipped_specs())
+    models = {spec.name.text for spec in shipped_models()}
+    assert {p.stem for p in (tmp_path / "all").iterdir()} == models
+    assert models < set(shipped_specs())  # a sign passes no gradient on: no module
 
 
 def test_generate_again_changes_nothing(tmp_path):
@@ -308,3 +311,62 @@ def test_processor_time(arguments, seconds, tmp_path):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < seconds
+
+
+def test_generate_next_order(tmp_path):
+    invoke("generate", "nesterov_strongly_convex", "--order", 1, "--step", 0.1, "-o", tmp_path)
+    text = (tmp_path / "nesterov_strongly_convex_order1.py").read_text()
+    assert "    s = 0.1" in text
+    assert "torch.func.jvp" in text
+
+
+def test_next_order_needs_a_step():
+    done = CliRunner().invoke(app, ["generate", "heavy_ball", "--order", "1"])
+    assert done.exit_code == 1
+    assert "`s` has no value in the model" in done.stderr
+
+
+def test_derive_to_second_order():
+    assert "D2(g(x), g(x))" in invoke(
+        "derive", "gradient_descent", "--order", 2, "--stage", "limit"
+    )
+
+
+def test_no_next_order_is_an_error(tmp_path):
+    done = CliRunner().invoke(app, ["derive", "adamax", "--order", "1", "--stage", "limit"])
+    assert done.exit_code == 1
+    assert "error E405" in done.stderr
+
+
+def test_derive_scalings():
+    shown = invoke("derive", "heavy_ball", "--scalings")
+    assert [line for line in shown.splitlines() if line.startswith("Scaling")] == [
+        "Scaling 1, distinguished: t = k*s",
+        "Scaling 2, distinguished: t = k*sqrt(s)",
+        "Scaling 3, between distinguished ones: t = k*(s/(1 - beta))",
+        "Scaling 4, between distinguished ones: t = k*sqrt(s)",
+    ]
+
+
+def test_derive_at_numbers():
+    numbers = "lr=1e-3, beta1=0.9, beta2=0.999, horizon=1"
+    shown = invoke("derive", "adam_bias_corrected", "--at", numbers)
+    assert "m: forgets at rate 100, 100 times: fast" in shown
+    assert "v: forgets at rate 1, 1 times: inertial" in shown
+
+
+@pytest.mark.parametrize("numbers", ["lr", "lr=1e-3", "lr=fast"])
+def test_derive_at_wrong_numbers(numbers):
+    invoke("derive", "adam", "--at", numbers, code=2)
+
+
+def test_verify(tmp_path):
+    shown = invoke("verify", "gradient_descent", "--plot", tmp_path / "orders.png")
+    assert re.search(r"gradient_descent +t = k\*s +1\.0\d +1 +2\.0\d +2", shown)
+    assert (tmp_path / "orders.png").read_bytes().startswith(b"\x89PNG")
+    invoke("verify", code=2)
+    invoke("verify", "gradient_descent", "--all", code=2)
+
+
+def test_list_in_markdown():
+    assert "| `adam`: Adam (Kingma and Ba 2015) |" in invoke("list", "--format", "markdown")
