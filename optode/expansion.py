@@ -7,12 +7,13 @@ from fractions import Fraction
 
 import sympy as sp
 
+from optode.asymptotics import Scale, expand
 from optode.diagnostics import Diagnostic, SpecError
 from optode.growth import growing_states, positive
 from optode.presentation import present
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, step_map_in_step_size
-from optode.series import NoExpansion, Scale, Series, expand
+from optode.series import NoExpansion, Series
 from optode.sizes import forgetting
 from optode.slow_manifold import Increments
 from optode.text_printer import to_text

@@ -6,9 +6,10 @@ from fractions import Fraction
 
 import sympy as sp
 
+from optode.asymptotics import Scale, expand
 from optode.notation import COUNTER
 from optode.rule import UpdateRule
-from optode.series import NoExpansion, Scale, expand
+from optode.series import NoExpansion
 
 _TRIAL_STEPS = 400
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import sympy as sp
 
+from optode.asymptotics import expand
 from optode.diagnostics import Diagnostic, SpecError
 from optode.expansion import increments_of, scale_of
 from optode.modified import modified_fields
@@ -16,7 +17,7 @@ from optode.presentation import collected, present
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, in_step_size
 from optode.second_order import second_order_form, velocity_symbol
-from optode.series import Series, expand
+from optode.series import Series
 from optode.sizes import forgetting
 from optode.slow_manifold import (
     Increments,

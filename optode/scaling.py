@@ -15,7 +15,6 @@ scaling for each root; those where a rate is exactly 0 or 1 are the distinguishe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -25,10 +24,9 @@ import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
 from optode.growth import growing_states, opened
-from optode.notation import At, dot, relu
+from optode.notation import relu
 from optode.rule import UpdateRule
 from optode.sizes import (
-    ORACLES,
     Form,
     Regime,
     Sizes,
@@ -38,6 +36,7 @@ from optode.sizes import (
     scaled,
     unit,
 )
+from optode.terms import Term, grouped_terms
 from optode.text_printer import to_text
 
 _SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
@@ -120,15 +119,6 @@ def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
     return tuple(sorted(found, key=lambda scaling: not scaling.is_distinguished))
 
 
-@dataclass(frozen=True, slots=True)
-class _Term:
-    """A term of the increment of a state; a self term is linear in that state alone."""
-
-    state: int
-    expression: sp.Expr
-    is_self: bool
-
-
 class _Problem:
     """The balance of one rule: which sizes its states reach, and at which rates they move."""
 
@@ -138,7 +128,7 @@ class _Problem:
         self.terms = [
             term
             for index, value in enumerate(step_map_in_step_size(rule))
-            for term in _grouped_terms(rule, index, opened(value, rule.step_size), self.growing)
+            for term in grouped_terms(rule, index, opened(value, rule.step_size), self.growing)
         ]
         self.floors = {z: in_step_size(rule, b) for z, b in rule.floors.items()}
 
@@ -220,7 +210,7 @@ class _Problem:
         total = sizes.least(sizes.of(t.expression) for t in self.terms if t.state == index)
         return None if total is None or own is None else difference(total, own)
 
-    def terms_of(self, index: int, *, is_self: bool) -> list[_Term]:
+    def terms_of(self, index: int, *, is_self: bool) -> list[Term]:
         return [t for t in self.terms if t.state == index and t.is_self == is_self]
 
     def scaling(self, sizes: Sizes, moves: Form, regimes: tuple[Regime, ...]) -> Scaling:
@@ -266,7 +256,7 @@ class _Problem:
             if exponent == least
         ) or (Diagnostic("E401", "no continuous limit: the position stays", None, hint),)
 
-    def message(self, term: _Term, exponent: Fraction) -> str:
+    def message(self, term: Term, exponent: Fraction) -> str:
         return (
             f"no continuous limit: the increment of `{self.rule.states[term.state]}` has the term "
             f"{to_text(term.expression)}, of order {self.rule.step_size}**({exponent})"
@@ -277,32 +267,3 @@ def _sample(regime: Regime, index: int) -> Fraction:
     """A power in the regime; those of different decays differ where the regime is an interval."""
     samples = _SAMPLES[regime]
     return samples[index % len(samples)]
-
-
-def _grouped_terms(
-    rule: UpdateRule, index: int, value: sp.Expr, growing: Iterable[sp.Symbol]
-) -> Iterator[_Term]:
-    """The terms of an increment, one for each product of states and calls, coefficients combined.
-
-    Combining matters: ``(k-1)/(k+2) - 1`` is of order 1/k only as ``-3/(k+2)``. States that grow by
-    themselves are coefficients too.
-    """
-    state = rule.states[index]
-    vectors = [z for z in rule.states if z not in growing]
-    groups: dict[sp.Expr, sp.Expr] = {}
-    for term in sp.Add.make_args(sp.expand(value - state)):
-        coefficient, rest = term.as_independent(*vectors, *ORACLES, At, dot, as_Add=False)
-        groups[rest] = groups.get(rest, sp.S.Zero) + coefficient
-    for rest, coefficient in groups.items():
-        for part in _parts(coefficient, growing):
-            if part != 0:
-                yield _Term(index, part * rest, rest == state)
-
-
-def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr, ...]:
-    """The terms of a coefficient whose sizes can be told one by one."""
-    if coefficient.has(*growing):
-        return (coefficient,)
-    if any(power.exp.could_extract_minus_sign() for power in coefficient.atoms(sp.Pow)):
-        coefficient = sp.cancel(sp.together(coefficient))
-    return sp.Add.make_args(sp.expand(coefficient))

@@ -14,9 +14,10 @@ from fractions import Fraction
 
 import sympy as sp
 
+from optode.asymptotics import expand_at
 from optode.notation import TIME, Field
 from optode.presentation import present
-from optode.series import NoExpansion, Series, expand_at
+from optode.series import NoExpansion, Series
 
 _MAX_ROUNDS = 8
 

@@ -8,10 +8,10 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
+from optode.asymptotics import Scale, expand
 from optode.growth import positive
 from optode.notation import COUNTER, Field, Gradient, Tangent, dot, relu
 from optode.rule import UpdateRule
-from optode.series import Scale, expand
 
 Form: TypeAlias = tuple[Fraction, ...]
 """An exponent of Delta, affine in the unknowns: (constant, of the step size, of each decay)."""

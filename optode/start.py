@@ -8,12 +8,12 @@ from functools import cache
 
 import sympy as sp
 
+from optode.asymptotics import Scale, expand
 from optode.diagnostics import Diagnostic, SpecError
 from optode.expansion import scale_of
 from optode.notation import TIME, maximum, symbol
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, in_step_size
-from optode.series import Scale, expand
 from optode.slow_manifold import Increments, SlowManifold, initial_shift
 from optode.tangent import substituted
 from optode.text_printer import to_text
