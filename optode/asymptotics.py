@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import sympy as sp
 
-from optode.notation import COUNTER, TIME, Field, Gradient, dot, partial
+from optode.notation import COUNTER, TIME, Field, Gradient, Oracle, dot, partial
 from optode.series import EXACT, LostPrecision, NoExpansion, Order, Series
 from optode.tangent import tangent
 
@@ -88,7 +88,7 @@ class _Expansion:
             return self.power(expression)
         if isinstance(expression, sp.log):
             return self.logarithm(self.of(expression.args[0]), expression)
-        if isinstance(expression, (Gradient, Field)):
+        if isinstance(expression, (Gradient, Field, Oracle)):
             return self.oracle(expression)
         if isinstance(expression, dot):
             return self.inner_product(*map(self.of, expression.args))

@@ -27,12 +27,14 @@ class Assignment:
 @dataclass(frozen=True, slots=True)
 class ParameterSpec:
     """A hyper-parameter of the rule; without a formula it is declared ``fixed``, or a ``decay``, a
-    number in (0, 1) that may move with the step size, or a ``vector``, one constant a feature."""
+    number in (0, 1) that may move with the step size, a ``vector``, one constant a feature, or an
+    ``oracle``, an operator of the caller's."""
 
     name: Located
     formula: Located | None
     is_decay: bool = False
     is_vector: bool = False
+    is_oracle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from optode.asymptotics import expand
 from optode.diagnostics import Diagnostic, SpecError
 from optode.expansion import increments_of, scale_of
 from optode.modified import modified_fields
-from optode.notation import TIME, reaches, relu
+from optode.notation import TIME, Oracle, reaches, relu
 from optode.presentation import collected, present
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, in_step_size
@@ -68,6 +68,9 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
     SpecError (E403) where a term is of lower order and so blows up, has no expansion, or a fast
     state does not settle, and (E405) where there is no next order in powers of Delta.
     """
+    if order and any(value.has(Oracle) for value in rule.step_map):
+        message = "no next order: nothing is known of the derivatives of the rule's own operators"
+        raise SpecError([Diagnostic("E405", message, rule.span_of(0))])
     if order and rule.floors:
         message = "no next order: a maximum is smooth only between its switches"
         raise SpecError([Diagnostic("E405", message, rule.span_of(0))])

@@ -50,6 +50,13 @@ class Gradient(sp.Function):
     is_real = True
 
 
+class Oracle(sp.Function):
+    """``Oracle(name, u)``: an operator of the caller's, applied to u; written ``name(u)``."""
+
+    nargs = 2
+    is_real = True
+
+
 class Field(sp.Function):
     """``Field(t, h, ...)`` is the network f(t, h, ...), the vector field that takes the gradient's
     place.

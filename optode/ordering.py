@@ -12,9 +12,9 @@ from typing import Any
 
 import sympy as sp
 
-from optode.notation import COUNTER, TIME, Field, FieldTransposed, Gradient, Tangent
+from optode.notation import COUNTER, TIME, Field, FieldTransposed, Gradient, Oracle, Tangent
 
-_ORACLES = (Field, Gradient, FieldTransposed, Tangent)
+_ORACLES = (Field, Gradient, FieldTransposed, Oracle, Tangent)
 
 
 def _symbol_rank(name: str, positive: bool) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import sympy as sp
 
-from optode.notation import At, Field, FieldTransposed, Gradient, Tangent, dot
+from optode.notation import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot
 
-_ORACLES = (Gradient, Field, Tangent, FieldTransposed, At, dot)
+_ORACLES = (Gradient, Field, Oracle, Tangent, FieldTransposed, At, dot)
 
 
 def present(expression: sp.Expr) -> sp.Expr:

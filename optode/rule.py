@@ -15,7 +15,7 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.diagnostics import Span
-from optode.notation import COUNTER, At, relu, step_symbol, symbol
+from optode.notation import COUNTER, At, Oracle, relu, step_symbol, symbol
 from optode.program import Program, lower
 
 Step: TypeAlias = dict[sp.Expr, sp.Expr]
@@ -107,7 +107,7 @@ class UpdateRule:
         """The hyper-parameters that no formula gives."""
         free: set[sp.Symbol] = set()
         for _, value in (*self.formulas, *self.step):
-            free |= value.free_symbols
+            free |= value.free_symbols - {node.args[0] for node in value.atoms(Oracle)}
         bound = {COUNTER, self.step_size, *self.states, *(p for p, _ in self.formulas)}
         bound |= {target for target, _ in self.step if isinstance(target, sp.Symbol)}
         return tuple(sorted(free - bound, key=str))

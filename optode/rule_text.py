@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import sympy as sp
 
@@ -12,7 +13,7 @@ from optode.diagnostics import Located, Reporter, Span, SpecError
 from optode.expression import FUNCTIONS, Scope, parse_expression
 from optode.limit import ContinuousLimit
 from optode.normal_form import normal_form
-from optode.notation import COUNTER, TIME, Field, Gradient, field_call, step_symbol, symbol
+from optode.notation import COUNTER, TIME, Field, Gradient, Oracle, field_call, step_symbol, symbol
 from optode.presentation import present
 from optode.rule import RuleError, UpdateRule, update_rule
 from optode.spec import Spec
@@ -65,7 +66,11 @@ def _scope(spec: Spec) -> Scope:
     if spec.step_size:
         symbols[spec.step_size.text] = _step_size(spec)
     indexed = {s.text: symbol(s.text) for s in sequences}
-    return Scope(symbols, indexed, {**FUNCTIONS, "grad": (Gradient, 1)}, COUNTER)
+    functions = {**FUNCTIONS, "grad": (Gradient, 1)}
+    for parameter in spec.parameters:
+        if parameter.is_oracle:
+            functions[parameter.name.text] = (partial(Oracle, symbols.pop(parameter.name.text)), 1)
+    return Scope(symbols, indexed, functions, COUNTER)
 
 
 def _parse_pairs(

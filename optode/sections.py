@@ -187,9 +187,9 @@ def _step_size(tree: Mapping, is_ode: bool, reporter: Reporter) -> Located | Non
 def _parameters(node: Node | None, reporter: Reporter) -> Iterator[ParameterSpec]:
     for name, value in _pairs(node, "parameters", reporter):
         if check_name(name, reporter):
-            classes = ("fixed", "decay", "vector")
+            classes = ("fixed", "decay", "vector", "oracle")
             formula = None if value.text in classes else value
-            yield ParameterSpec(name, formula, value.text == "decay", value.text == "vector")
+            yield ParameterSpec(name, formula, *(value.text == word for word in classes[1:]))
 
 
 def _model(node: Node | None, reporter: Reporter) -> ModelSpec | None:

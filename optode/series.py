@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import Field, Gradient, Tangent, dot
+from optode.notation import Field, Gradient, Oracle, Tangent, dot
 
 Order: TypeAlias = Fraction | float
 EXACT = float("inf")
@@ -97,7 +97,7 @@ def _normal(coefficient: sp.Expr) -> sp.Expr:
 def _vanishes(expression: sp.Expr) -> bool:
     """Whether the expression is zero: tried at generic points, then proved by simplification."""
     atoms = sorted(
-        expression.free_symbols | expression.atoms(Gradient, Field, Tangent, dot),
+        expression.free_symbols | expression.atoms(Gradient, Field, Oracle, Tangent, dot),
         key=sp.default_sort_key,
     )
     for seed in (3, 7):

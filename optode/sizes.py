@@ -10,7 +10,7 @@ import sympy as sp
 
 from optode.asymptotics import Scale, expand
 from optode.growth import positive
-from optode.notation import COUNTER, Field, Gradient, Tangent, dot, relu
+from optode.notation import COUNTER, Field, Gradient, Oracle, Tangent, dot, relu
 from optode.rule import UpdateRule
 
 Form: TypeAlias = tuple[Fraction, ...]
@@ -19,7 +19,7 @@ Form: TypeAlias = tuple[Fraction, ...]
 Regime: TypeAlias = Literal["fixed", "fast", "inertial", "frozen"]
 """How ``1 - beta`` of an undeclared decay compares with Delta: constant, slower, like it, faster."""
 
-ORACLES = (Gradient, Field, Tangent)
+ORACLES = (Gradient, Field, Oracle, Tangent)
 
 
 def forgetting(decay: sp.Symbol) -> sp.Symbol:

@@ -18,7 +18,8 @@ title: My optimizer                  # the first line of the class docstring
 reference: []                        # for the docstring: a text, or a list of texts
 step_size: s                         # the quantity that goes to zero
 
-# How hyper-parameters move with the step size: a formula, or the word `fixed`.
+# How hyper-parameters move with the step size: a formula, `fixed`, `decay` (in (0, 1), its scaling
+# left open), `vector` (a constant for each feature) or `oracle` (an operator of the caller's).
 parameters:
   beta: 1 - gamma*sqrt(s)
 

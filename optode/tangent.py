@@ -11,11 +11,11 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import TIME, Field, Gradient, Tangent, dot, partial
+from optode.notation import TIME, Field, Gradient, Oracle, Tangent, dot, partial
 from optode.presentation import distributed
 
 Rates: TypeAlias = Mapping[sp.Symbol, sp.Expr]
-_ORACLES = (Gradient, Field)
+_ORACLES = (Gradient, Field, Oracle)
 
 
 def tangent(

@@ -10,7 +10,7 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
-from optode.notation import At, Field, FieldTransposed, Gradient, Tangent, dot, symbol
+from optode.notation import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot, symbol
 from optode.ordering import ordered_factors, ordered_terms
 
 
@@ -78,6 +78,9 @@ class _TextPrinter(StrPrinter):
     def _print_Gradient(self, expr: Gradient) -> str:
         return f"g({self.stringify(expr.args, ', ')})"
 
+    def _print_Oracle(self, expr: Oracle) -> str:
+        return f"{expr.args[0]}({self._print(expr.args[1])})"
+
     def _print_Field(self, expr: Field) -> str:
         return f"f({self.stringify(expr.args, ', ')})"
 
@@ -138,6 +141,9 @@ class _LatexPrinter(LatexPrinter):
 
     def _print_Gradient(self, expr: Gradient, exp: str | None = None) -> str:
         return self._call("g", expr.args, exp)
+
+    def _print_Oracle(self, expr: Oracle, exp: str | None = None) -> str:
+        return self._call(rf"\operatorname{{{expr.args[0]}}}", expr.args[1:], exp)
 
     def _print_Field(self, expr: Field, exp: str | None = None) -> str:
         return self._call("f", expr.args, exp)

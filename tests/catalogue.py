@@ -11,7 +11,18 @@ from __future__ import annotations
 
 import sympy as sp
 
-from optode.notation import TIME, Gradient, Tangent, dot, minimum, norm, reaches, relu, symbol
+from optode.notation import (
+    TIME,
+    Gradient,
+    Oracle,
+    Tangent,
+    dot,
+    minimum,
+    norm,
+    reaches,
+    relu,
+    symbol,
+)
 
 t = TIME
 x, v, m, u, a, z, p, dx, x_y, theta, x_dot, v_max = map(
@@ -103,6 +114,10 @@ LIMITS = {
     "clipped_descent": {x: -g * minimum(sp.S.One, c / norm(g))},
     "normalized_descent": {x: -g / norm(g)},
     "rescaled_gradient": {x: -g / sqrt(norm(g))},
+    # Jaggi 2013: x' = LMO(g) - x
+    "frank_wolfe": {x: Oracle(symbol("lmo"), g) - x},
+    # Krichene et al. 2015, in the dual variable: z' = -g(grad phi*(z))
+    "mirror_descent": {z: -Gradient(Oracle(symbol("mirror"), z))},
     "frank_wolfe_ball": {x: 2 / (2 + t) * (-c * g / norm(g) - x)},
     "lars": {x: -norm(x) * g / norm(g)},
     "lamb": {x: -norm(x) / norm(m / R + decay * x) * (m / R + decay * x), **mean},
