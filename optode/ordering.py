@@ -35,13 +35,13 @@ def _factor_key(factor: sp.Expr) -> tuple[Any, ...]:
         known = isinstance(factor.base, sp.Symbol)
         constant = known and _symbol_rank(factor.base.name, bool(factor.base.is_positive)) <= 2
         base = factor.base if factor.exp.is_Integer or constant else factor
+    rank = 6 if isinstance(base, _ORACLES) else 5
     if base.is_number:
         rank = 0
     elif isinstance(base, sp.Symbol):
         rank = _symbol_rank(base.name, bool(base.is_positive))
-    else:
-        rank = 6 if isinstance(base, _ORACLES) else 5
-    return rank, sp.default_sort_key(factor)
+        rank = 3 if rank == 1 and base != factor else rank  # gamma*sqrt(s), but s*gamma
+    return rank, base != factor, sp.default_sort_key(factor)
 
 
 def ordered_factors(expression: sp.Expr) -> tuple[sp.Expr, ...]:

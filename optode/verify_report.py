@@ -171,8 +171,9 @@ the equations derived from it. Made by `{COMMAND}`;
 - The limit is tried on the gradient of log cosh(x + y/2) + x^4/10 + x^2/10 + y^2/2 + xy/5, the next
   order on a field in two variables that is no gradient.
 - Hyper-parameters are generic: rates in (0.5, 1.5), fixed momenta in (0.3, 0.9), eps = 0.1, and
-  eps = 0 where that changes the order; operators given by the caller are tanh. Steps divide the final time exactly; there are four, each
-  half the one before, where the slope between neighbours has come to rest.
+  eps = 0 where that changes the order; operators given by the caller are tanh.
+- Steps divide the final time exactly; there are four, each half the one before, where the slope
+  between neighbours has come to rest.
 - A singular start is left along the branch that has a power series in sqrt(t), found by
   collocation; at next order both start at a quarter of the time instead, where the rule has arrived.
 """

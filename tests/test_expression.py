@@ -228,7 +228,11 @@ def _leaves() -> st.SearchStrategy[str]:
 
 
 def _compound(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    one = [name for name, (_, count) in FUNCTIONS.items() if count == 1 and name != "sign"]
+    one = [
+        name
+        for name, (_, count) in FUNCTIONS.items()
+        if count == 1 and name not in ("sign", "norm")
+    ]
     return st.one_of(
         st.builds("{} {} {}".format, parts, st.sampled_from(list("+-*/")), parts),
         st.builds("({} {} {})".format, parts, st.sampled_from(list("+-*/")), parts),

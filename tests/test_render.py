@@ -18,12 +18,11 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from optode.adjoint import adjoint_system
-from optode.compiler import derive
+from optode.compiler import derive, shipped_models
 from optode.memory import class_from_text
 from optode.model import Initial, LearnedParameter, NeuralODE
 from optode.notation import TIME, Field, relu, sigmoid, symbol
 from optode.render import render
-from optode.resources import shipped_specs
 
 h, m, v, x = map(symbol, "hmvx")
 gamma, xi, eps = map(symbol, ["gamma", "xi", "eps"])
@@ -174,7 +173,7 @@ MODELS = {
     "nasty": model({h: f}, title=" ".join(NASTY), references=tuple(NASTY)),
     "untitled": model({h: f}, title="", references=()),
 }
-SHIPPED = {name: derive(name).adjoint.model for name in shipped_specs()}
+SHIPPED = {d.name: d.adjoint.model for d in map(derive, shipped_models())}
 
 
 @pytest.mark.parametrize("name", [*MODELS, *SHIPPED])
