@@ -27,7 +27,7 @@ from optode.slow_manifold import (
     reduced,
     slow_manifold,
 )
-from optode.start import initial_values, notes_on, singular_times, start_singularities
+from optode.start import initial_values, notes_on, singular_times, standstill, start_singularities
 from optode.tangent import derivative_along, substituted
 
 
@@ -106,7 +106,11 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
         second_order=second
         and _in_powers([present(named(collected(e, vectors))) for e in second], scaling.unit),
         singular_times=tuple(sorted({*singular_times(equations), *poles}, key=str)),
-        notes=(*roots, *notes_on(rule, scaling, increments, manifold, order)),
+        notes=(
+            *roots,
+            *notes_on(rule, scaling, increments, manifold, order),
+            *standstill(increments.slow, equations),
+        ),
     )
 
 

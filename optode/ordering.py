@@ -69,14 +69,21 @@ def _term_key(term: sp.Expr) -> tuple[Any, ...]:
 def ordered_terms(expression: sp.Expr) -> tuple[sp.Expr, ...]:
     """The terms of a sum, in printing order.
 
-    A number stands last, but first before a minus (``1 - beta``); a sum that would begin with minus
-    a bare symbol begins with its positive terms instead (``f(t, h) - m``).
+    A number stands last, but first before a minus (``1 - beta``); a sum that would begin with minus a single
+    factor begins with its positive terms instead (``f(t, h) - m``).
     """
     terms = sorted(sp.Add.make_args(expression), key=_term_key)
     numbers = [term for term in terms if term.is_number]
     others = [term for term in terms if not term.is_number]
-    if others and (-others[0]).is_Symbol:
+    if others and _begins_backwards(others):
         others.sort(key=lambda term: term.could_extract_minus_sign())
     if others and others[0].could_extract_minus_sign():
         return (*numbers, *others)
     return (*others, *numbers)
+
+
+def _begins_backwards(terms: list[sp.Expr]) -> bool:
+    """Whether a sum begins with minus a single factor, orders of the step size apart."""
+    if any(s.is_positive for term in terms for s in term.free_symbols):
+        return bool((-terms[0]).is_Symbol)
+    return not isinstance(-terms[0], sp.Mul) and bool(terms[0].could_extract_minus_sign())

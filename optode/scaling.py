@@ -75,8 +75,13 @@ class Scaling:
         lines = []
         for decay, power, regime in zip(rule.decays, self.decay_powers, self.regimes, strict=True):
             small = rule.step_size ** rational(power / self.step_power)
-            moving = f"1 - c*{to_text(small)}" if regime == "inertial" else f"1 - {to_text(small)}"
-            lines.append(f"{decay}: {'fixed' if regime == 'fixed' else moving}")
+            factor = f"c_{decay}"
+            if regime == "inertial":
+                lines += [f"{decay}: 1 - {factor}*{to_text(small)}", f"{factor}: fixed"]
+            else:
+                lines.append(
+                    f"{decay}: {'fixed' if regime == 'fixed' else f'1 - {to_text(small)}'}"
+                )
         if not lines:
             return f"scaling: {{time: {to_text(self.unit)}}}"
         return f"parameters: {{{', '.join(lines)}}}"

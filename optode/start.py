@@ -11,7 +11,7 @@ import sympy as sp
 from optode.asymptotics import Scale, expand
 from optode.diagnostics import Diagnostic, SpecError
 from optode.expansion import scale_of
-from optode.notation import TIME, maximum, symbol
+from optode.notation import TIME, Gradient, maximum, symbol
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, in_step_size
 from optode.slow_manifold import Increments, SlowManifold, initial_shift
@@ -43,6 +43,17 @@ def initial_values(
     at_start = {state: start[state] for state in rule.states}
     moved = (substituted(shift, at_start, increments.slow) for shift in shifts)
     return [value + scaling.unit * shift for value, shift in zip(values, moved, strict=True)]
+
+
+def standstill(states: tuple[sp.Symbol, ...], equations: Iterable[sp.Expr]) -> tuple[str, ...]:
+    """A warning where the gradient is taken at one point for ever."""
+    calls = {call for equation in equations for call in equation.atoms(Gradient)}
+    fixed = sorted(to_text(call) for call in calls if not call.has(*states))
+    return tuple(
+        f"{call} is taken at a fixed point: where it is taken vanishes at the scale of {states[0]}, "
+        "the first state, which is taken to be of order 1"
+        for call in fixed
+    )
 
 
 def _start(rule: UpdateRule, scaling: Scaling, order: int) -> dict[sp.Symbol, sp.Expr]:
