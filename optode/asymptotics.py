@@ -87,7 +87,7 @@ class _Expansion:
         if isinstance(expression, sp.Pow):
             return self.power(expression)
         if isinstance(expression, sp.log):
-            return self.logarithm(self.of(expression.args[0]), expression)
+            return self.logarithm(self.of(expression.args[0]), expression.args[0])
         if isinstance(expression, (Gradient, Field, Oracle)):
             return self.oracle(expression)
         if isinstance(expression, dot):

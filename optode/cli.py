@@ -130,7 +130,7 @@ def derive(
     stage: Annotated[StageName | None, typer.Option(help="This stage only.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it down.")] = Format.text,
     order: Annotated[
-        int, typer.Option(min=0, max=3, help="Terms of the modified equation up to this order.")
+        int, typer.Option(min=0, max=2, help="Terms of the modified equation up to this order.")
     ] = 0,
     step: Annotated[
         float | None, typer.Option(help="The step size's value in the model's terms of next order.")

@@ -5,9 +5,9 @@ spec -> update rule -> continuous limit -> neural ODE -> adjoint system -> progr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,9 +23,9 @@ from optode.output import sealed, write_modules
 from optode.render import render
 from optode.resources import find_spec, shipped_specs
 from optode.rule import UpdateRule
-from optode.rule_text import build_rule, given_limit
+from optode.rule_text import build_rule, expression_errors, given_limit
 from optode.scaling import Scaling, scalings
-from optode.spec import Spec, read_spec
+from optode.spec import Spec, UnfinishedSpec, read_spec
 from optode.version import __version__
 
 AnySpec: TypeAlias = str | Path | Spec | Formulation
@@ -67,6 +67,9 @@ class Derivation:
     def limit(self) -> ContinuousLimit:
         """The continuous limit of the rule, or the ODE as it was given."""
         if isinstance(self.spec, Spec) and self.spec.is_ode:
+            if self.order:
+                message = "no next order: an ODE is given, not a rule"
+                raise SpecError([Diagnostic("E405", message, self.spec.name.span)])
             return given_limit(self.spec)
         return continuous_limit(self.rule, self.scaling, self.order)
 
@@ -92,8 +95,11 @@ class Derivation:
     @cached_property
     def module_text(self) -> str:
         """The PyTorch module, byte-equal on every machine."""
-        origin = self.spec.origin, self.spec.sha256
-        text = render(self.adjoint, spec_name=origin[0], sha256=origin[1], version=__version__)
+        origin = self.spec.origin
+        if self.order:
+            origin += f" with --order {self.order}" + (f" --step {self.step}" if self.step else "")
+        sha256 = self.spec.sha256
+        text = render(self.adjoint, spec_name=origin, sha256=sha256, version=__version__)
         return sealed(text)
 
     def stages(self, *names: str) -> tuple[Stage, ...]:
@@ -147,8 +153,16 @@ def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivati
     SpecError where the spec cannot be found or read.
     """
     if isinstance(spec, (str, Path)):
-        return Derivation(read_spec(find_spec(str(spec))), order, step)
+        spec = finished(partial(read_spec, find_spec(str(spec))))
     return Derivation(spec, order, step)
+
+
+def finished(read: Callable[[], Spec]) -> Spec:
+    """What ``read`` returns; where the spec has errors, those of its expressions come with them."""
+    try:
+        return read()
+    except UnfinishedSpec as error:
+        raise SpecError((*error.diagnostics, *expression_errors(error.spec))) from None
 
 
 def check(spec: AnySpec) -> tuple[Diagnostic, ...]:

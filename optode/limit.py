@@ -68,12 +68,8 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
     SpecError (E403) where a term is of lower order and so blows up, has no expansion, or a fast
     state does not settle, and (E405) where there is no next order in powers of Delta.
     """
-    if order and any(value.has(Oracle) for value in rule.step_map):
-        message = "no next order: nothing is known of the derivatives of the rule's own operators"
-        raise SpecError([Diagnostic("E405", message, rule.span_of(0))])
-    if order and rule.floors:
-        message = "no next order: a maximum is smooth only between its switches"
-        raise SpecError([Diagnostic("E405", message, rule.span_of(0))])
+    if order:
+        _refuse_what_has_no_next_order(rule)
     offset = _time_offset(rule, scaling) if order and rule.has_counter else sp.S.Zero
     increments = increments_of(rule, scaling, order, offset)
     manifold = _manifold(rule, increments)
@@ -112,6 +108,16 @@ def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> Cont
             *standstill(increments.slow, equations),
         ),
     )
+
+
+def _refuse_what_has_no_next_order(rule: UpdateRule) -> None:
+    if any(value.has(Oracle) for value in rule.step_map):
+        message = "no next order: nothing is known of the derivatives of the rule's own operators"
+    elif rule.floors:
+        message = "no next order: a maximum is smooth only between its switches"
+    else:
+        return
+    raise SpecError([Diagnostic("E405", message, rule.span_of(0))])
 
 
 def _above_floors(

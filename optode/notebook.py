@@ -5,10 +5,11 @@ IPython is not imported; it hands its shell over when ``%load_ext optode`` is ru
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from optode.compiler import Derivation, compile, derive
+from optode.compiler import Derivation, compile, derive, finished
 from optode.diagnostics import SpecError
 from optode.display import Stage, show
 from optode.spec import parse_spec
@@ -75,7 +76,7 @@ def _as_markdown(stage: Stage) -> str:
 def run_cell(text: str) -> Derivation:
     """The derivation of a spec in a cell, everything derived; raises CellError with all errors."""
     try:
-        derivation = derive(parse_spec(text, "cell", base_directory=Path.cwd()))
+        derivation = derive(finished(partial(parse_spec, text, "cell", base_directory=Path.cwd())))
         _ = derivation.module_text
     except SpecError as error:
         raise CellError(error.diagnostics) from None

@@ -33,7 +33,7 @@ class Rate:
 
     state: sp.Symbol
     per_time: float
-    kind: str
+    kind: Regime
 
 
 def describe(rule: UpdateRule) -> Iterator[str]:
@@ -101,7 +101,7 @@ def rates(rule: UpdateRule, values: Mapping[str, float], horizon: float) -> tupl
             raise ValueError(f"no value for {missing}")
         per_time = (1 - float(kept)) / step
         times = per_time * horizon
-        kind = "fast" if times > FAST else "frozen" if times < FROZEN else "inertial"
+        kind: Regime = "fast" if times > FAST else "frozen" if times < FROZEN else "inertial"
         found.append(Rate(state, per_time, kind))
     return tuple(found)
 
@@ -128,11 +128,10 @@ def limit_at(rule: UpdateRule, found: tuple[Rate, ...]) -> ContinuousLimit | Non
     return None
 
 
-def _regime_of(decay: sp.Symbol, rule: UpdateRule, kinds: Mapping[sp.Symbol, str]) -> Regime:
+def _regime_of(decay: sp.Symbol, rule: UpdateRule, kinds: Mapping[sp.Symbol, Regime]) -> Regime:
     for state, value in zip(rule.states, rule.step_map, strict=True):
         if state in kinds and partial(sp.expand(value), state).has(decay):
-            kind = kinds[state]
-            return "fast" if kind == "fast" else "frozen" if kind == "frozen" else "inertial"
+            return kinds[state]
     return "inertial"
 
 

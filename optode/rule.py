@@ -150,7 +150,8 @@ def update_rule(
     for k. ``parameters`` gives hyper-parameters as formulas of the step size, ``start`` the states
     at k = 0 (the others start at zero). Symbols are taken by name, whatever their assumptions.
 
-    Raises RuleError for an implicit step or a difference state whose name is taken.
+    Raises RuleError for an implicit step that has no iteration, a value beyond the step, or a
+    difference state whose name is taken.
     """
     named = _Names(step_size)
     own_states = tuple(named(state) for state in states)
@@ -160,6 +161,9 @@ def update_rule(
         step[At(symbol_, 1) if symbol_ in own_states else symbol_] = named(value)
     flaws: list[Flaw] = []
     step = _inline_shifted_definitions(step, own_states)
+    flaws += _beyond_the_step(step)
+    if flaws:
+        raise RuleError(flaws)
     step = _in_evaluation_order(step, named(step_size), flaws)
     all_states, step = _with_difference_states(own_states, step, flaws)
     if flaws:
@@ -196,6 +200,21 @@ def shift(expression: sp.Expr, offset: int, sequences: Iterable[sp.Symbol]) -> s
         at = node.args[1] + offset
         moves[node] = At(node.args[0], at) if at else node.args[0]
     return expression.xreplace(moves)
+
+
+def _beyond_the_step(step: Step) -> list[Flaw]:
+    """Values at k + 2 and later, which one step does not make."""
+    return [
+        Flaw(
+            "E305",
+            target.args[0] if isinstance(target, At) else target,
+            f"`{node.args[0]}[k+{node.args[1]}]` lies beyond the step",
+            "one step makes the values at k+1 from those at k and before",
+        )
+        for target, value in step.items()
+        for node in sorted(value.atoms(At), key=sp.default_sort_key)
+        if node.args[1] > 1
+    ]
 
 
 def _inline_shifted_definitions(step: Step, states: tuple[sp.Symbol, ...]) -> Step:

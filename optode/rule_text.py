@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
@@ -9,7 +10,7 @@ from functools import partial
 
 import sympy as sp
 
-from optode.diagnostics import Located, Reporter, Span, SpecError
+from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
 from optode.expression import FUNCTIONS, Scope, parse_expression
 from optode.limit import ContinuousLimit
 from optode.normal_form import normal_form
@@ -51,6 +52,28 @@ def build_rule(spec: Spec) -> UpdateRule:
     vectors = tuple(symbol(p.name.text) for p in spec.parameters if p.is_vector)
     spans = _spans(spec, rule.states)
     return replace(rule, decays=decays, vectors=vectors, declared_powers=powers, spans=spans)
+
+
+def expression_errors(spec: Spec) -> tuple[Diagnostic, ...]:
+    """The errors in the rule's expressions of a spec that could not be read as a whole.
+
+    An unknown name counts only where it is close to a known one and stands nowhere as a key: a
+    broken section may have meant to declare it.
+    """
+    if spec.is_ode:
+        return ()
+    reporter, scope = Reporter(), _scope(spec)
+    formulas = [(p.name, p.formula) for p in spec.parameters if p.formula is not None]
+    update = [(a.target, a.expression) for a in spec.assignments]
+    _parse_pairs([*formulas, *update], scope, reporter)
+    return tuple(d for d in reporter.diagnostics if d.code != "E203" or _is_misspelt(d))
+
+
+def _is_misspelt(unknown: Diagnostic) -> bool:
+    if unknown.hint is None or unknown.span is None:
+        return False
+    text, name = unknown.span.source.text, unknown.span
+    return text[name.start : name.end] not in re.findall(r"(\w+)\s*:", text)
 
 
 def _step_size(spec: Spec) -> sp.Symbol:
@@ -97,6 +120,10 @@ def _declared_powers(
             reporter.error("E303", "not a power of the step size", value.span, _SCALING_HINT)
         else:
             power = exponent if expression != 1 else sp.S.Zero
+            if name.text == "time" and power <= 0:
+                message = "the time step must vanish with the step size"
+                reporter.error("E303", message, value.span, _SCALING_HINT)
+                continue
             powers.append((names[name.text], Fraction(int(power.p), int(power.q))))
     return tuple(powers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,11 +38,23 @@ __all__ = [
     "ModelSpec",
     "ParameterSpec",
     "Spec",
+    "UnfinishedSpec",
     "parse_spec",
     "read_spec",
 ]
 
 MAX_BYTES = 256 * 1024
+
+
+class UnfinishedSpec(SpecError):
+    """A spec with errors; ``spec`` is what could be read of it, for later stages to look at."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], spec: Spec) -> None:
+        super().__init__(diagnostics)
+        self.spec = spec
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[Diagnostic, ...], Spec]]:
+        return UnfinishedSpec, (self.diagnostics, self.spec)
 
 
 def read_spec(path: Path) -> Spec:
@@ -83,7 +96,8 @@ def _spec(file: _File, directory: Path | None, chain: tuple[Path, ...], reporter
         reporter.error("E108", "the key `name` is missing", Span(file.source, 0, 0))
     digest = hashlib.sha256(data + file.data).hexdigest()
     spec = read_sections(tree, file.source, digest, reporter)
-    reporter.raise_if_any()
+    if reporter.diagnostics:
+        raise UnfinishedSpec(reporter.diagnostics, spec)
     return spec
 
 

@@ -370,3 +370,15 @@ def test_verify(tmp_path):
 
 def test_list_in_markdown():
     assert "| `adam`: Adam (Kingma and Ba 2015) |" in invoke("list", "--format", "markdown")
+
+
+def test_an_ode_has_no_next_order():
+    done = CliRunner().invoke(app, ["derive", "second_order", "--order", "1"])
+    assert done.exit_code == 1
+    assert "error E405" in done.stderr
+
+
+def test_header_of_next_order_says_how_it_was_made(tmp_path):
+    invoke("generate", "heavy_ball", "--order", 1, "--step", 0.1, "-o", tmp_path)
+    header = (tmp_path / "heavy_ball_order1.py").read_text().splitlines()[0]
+    assert "from heavy_ball.yaml with --order 1 --step 0.1:" in header

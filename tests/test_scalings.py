@@ -25,6 +25,7 @@ from optode.notation import (
 from optode.regimes import describe, describe_at, loosened, parse_numbers
 from optode.rule import update_rule
 from optode.scaling import scalings
+from optode.spec import parse_spec
 
 s = step_symbol("s")
 x, v, m, z = map(symbol, ("x", "v", "m", "z"))
@@ -181,3 +182,10 @@ def test_running_suprema():
     limit = continuous_limit(rule, found)
     assert limit.equations == (-g(x), reaches(x - w) * relu(-g(x)))
     assert TIME not in limit.equations[1].free_symbols
+
+
+@pytest.mark.parametrize("time", ["1", "1/s"])
+def test_declared_time_must_vanish(time):
+    text = "name: t\nstep_size: s\nstate: [x]\nupdate: |\n  x[k+1] = x[k] - s*grad(x[k])\n"
+    with pytest.raises(SpecError, match="E303"):
+        _ = derive(parse_spec(f"{text}scaling: {{time: {time}}}\n")).limit

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optode.compiler import check
 from optode.diagnostics import Located, Reporter, Source, Span, SpecError
 from optode.names import FUNCTION_NAMES, check_class_name, check_file_name, check_name
 from optode.resources import find_spec, shipped_specs, specs_directory
@@ -394,3 +395,14 @@ def test_any_text_is_reported(text: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_spec(text)
     assert str(caught.value).startswith("<string>:")
+
+
+def test_errors_of_sections_and_of_expressions_come_together(tmp_path: Path) -> None:
+    """A misspelt transform drops its parameter; the parameter's name is no error for that."""
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        "name: two\nstep_size: s\nparameters: {beta: 1 - gamma*sqrt(s)}\nstate: [x, v]\n"
+        "update: |\n  v[k+1] = bta*v[k] - s*grdd(x[k])\n  x[k+1] = x[k] + v[k+1]\n"
+        "model:\n  class: Two\n  parameters: {gamma: {init: 0.0, transform: sigmod}}\n"
+    )
+    assert [d.code for d in check(path)] == ["E203", "E204", "E111"]
