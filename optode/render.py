@@ -53,7 +53,7 @@ def _context(system: AdjointSystem) -> dict[str, Any]:
         "initial_lines": _initial_lines(model, initial),
         "initial_calls": sum(isinstance(s, FieldCall) for s in initial.statements),
         "forward_lines": _forward_lines(system),
-        "backward_lines": _backward_lines(system),
+        **_linear_lines(system),
         "branch_lines": _branch_lines(model),
         "branch_calls": int(any(expression.has(Field) for expression in model.branch)),
     }
@@ -143,6 +143,7 @@ def _flat(lines: Iterable[Sequence[str]]) -> tuple[str, ...]:
 
 def _settings(model: NeuralODE) -> dict[str, Any]:
     names = tuple(str(state) for state in model.states)
+    fixed = [f'"{p.symbol}"' for p in model.parameters if not p.is_learned]
     learned = tuple(p for p in model.parameters if p.is_learned)
     position = f"{names[0]}: Tensor"
     return {
@@ -152,6 +153,7 @@ def _settings(model: NeuralODE) -> dict[str, Any]:
         "state_names": tuple_lines("state_names =", [f'"{name}"' for name in names], 4),
         "span": f"({', '.join(map(float_text, model.span))})",
         "singular_times": _singular_times(model),
+        "constant_names": tuple_lines("constant_names =", fixed, 4),
         "constants": tuple(
             (p.symbol.name, float_text(p.value)) for p in model.parameters if not p.is_learned
         ),
@@ -159,10 +161,15 @@ def _settings(model: NeuralODE) -> dict[str, Any]:
         "learned_names": tuple_lines("learned_names =", [f'"{p.symbol}"' for p in learned], 4),
         "feature_layers": tuple(map(_feature_layer, model.states, model.initial)),
         "features": any(map(_feature_layer, model.states, model.initial)),
-        "initial_signature": call_lines(
-            "def initial_states(", ["self", position], ") -> States:", 4
-        ),
+        "initial_signature": _signature("initial_states", position),
+        "branch_signature": _signature("regular_start", "t: Tensor", position),
     }
+
+
+def _signature(name: str, *parameters: str) -> list[str]:
+    return call_lines(
+        f"def {name}(", ["self", *parameters, "inputs: Inputs = None"], ") -> States:", 4
+    )
 
 
 def _singular_times(model: NeuralODE) -> str:
@@ -245,8 +252,11 @@ def _forward_lines(system: AdjointSystem) -> tuple[str, ...]:
     return (*unpacking(model.states, "states"), *statements.lines(), *rates)
 
 
-def _backward_lines(system: AdjointSystem) -> tuple[str, ...]:
-    """The forward program and the backward program in one, so that they share the field's calls."""
+def _linear_lines(system: AdjointSystem) -> dict[str, Any]:
+    """The forward program, and the backward program as a function within its scope.
+
+    They share the field's calls; what they read of each other stays where it was computed.
+    """
     model, forward, backward = system.model, system.forward, system.backward
     added = [s for s in backward.statements if s not in forward.statements]
     costate_rates = backward.outputs[: len(system.costates)]
@@ -256,15 +266,21 @@ def _backward_lines(system: AdjointSystem) -> tuple[str, ...]:
         (*forward.outputs, *costate_rates),
         (*forward.statements, *added),
     )
-    returned = []
-    for rates in (forward.outputs, costate_rates):
-        returned += call_lines("States(", list(map(str, rates)), "),", BODY + 4)
     bars = [*map(str, backward.outputs[len(costate_rates) :]), f"*{statements.field_bars()}"]
-    *lines, last = tuple_lines("", bars, BODY + 5)
-    returned += [*lines, f"{last},"]
-    return (
-        *unpacking(model.states, "states"),
-        *unpacking(system.costates, "costates"),
-        *statements.lines(),
-        *("return (", *(f"    {line}" for line in returned), ")"),
-    )
+    inner = BODY + 4
+    return {
+        "linear_lines": (
+            *unpacking(model.states, "states"),
+            *statements.parameters(),
+            *statements.block(forward.statements),
+        ),
+        "pull_lines": (
+            *unpacking(system.costates, "costates", inner),
+            *statements.block(added, inner),
+            *call_lines("rates = States(", list(map(str, costate_rates)), ")", inner),
+            *tuple_lines("return rates,", bars, inner),
+        ),
+        "returned_lines": (
+            *call_lines("rates = States(", list(map(str, forward.outputs)), ")", BODY),
+        ),
+    }

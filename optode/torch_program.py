@@ -1,7 +1,8 @@
 """A program as the statements of a PyTorch method, one a line, as ``ruff format`` leaves them.
 
-A call of the field becomes ``self._evaluate(t, h)``, one with a pullback ``self._linearize(t, h)``,
-whose leaves the pullback differentiates by: these two and ``_vjp`` belong to the module's template.
+A call of the field becomes ``self._evaluate(t, inputs, h)``, one with a pullback
+``self._linearize(t, inputs, h)``, whose leaves the pullback differentiates by: these two and
+``_vjp`` belong to the module's template.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Statements:
         outputs: Iterable[sp.Symbol],
         program: Iterable[Statement],
     ) -> None:
+        self.indent = BODY
         self.model = model
         self.program = tuple(program)
         self.shaped = set(shaped)
@@ -51,11 +53,17 @@ class Statements:
 
     def lines(self) -> list[str]:
         """``gamma = self.gamma`` for the parameters that are read, then the statements."""
+        return [*self.parameters(), *self.block(self.program)]
+
+    def parameters(self) -> list[str]:
+        """``gamma = self.gamma`` for the parameters that are read."""
         parameters = [p.symbol for p in self.model.parameters if p.symbol in self.used]
-        lines = [f"{name} = self.{name}" for name in parameters]
-        for statement in self.program:
-            lines += self._statement(statement)
-        return lines
+        return [f"{name} = self.{name}" for name in parameters]
+
+    def block(self, statements: Iterable[Statement], indent: int = BODY) -> list[str]:
+        """Statements of the program, in order, for a block that is indented so far."""
+        self.indent = indent
+        return [line for statement in statements for line in self._statement(statement)]
 
     def _statement(self, statement: Statement) -> list[str]:
         match statement:
@@ -94,11 +102,13 @@ class Statements:
             return [f"{name} = torch.zeros_like({position})"]
         if value.free_symbols <= self.floats:
             number = TorchPrinter(self.floats).argument(value)
-            return call_lines(f"{name} = torch.full_like(", [str(position), number], ")", BODY)
+            return call_lines(
+                f"{name} = torch.full_like(", [str(position), number], ")", self.indent
+            )
         return self._assignment(name.name, symbol(f"torch.zeros_like({position})") + value)
 
     def _assignment(self, name: str, value: sp.Expr) -> list[str]:
-        lines = assignment(name, value, TorchPrinter(self.floats), BODY, self.taken)
+        lines = assignment(name, value, TorchPrinter(self.floats), self.indent, self.taken)
         self.taken |= {line.split(" = ")[0] for line in lines if " = " in line}
         return lines
 
@@ -107,28 +117,28 @@ class Statements:
         if value == 0:
             return [f"{name} = torch.zeros_like(self.{name.name.removesuffix('_bar')})"]
         text = f"{name} = torch.sum({TorchPrinter(self.floats).text(value)})"
-        if len(text) <= LINE_LENGTH - BODY:
+        if len(text) <= LINE_LENGTH - self.indent:
             return [text]
         density = f"{name}_density"
         return [*self._assignment(density, value), f"{name} = torch.sum({density})"]
 
     def _field_call(self, call: FieldCall) -> list[str]:
         self.shaped.add(call.name)
-        arguments = [str(call.time), *map(str, call.inputs)]
+        arguments = [str(call.time), "inputs", *map(str, call.inputs)]
         evaluate, linearize = ("_evaluate", "_linearize")
         if call.directions:
             evaluate, linearize = ("_tangent", "_linearize_tangent")
         if call in self.pulled:
             target = f"{call.name}, {self._names(call)[0]}"
-            return call_lines(f"{target} = self.{linearize}(", arguments, ")", BODY)
-        return call_lines(f"{call.name} = self.{evaluate}(", arguments, ")", BODY)
+            return call_lines(f"{target} = self.{linearize}(", arguments, ")", self.indent)
+        return call_lines(f"{call.name} = self.{evaluate}(", arguments, ")", self.indent)
 
     def _pullback(self, statement: FieldPullback) -> list[str]:
         self.shaped.update(statement.names)
         leaves, bars = self._names(statement.call)
         arguments = [str(statement.call.name), f"{leaves} + parameters", str(statement.cotangent)]
         targets = ", ".join([*map(str, statement.names), f"*{bars}"])
-        return call_lines(f"{targets} = _vjp(", arguments, ")", BODY)
+        return call_lines(f"{targets} = _vjp(", arguments, ")", self.indent)
 
     def _names(self, call: FieldCall) -> tuple[str, str]:
         if len(self.pulled) == 1:
@@ -139,11 +149,11 @@ class Statements:
 # Lines that ruff format leaves alone
 
 
-def unpacking(names: Sequence[sp.Symbol], source: str) -> list[str]:
+def unpacking(names: Sequence[sp.Symbol], source: str, indent: int = BODY) -> list[str]:
     line = f"{', '.join(map(str, names))} = {source}"
-    if len(names) > 1 and len(line) <= LINE_LENGTH - BODY:
+    if len(names) > 1 and len(line) <= LINE_LENGTH - indent:
         return [line]
-    lines = tuple_lines("", list(map(str, names)), BODY + len(source))
+    lines = tuple_lines("", list(map(str, names)), indent + len(source))
     return [*lines[:-1], f"{lines[-1]} = {source}"]
 
 

@@ -248,11 +248,6 @@ def test_gradients_agree_for_every_form_of_model(name):
     assert_close(found["adjoint"], found["autograd"], 1e-6)
 
 
-def six_points(field, states, times):
-    """A grid that misses the observations."""
-    return torch.linspace(0.0, 0.8, 6)
-
-
 METHODS = [
     ("dopri5", None),
     ("dopri8", None),
@@ -262,11 +257,17 @@ METHODS = [
     ("heun2", {"step_size": 0.07}),
     ("heun3", {"step_size": 0.1}),
     ("rk4", {"step_size": 0.1}),
-    ("rk4", {"grid_constructor": six_points}),
-    ("rk4", {"grid_constructor": six_points, "interp": "cubic"}),
+    ("rk4", {"steps": 3}),
+    ("dopri5", {"steps": 3}),
+    ("fehlberg2", {"first_step": 0.2}),
+    ("adaptive_heun", {"first_step": 0.2}),
+    ("torchdiffeq:rk4", {"step_size": 0.1}),
+    ("torchdiffeq:dopri5", None),
+    ("torchdiffeq:bosh3", {"first_step": 0.1}),
     ("dopri5", {"first_step": 0.1}),  # the step ends at an observation by itself
     ("dopri5", {"max_step": 0.1}),
     ("dopri5", {"step_t": torch.tensor([0.05, 0.5])}),
+    ("dopri5", {"jump_t": [0.05, 0.5]}),
 ]
 
 
@@ -287,8 +288,8 @@ def test_discrete_is_autograd_for_every_one_step_method(method, options):
         "explicit_adams",
         "implicit_adams",
         "fixed_adams",
-        "adaptive_heun",
-        "fehlberg2",
+        "torchdiffeq:adaptive_heun",
+        "torchdiffeq:fehlberg2",
         "scipy_solver",
     ],
 )
@@ -355,9 +356,8 @@ def test_tensors_that_no_gradient_would_reach_are_refused(gradient, kind):
         "closure": lambda: lambda t, h: network(h),
     }
     node = HBNODE(fields[kind](), gradient=gradient)
-    h1 = node(torch.randn(2, 3, requires_grad=True))
-    with pytest.raises(ValueError, match='register it, or use gradient="autograd"'):
-        h1.sum().backward()
+    with pytest.raises(ValueError, match='register it, .*gradient="autograd"'):
+        node(torch.randn(2, 3, requires_grad=True))
     node.gradient = "autograd"
     node(torch.randn(2, 3, requires_grad=True)).sum().backward()
 
@@ -564,7 +564,10 @@ def same(*_):
         ({"gradient": "exact"}, "gradient must be in .*discrete.*'exact'"),
         ({"method": "rk45"}, "method must be one of .*dopri5.*'rk45'"),
         ({"span": (1.0, 1.0)}, r"span must end after its start, got \(1.0, 1.0\)"),
-        ({"options": {"jump_t": torch.ones(1)}}, "jump_t"),
+        ({"options": {"grid_constructor": None}}, "options must be in .*'jump_t'"),
+        ({"method": "torchdiffeq:dopri5", "options": {"jump_t": torch.ones(1)}}, "jump_t"),
+        ({"method": "torchdiffeq:rk45"}, "method must be one of"),
+        ({"method": "scipy:rk4"}, "method must be one of"),
         ({"method": "rk4", "options": {"step_size": 0.0}}, "step_size must be positive"),
     ],
     ids=str,
