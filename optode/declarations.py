@@ -45,6 +45,7 @@ class LearnedSpec:
     init: float | None
     value: float | None
     transform: Transform
+    per_feature: bool = False
 
     def __post_init__(self) -> None:
         if (self.init is None) == (self.value is None):

@@ -173,14 +173,14 @@ def _parameter(parameter: LearnedParameter, dialect: Dialect) -> Line:
     left = dialect.expression(parameter.symbol)
     if parameter.value is not None:
         return left, dialect.expression(_number(parameter.value)) + dialect.words(", fixed")
+    each = dialect.words(", a value for each feature" if parameter.per_feature else "")
     if parameter.transform == "none":
-        return left, dialect.expression(_number(parameter.init)) + dialect.words(
-            " at first, learned"
-        )
+        start = dialect.expression(_number(parameter.init))
+        return left, start + dialect.words(" at first, learned") + each
     raw = symbol(f"raw_{parameter.symbol}")
     function = sp.exp if parameter.transform == "exp" else getattr(notation, parameter.transform)
     value = f"{dialect.expression(raw)} = {dialect.expression(_number(parameter.init))}"
-    return left, dialect.expression(function(raw)) + dialect.words(", learned from ") + value
+    return left, dialect.expression(function(raw)) + dialect.words(", learned from ") + value + each
 
 
 def _number(value: float | None) -> sp.Rational:

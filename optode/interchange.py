@@ -114,7 +114,8 @@ def _system(states: tuple[sp.Symbol, ...], values: tuple[sp.Expr, ...]) -> dict[
 def _parameter(parameter: LearnedParameter) -> Json:
     if parameter.value is not None:
         return {"value": parameter.value}
-    return {"init": parameter.init, "transform": parameter.transform}
+    per = {"per": "feature"} if parameter.per_feature else {}
+    return {"init": parameter.init, "transform": parameter.transform, **per}
 
 
 def _start(initial: Initial) -> str:

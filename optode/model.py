@@ -24,17 +24,22 @@ DERIVED = symbol("rhs")
 class LearnedParameter:
     """A parameter of the ODE: ``transform(raw)`` with raw learned from ``init``, or a constant
     value.
+
+    With ``per_feature`` every feature (channel of an image) of the states has a value of its own.
     """
 
     symbol: sp.Symbol
     init: float | None = None
     value: float | None = None
     transform: Literal["none", "sigmoid", "softplus", "exp"] = "none"
+    per_feature: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "symbol", by_name(self.symbol))
         if (self.init is None) == (self.value is None):
             raise ValueError(f"give {self.symbol} either an init (learned) or a value (fixed)")
+        if self.per_feature and self.init is None:
+            raise ValueError(f"{self.symbol} is a constant, one for all features")
 
     @property
     def is_learned(self) -> bool:

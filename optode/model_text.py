@@ -156,5 +156,9 @@ class _ArchitectureReader:
 
 def _learned(parameter: LearnedSpec) -> LearnedParameter:
     return LearnedParameter(
-        symbol(parameter.name.text), parameter.init, parameter.value, parameter.transform
+        symbol(parameter.name.text),
+        parameter.init,
+        parameter.value,
+        parameter.transform,
+        parameter.per_feature,
     )

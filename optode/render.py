@@ -114,7 +114,8 @@ def _parameter_text(parameter: LearnedParameter) -> str:
         return f"{name} = {float_text(parameter.value)}"
     raw = symbol(f"raw_{name}")
     value = to_text(_TRANSFORMS[parameter.transform](raw))
-    return f"{name} = {value}, learned from {raw} = {float_text(parameter.init)} on"
+    each = ", a value for each feature" if parameter.per_feature else ""
+    return f"{name} = {value}, learned from {raw} = {float_text(parameter.init)} on{each}"
 
 
 def _plain(text: str) -> str:
@@ -160,7 +161,9 @@ def _settings(model: NeuralODE) -> dict[str, Any]:
         "learned": tuple(map(_learned, learned)),
         "learned_names": tuple_lines("learned_names =", [f'"{p.symbol}"' for p in learned], 4),
         "feature_layers": tuple(map(_feature_layer, model.states, model.initial)),
-        "features": any(map(_feature_layer, model.states, model.initial)),
+        "features": any(map(_feature_layer, model.states, model.initial))
+        or any(p.per_feature for p in learned),
+        "per_feature": ", ".join(str(p.symbol) for p in learned if p.per_feature),
         "initial_signature": _signature("initial_states", position),
         "branch_signature": _signature("regular_start", "t: Tensor", position),
     }
@@ -181,9 +184,12 @@ def _learned(parameter: LearnedParameter) -> dict[str, Any]:
     raw = symbol(f"self.raw_{parameter.symbol}")
     value = TorchPrinter().text(_TRANSFORMS[parameter.transform](raw))
     meaning = "The learned value itself." if value == raw.name else f"Learned through {raw}."
+    init = float_text(parameter.init)
     return {
         "name": parameter.symbol.name,
-        "init": float_text(parameter.init),
+        "init": f"torch.full((features,), {init})"
+        if parameter.per_feature
+        else f"torch.tensor({init})",
         "value": value,
         "meaning": meaning.replace("self.", ""),
     }

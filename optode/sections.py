@@ -27,7 +27,7 @@ SPEC_KEYS = (
     "start", "model", "extends",
 )  # fmt: skip
 MODEL_KEYS = ("class", "field", "rename", "parameters", "initial", "equations", "span")
-LEARNED_KEYS = ("init", "value", "transform")
+LEARNED_KEYS = ("init", "value", "transform", "per")
 TRANSFORMS = ("none", "sigmoid", "softplus", "exp")
 FIELDS = ("-grad", "grad")
 _RULE_KEYS = ("step_size", "parameters", "scaling", "start")
@@ -245,6 +245,7 @@ def _learned(name: Located, tree: Mapping, reporter: Reporter) -> Iterator[Learn
     _check_keys(tree, "a parameter", LEARNED_KEYS, reporter)
     given = [key for key in ("init", "value") if tree.get(key) is not None]
     transform = _choice(tree.get("transform"), "transform", TRANSFORMS, reporter)
+    per = _choice(tree.get("per"), "per", ("feature",), reporter)
     hint = "`init` is where learning starts, `value` a constant"
     if len(given) != 1:
         message = f"{quoted(name.text)} has {'both' if given else 'neither'} `init` and `value`"
@@ -254,11 +255,13 @@ def _learned(name: Located, tree: Mapping, reporter: Reporter) -> Iterator[Learn
         return
     if given == ["value"] and transform is not None:
         reporter.error("E115", "a constant `value` has no transform", transform.span, hint)
+    if given == ["value"] and per is not None:
+        reporter.error("E115", "a constant `value` is one number for all", per.span, hint)
     number = _number(tree.get(given[0]), f"`{given[0]}`", reporter)
     if number is not None:
         init, value = (number, None) if given == ["init"] else (None, number)
         word = cast(Transform, transform.text if transform else "none")
-        yield LearnedSpec(name, init, value, word)
+        yield LearnedSpec(name, init, value, word, per is not None)
 
 
 def _number(node: Node | None, what: str, reporter: Reporter) -> float | None:

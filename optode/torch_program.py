@@ -46,6 +46,7 @@ class Statements:
         self.shaped = set(shaped)
         self.outputs = set(outputs)
         self.floats = {p.symbol for p in model.parameters if not p.is_learned}
+        self.of_features = {p.symbol.name for p in model.parameters if p.per_feature}
         self.pulled = [s.call for s in self.program if isinstance(s, FieldPullback)]
         self.used = set().union(*map(uses, self.program))
         defined = {name for s in self.program for name in defines(s)}
@@ -57,8 +58,14 @@ class Statements:
 
     def parameters(self) -> list[str]:
         """``gamma = self.gamma`` for the parameters that are read."""
-        parameters = [p.symbol for p in self.model.parameters if p.symbol in self.used]
-        return [f"{name} = self.{name}" for name in parameters]
+        lines = []
+        for parameter in self.model.parameters:
+            name = parameter.symbol
+            value = f"self.{name}"
+            if parameter.per_feature:
+                value = f"self._each_feature({value}, {self.model.states[0]})"
+            lines += [f"{name} = {value}"] if name in self.used else []
+        return lines
 
     def block(self, statements: Iterable[Statement], indent: int = BODY) -> list[str]:
         """Statements of the program, in order, for a block that is indented so far."""
@@ -114,13 +121,15 @@ class Statements:
 
     def _total(self, statement: Total) -> list[str]:
         name, value = statement.name, statement.value
+        parameter = name.name.removesuffix("_bar")
         if value == 0:
-            return [f"{name} = torch.zeros_like(self.{name.name.removesuffix('_bar')})"]
-        text = f"{name} = torch.sum({TorchPrinter(self.floats).text(value)})"
+            return [f"{name} = torch.zeros_like(self.{parameter})"]
+        summed = "self._feature_sum" if parameter in self.of_features else "torch.sum"
+        text = f"{name} = {summed}({TorchPrinter(self.floats).text(value)})"
         if len(text) <= LINE_LENGTH - self.indent:
             return [text]
         density = f"{name}_density"
-        return [*self._assignment(density, value), f"{name} = torch.sum({density})"]
+        return [*self._assignment(density, value), f"{name} = {summed}({density})"]
 
     def _field_call(self, call: FieldCall) -> list[str]:
         self.shaped.add(call.name)

@@ -153,6 +153,11 @@ MODELS = {
         ),
     ),
     "layers": model({h: m, m: f, v: -v}, initial=(GIVEN, Initial("linear"), Initial("learned"))),
+    "per feature": model(
+        {h: m, m: f - gamma * m - xi * h, v: eps - h},
+        tuple(LearnedParameter(p, init=0.1, per_feature=True) for p in (gamma, xi, eps)),
+        (GIVEN, Initial("expression", gamma * h), Initial("learned")),
+    ),
     "parameter of the start": model(
         {h: m, m: f}, HEAVY_BALL.parameters, (GIVEN, Initial("expression", gamma * f))
     ),
@@ -240,9 +245,11 @@ def test_gradients_agree_for_every_form_of_model(name):
     times = torch.tensor([0.0, 0.3, 0.45, 1.0]) + span[0]
     network = Network()
     states = [torch.rand(2, 3) + 0.5 for _ in make.state_names]
-    found = {}
+    found, settings = {}, {"rtol": 1e-10, "atol": 1e-10}
+    if name == "per feature":
+        settings["features"] = 3
     for gradient in GRADIENTS:
-        node = make(network, span, rtol=1e-10, atol=1e-10, gradient=gradient)
+        node = make(network, span, gradient=gradient, **settings)
         found[gradient], _ = gradients(node, states, times)
     assert_close(found["discrete"], found["autograd"], 1e-9)
     assert_close(found["adjoint"], found["autograd"], 1e-6)
@@ -356,7 +363,7 @@ def test_tensors_that_no_gradient_would_reach_are_refused(gradient, kind):
         "closure": lambda: lambda t, h: network(h),
     }
     node = HBNODE(fields[kind](), gradient=gradient)
-    with pytest.raises(ValueError, match='register it, .*gradient="autograd"'):
+    with pytest.raises(ValueError, match=r'register it, .*gradient="autograd"'):
         node(torch.randn(2, 3, requires_grad=True))
     node.gradient = "autograd"
     node(torch.randn(2, 3, requires_grad=True)).sum().backward()
@@ -530,6 +537,29 @@ def test_without_gradients_no_step_is_kept():
     assert not solution.states.h.requires_grad
     with torch.inference_mode():
         assert node(torch.randn(2, 3)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 3, 4, 4)])
+def test_parameters_of_each_feature(shape):
+    """m' = f - gamma m with one gamma a channel, typed out; its gradient by autograd."""
+    make = class_of(MODELS["per feature"])
+    with pytest.raises(ValueError, match="give features"):
+        make(Network())
+    node = make(lambda t, h: torch.sin(h), features=3)
+    assert node.raw_gamma.shape == node.gamma.shape == (3,)
+    with torch.no_grad():
+        for parameter in (node.raw_gamma, node.raw_xi, node.raw_eps):
+            parameter.copy_(torch.randn(3))
+    h, m, v = (torch.randn(shape) for _ in range(3))
+    column = (3,) if len(shape) < 3 else (3, 1, 1)
+    gamma, xi, eps = (p.view(column) for p in (node.raw_gamma, node.raw_xi, node.raw_eps))
+    expected = (m, torch.sin(h) - gamma * m - xi * h, (eps - h).expand(shape))
+    time, costates = torch.tensor(0.3), tuple(torch.randn(shape) for _ in range(3))
+    assert_close(node.vector_field(time, (h, m, v)), expected, 1e-14)
+    known = (node.raw_gamma, node.raw_xi, node.raw_eps)
+    _, _, bars = node.augmented_field(time, (h, m, v), costates)
+    assert_close(bars, torch.autograd.grad(expected[1:], known, costates[1:]), 1e-13)
+    assert_close([node.initial_states(h).m], [gamma * h], 1e-14)
 
 
 def test_learned_and_linear_starts():
