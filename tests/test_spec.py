@@ -88,6 +88,9 @@ def test_a_model() -> None:
     assert [(old.text, new.text) for old, new in model.rename] == [("x", "h"), ("v", "m")]
     learned = [(p.name.text, p.init, p.value, p.transform) for p in model.parameters]
     assert learned == [("gamma", None, 0.9, "none"), ("xi", -3.0, None, "softplus")]
+    assert not any(p.per_feature for p in model.parameters)
+    per_feature = parse_spec(RULE + MODEL.replace("softplus}", "softplus, per: feature}")).model
+    assert [p.per_feature for p in per_feature.parameters] == [False, True]
     assert [(i.state.text, i.value.text) for i in model.initial] == [("m", "-f(t, h)")]
     assert [(e.state.text, e.expression.text) for e in model.equations] == [("m", "rhs - xi*h")]
 
@@ -271,6 +274,8 @@ def test_a_cycle_of_two(tmp_path: Path) -> None:
         (RULE + MODEL.replace("9e-1", "1e999"), ["E112"]),
         (RULE + MODEL.replace("9e-1", "1_0"), ["E112"]),
         (RULE + MODEL.replace("9e-1", "{}"), ["E109"]),
+        (RULE + MODEL.replace("softplus}", "softplus, per: channel}"), ["E111"]),
+        (RULE + MODEL.replace("9e-1}", "9e-1, per: feature}"), ["E115"]),
         (RULE + MODEL.replace("[0, 1e1]", "[0]"), ["E109"]),
         (RULE + MODEL.replace("m: rhs", "v: rhs"), ["E126"]),
         (RULE + "scaling: {time: sqrt(s), w: s}\n", ["E126"]),
