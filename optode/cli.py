@@ -99,15 +99,19 @@ def generate(
     step: Annotated[
         float | None, typer.Option(help="The step size's value in the terms of next order.")
     ] = None,
+    ode_rnn: Annotated[
+        bool, typer.Option("--ode-rnn", help="Also write ode_rnn.py, sequence models.")
+    ] = False,
 ) -> None:
     """Write the PyTorch module of each spec to DIR, as NAME.py (NAME_order1.py)."""
     from optode.compiler import modules, shipped_models
     from optode.output import differences, write_modules
 
-    if every == bool(specs):
+    if (every and specs) or not (every or specs or ode_rnn):
         raise typer.BadParameter("give one or more SPECs, or --all")
     with errors_reported():
-        texts = modules(shipped_models() if every else specs or (), directory, order, step)
+        chosen = shipped_models() if every else specs or ()
+        texts = modules(chosen, directory, order, step, ode_rnn=ode_rnn or every)
         if check_only:
             _report_stale(differences(texts))
             return

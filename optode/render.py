@@ -164,15 +164,14 @@ def _settings(model: NeuralODE) -> dict[str, Any]:
         "features": any(map(_feature_layer, model.states, model.initial))
         or any(p.per_feature for p in learned),
         "per_feature": ", ".join(str(p.symbol) for p in learned if p.per_feature),
-        "initial_signature": _signature("initial_states", position),
+        "initial_signature": _signature("initial_states", position, t="Tensor | None = None"),
         "branch_signature": _signature("regular_start", "t: Tensor", position),
     }
 
 
-def _signature(name: str, *parameters: str) -> list[str]:
-    return call_lines(
-        f"def {name}(", ["self", *parameters, "inputs: Inputs = None"], ") -> States:", 4
-    )
+def _signature(name: str, *parameters: str, **others: str) -> list[str]:
+    last = ["inputs: Inputs = None", *(f"{other}: {kind}" for other, kind in others.items())]
+    return call_lines(f"def {name}(", ["self", *parameters, *last], ") -> States:", 4)
 
 
 def _singular_times(model: NeuralODE) -> str:
@@ -233,7 +232,7 @@ def _initial_lines(model: NeuralODE, program: Program) -> tuple[str, ...]:
     ]
     statements = Statements(model, model.states, program.outputs, program.statements)
     if TIME in statements.used:
-        lines.append(f"t = {position}.new_tensor(self.span[0])")
+        lines.append(f"t = {position}.new_tensor(self.span[0]) if t is None else t")
     states = call_lines("return States(", list(map(str, model.states)), ")", BODY)
     return (*lines, *statements.lines(), *states)
 

@@ -10,6 +10,7 @@ from torch import nn
 from torchdiffeq import odeint, odeint_event
 
 from generated.adam import AdamNODE
+from generated.adam_bias_corrected import BiasCorrectedAdamNODE
 from generated.gradient_descent import NODE
 from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
@@ -135,7 +136,10 @@ def test_each_state_may_have_a_tolerance_norm():
 # Each sample's own times
 
 
-MODELS = {"NODE": NODE, "HBNODE": HBNODE, "AdamNODE": AdamNODE, "NesterovNODE": NesterovNODE}
+MODELS = {
+    model.__name__: model
+    for model in (NODE, HBNODE, AdamNODE, BiasCorrectedAdamNODE, NesterovNODE)
+}
 OWN_TIMES = torch.tensor([[1.0, 1.3, 2.0], [1.2, 1.25, 1.25], [0.5, 1.5, 1.6]], dtype=torch.float64)
 
 
@@ -320,7 +324,7 @@ def test_own_times_that_do_not_fit(t, message):
 
 def test_own_times_may_not_meet_a_singular_time():
     with pytest.raises(ValueError, match="singular"):
-        NesterovNODE(Force(), (1.0, 2.0))(torch.randn(2, 3), torch.tensor([[1.0, 2.0], [0.0, 1.0]]))
+        NesterovNODE(Force(), (1.0, 2.0))(torch.randn(2, 3), torch.tensor([[1.0, 2.0], [-1.0, 1.0]]))
 
 
 def test_constants_are_checked_against_the_dtype():

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+Tensors = tuple[Tensor, ...]
+
+
+class ODERNN(nn.Module):
+    """ODE-RNN: a model between the observations, a recurrent cell at each of them
+
+    Between two times the states of the model follow its equations, each sample over its
+    own interval. Where a sample is observed, with values x, the cell updates the
+    position h, the first state:
+
+        h = cell(x, h)
+
+    The other states (a momentum m, a second moment v) go on unchanged: x is no reading
+    of them, and they carry what the path has gathered past the observation. So one cell,
+    with the same number of parameters, fits every model.
+
+    At the first time h is zero, or as given, and the cell updates it with what is
+    observed there. The other states start from there as the model says.
+
+    References:
+        Rubanova, Chen and Duvenaud 2019, arXiv:1907.03907
+
+    Args:
+        node: a model that optode generated. Its method, tolerances and gradient hold in
+            every interval, which takes the place of its span.
+        cell: nn.GRUCell, nn.RNNCell or another callable that maps (x, h) to the new h.
+        readout: a callable that maps h to the output, by default h itself.
+
+    Raises:
+        ValueError: where values, times, mask or start do not fit.
+    """
+
+    node: Any
+    cell: Any
+    readout: Any
+
+    def __init__(
+        self,
+        node: nn.Module,
+        cell: Callable[[Tensor, Tensor], Tensor],
+        readout: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.node = node
+        self.cell = cell
+        self.readout = nn.Identity() if readout is None else readout
+
+    def forward(
+        self,
+        values: Tensor,
+        times: Tensor,
+        mask: Tensor | None = None,
+        start: Tensor | Tensors | None = None,
+        inputs: Any = None,
+    ) -> Tensor:
+        """The output at every time, after the observation there: (batch, times, ...)."""
+        solution = self.integrate(values, times, mask, start, inputs)
+        return self.readout(solution.states[0])
+
+    def integrate(
+        self,
+        values: Tensor,
+        times: Tensor,
+        mask: Tensor | None = None,
+        start: Tensor | Tensors | None = None,
+        inputs: Any = None,
+    ) -> Solution:
+        """All states at every time.
+
+        Args:
+            values: what is observed, of shape (batch, times, ...).
+            times: (batch, times), or (times,) for all samples. They do not decrease, and
+                where one is repeated, as in padding, the states stand still.
+            mask: (batch, times), true where a sample is observed, by default everywhere.
+                Or of the shape of the values: a sample is observed where any value is,
+                and the values that are not enter the cell as zeros.
+            start: h at the first time, before the observation there, (batch, ...), by
+                default zeros of the cell's hidden_size. Or all states there.
+            inputs: the inputs of the field, as the model takes them.
+        """
+        values, times, observed = _checked(values, times, mask)
+        stats, before, after = Stats(), [], []
+        h, *others = self._start(values, start)
+        for i in range(times.shape[1]):
+            before.append(h)
+            h = self._update(h, values[:, i], observed[:, i])
+            # from h alone the model makes the other states; the last interval is a point
+            states, interval = (h, *others) if others else h, times[:, i : i + 2]
+            solution = self.node.integrate(states, interval, inputs)
+            after.append([z[0] for z in solution.states])
+            h, *others = (z[-1] for z in solution.states)
+            stats.solves.append(solution.stats)
+        trajectories = [torch.stack(z, dim=1) for z in zip(*after)]
+        states = solution.states._make(trajectories)
+        return Solution(times, states, torch.stack(before, dim=1), stats)
+
+    def _start(self, values: Tensor, start: Tensor | Tensors | None) -> Tensors:
+        """The position at the first time, and the other states where given."""
+        if start is None:
+            size = getattr(self.cell, "hidden_size", None)
+            if size is None:
+                raise ValueError("the cell has no hidden_size: give start")
+            start = values.new_zeros(len(values), size)
+        states = (start,) if isinstance(start, Tensor) else tuple(start)
+        if {len(z) for z in states} != {len(values)}:
+            shapes = [tuple(z.shape) for z in states]
+            raise ValueError(f"start must have {len(values)} samples, got {shapes}")
+        return states
+
+    def _update(self, h: Tensor, x: Tensor, observed: Tensor) -> Tensor:
+        """The position after the cell where a sample is observed, else as it was."""
+        observed = observed.view(-1, *[1] * (h.ndim - 1))
+        return torch.where(observed, self.cell(x, h), h)
+
+
+@dataclass
+class Stats:
+    """The work of all intervals: evaluations (backwards as VJPs) and steps.
+
+    The backward pass adds to it.
+    """
+
+    solves: list[Any] = field(default_factory=list)
+
+    @property
+    def forward_nfe(self) -> int:
+        return sum(solve.forward_nfe for solve in self.solves)
+
+    @property
+    def backward_nfe(self) -> int:
+        return sum(solve.backward_nfe for solve in self.solves)
+
+    @property
+    def accepted(self) -> int:
+        return sum(solve.accepted for solve in self.solves)
+
+    @property
+    def rejected(self) -> int:
+        return sum(solve.rejected for solve in self.solves)
+
+
+class Solution(NamedTuple):
+    """Times and states after the observations, all of shape (batch, times, ...).
+
+    Before holds h as the equations left it, before the observation at the same time:
+    what the model foretold.
+    """
+
+    times: Tensor
+    states: Any
+    before: Tensor
+    stats: Stats
+
+
+def padded(
+    values: Sequence[Tensor], times: Sequence[Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One batch of sequences of different lengths: values, times and mask.
+
+    The last time of a sequence is repeated, and nothing is observed there. A loss has to
+    leave out what the mask does: output[mask], target[mask].
+    """
+    lengths = torch.tensor([len(t) for t in times], device=times[0].device)
+    places = torch.arange(int(lengths.max()), device=lengths.device)
+    mask = places < lengths[:, None]
+    filled = pad_sequence(list(times), batch_first=True)
+    last = filled.gather(1, lengths[:, None] - 1)
+    filled = torch.where(mask, filled, last)
+    return pad_sequence(list(values), batch_first=True), filled, mask
+
+
+def _checked(
+    values: Tensor, times: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Values with zeros for what is not observed, times of each sample, and where any
+    value is observed, (batch, times)."""
+    sizes = values.shape[:2]
+    if len(sizes) < 2 or 0 in sizes or times.shape not in (sizes, sizes[1:]):
+        raise ValueError(
+            "expected values of shape (batch, times, ...) and times of shape (batch, "
+            f"times) or (times,), got {tuple(values.shape)} and {tuple(times.shape)}"
+        )
+    times = times.expand(sizes)
+    if mask is None:
+        return values, times, times.new_ones(sizes, dtype=torch.bool)
+    if mask.shape not in (sizes, values.shape):
+        raise ValueError(
+            f"mask must have shape {tuple(sizes)} or {tuple(values.shape)}, "
+            f"got {tuple(mask.shape)}"
+        )
+    mask = mask.bool()
+    observed = mask.reshape(*sizes, -1)
+    seen = mask.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim))
+    return torch.where(seen, values, 0.0), times, observed.any(dim=2)
