@@ -11,14 +11,15 @@ from optode.catalogue import page
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MODULES = (ROOT / "docs" / "modules.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
 
 
 def test_python_blocks_run() -> None:
-    for block in blocks("python"):
+    for block in blocks("python") + blocks("python", MODULES):
         assert subprocess.run([sys.executable, "-c", block], cwd=ROOT, check=False).returncode == 0
 
 

@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
-from torchdiffeq import odeint, odeint_event
+from torchdiffeq import odeint, odeint_dense, odeint_event
 
 from generated.adam import AdamNODE
 from generated.adam_bias_corrected import BiasCorrectedAdamNODE
@@ -434,6 +434,13 @@ def test_events_and_dense_output_by_torchdiffeq():
     )  # fmt: skip
     assert t.item() == pytest.approx(torch.pi / 2, abs=1e-6)
     torch.testing.assert_close(trajectory[1][-1], -torch.ones(1), rtol=1e-6, atol=1e-6)
+    dense = odeint_dense(
+        lambda t, z: torch.stack(node.vector_field(t, tuple(z))),
+        torch.stack(states), torch.tensor(0.0), torch.tensor(1.0), rtol=1e-9, atol=1e-9,
+    )  # fmt: skip
+    torch.testing.assert_close(
+        dense(torch.tensor(0.5))[0], torch.cos(torch.tensor([0.5])), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_second_order_models_take_inputs_and_own_times():
