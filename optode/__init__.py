@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from optode.notation import At, Gradient
     from optode.notebook import load_ipython_extension
     from optode.rule import UpdateRule, update_rule
+    from optode.verify_gradients import check_gradients
 
 __all__ = [
     "Architecture",
@@ -36,6 +37,7 @@ __all__ = [
     "UpdateRule",
     "__version__",
     "check",
+    "check_gradients",
     "compile",
     "derive",
     "generate",
@@ -59,6 +61,7 @@ _HOMES = {
     "Gradient": "notation",
     "UpdateRule": "rule",
     "update_rule": "rule",
+    "check_gradients": "verify_gradients",
     "load_ipython_extension": "notebook",
 }
 
