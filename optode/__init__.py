@@ -1,8 +1,9 @@
 """A compiler from optimizer update rules to neural ODEs.
 
 `optode.derive("adam")` shows what follows from a spec, `optode.generate("adam")` writes its PyTorch
-module, `optode.compile("adam")` gives the class at once, `optode.check("adam")` lists its errors.
-In a notebook, `%load_ext optode` brings the cell magic `%%optode`.
+module, `optode.compile("adam")` gives the class at once, `optode.check("adam")` lists its errors,
+`optode.claims("adam")` says what is true of its adjoint. In a notebook, `%load_ext optode` brings
+the cell magic `%%optode`.
 
 Nothing is loaded before it is used.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from optode.version import __version__
 
 if TYPE_CHECKING:
+    from optode.claims_report import Claims, claims
     from optode.compiler import Derivation, check, compile, derive, generate
     from optode.diagnostics import Diagnostic, SpecError
     from optode.formulation import Formulation
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Architecture",
     "At",
+    "Claims",
     "Derivation",
     "Diagnostic",
     "Formulation",
@@ -38,6 +41,7 @@ __all__ = [
     "__version__",
     "check",
     "check_gradients",
+    "claims",
     "compile",
     "derive",
     "generate",
@@ -46,6 +50,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Claims": "claims_report",
+    "claims": "claims_report",
     "Derivation": "compiler",
     "check": "compiler",
     "compile": "compiler",

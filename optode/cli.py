@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from optode.claims_command import claims
 from optode.terminal import TableFormat, errors_reported, print_error
 from optode.verify_command import verify
 from optode.version import __version__
@@ -211,6 +212,7 @@ def check(
 
 
 app.command()(verify)
+app.command()(claims)
 
 
 @app.command("list")

@@ -17,6 +17,7 @@ from optode.model import Initial, LearnedParameter, NeuralODE
 from optode.notation import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
 from optode.rule import UpdateRule
 from optode.text_printer import to_text
+from optode.volume import volume
 
 Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem
 Form: TypeAlias = Literal["text", "latex", "markdown"]
@@ -216,12 +217,19 @@ def _(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]:
         for p, e in system.quadratures
     )
     yield Group("giving the gradients of the parameters", tuple(gradients))
+    if (flow := volume(system.model)) is not None:
+        lines = ((dialect.expression(a), dialect.expression(b)) for a, b in flow.lines)
+        yield Group("volume, z all states of N elements each", tuple(lines))
     yield Group("where", tuple(_remarks(system, dialect)))
 
 
 def _remarks(system: AdjointSystem, dialect: Dialect) -> Iterator[Line]:
     """What is meant by ``JT(c)``, or by ``JT_x(c)`` where the field has several arguments."""
     nodes = [node for e in system.equations for node in e.atoms(FieldTransposed)]
+    flow = volume(system.model)
+    for jacobian in flow.jacobians if flow else ():
+        of = jacobian.name.removeprefix("J").replace("_", " with respect to ", 1)
+        yield dialect.expression(jacobian), dialect.words(f"the Jacobian of f{of}")
     for partial in sorted({node.args[1:] for node in nodes}, key=sp.default_sort_key):
         name = dialect.expression(FieldTransposed(symbol("c"), *partial))
         of = f" with respect to {to_text(partial[-1])}" if partial else ""

@@ -19,6 +19,7 @@ from optode.limit import ContinuousLimit
 from optode.model import Initial, LearnedParameter, NeuralODE
 from optode.rule import UpdateRule
 from optode.text_printer import to_text
+from optode.volume import Volume, volume
 
 Json: TypeAlias = dict[str, Any]
 
@@ -90,13 +91,20 @@ def _(model: NeuralODE) -> Json:
 
 @_entries.register
 def _(system: AdjointSystem) -> Json:
+    flow = volume(system.model)
     return {
         "adjoint": {
             "states": _names(system.costates),
             "equations": _system(system.costates, system.equations),
             "quadratures": _texts(system.quadratures),
+            "volume": None if flow is None else _volume(flow),
         }
     }
+
+
+def _volume(flow: Volume) -> Json:
+    determinant = None if flow.determinant is None else to_text(flow.determinant)
+    return {"trace": to_text(flow.trace), "determinant": determinant}
 
 
 def _names(symbols: tuple[sp.Symbol, ...]) -> list[str]:

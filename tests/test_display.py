@@ -58,6 +58,9 @@ Adjoint system of HBNODE, backwards in time, L the loss
     a_m(T) = dL/dm(T)
   giving the gradients of the parameters
     dL/dgamma = int sum(-m*a_m) dt
+  volume, z all states of N elements each
+    tr(dz'/dz)        = -N*gamma
+    det(dz(T)/dz(t0)) = exp(-N*gamma*(T - t0))
   where
     JT(c) = the transposed Jacobian of f, applied to c
 """
