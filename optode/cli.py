@@ -37,6 +37,7 @@ class StageName(str, Enum):
     limit = "limit"
     model = "model"
     adjoint = "adjoint"
+    stepper = "stepper"
 
 
 class Format(str, Enum):

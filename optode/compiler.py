@@ -26,6 +26,7 @@ from optode.rule import UpdateRule
 from optode.rule_text import build_rule, expression_errors, given_limit
 from optode.scaling import Scaling, scalings
 from optode.spec import Spec, UnfinishedSpec, read_spec
+from optode.stepper import Stepper, derive_stepper
 from optode.version import __version__
 
 AnySpec: TypeAlias = str | Path | Spec | Formulation
@@ -93,6 +94,11 @@ class Derivation:
         return adjoint_system(self.model)
 
     @cached_property
+    def stepper(self) -> Stepper:
+        """The structure of the model that an integrator can use."""
+        return derive_stepper(self.model)
+
+    @cached_property
     def module_text(self) -> str:
         """The PyTorch module, byte-equal on every machine."""
         origin = self.spec.origin
@@ -103,7 +109,7 @@ class Derivation:
         return sealed(text)
 
     def stages(self, *names: str) -> tuple[Stage, ...]:
-        """The results of the stages of these names; without names, of all that the spec has."""
+        """The results of the stages of these names; without names, of all but the stepper."""
         rule = [] if self.spec.is_ode else ["rule"]
         model = ["model", "adjoint"] if self.spec.has_model else []
         return tuple(getattr(self, name) for name in names or (*rule, "limit", *model))

@@ -16,10 +16,11 @@ from optode.limit import ContinuousLimit
 from optode.model import Initial, LearnedParameter, NeuralODE
 from optode.notation import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
 from optode.rule import UpdateRule
+from optode.stepper import CLOCK, LENGTH, Damped, General, Separable, Stepper
 from optode.text_printer import to_text
 from optode.volume import volume
 
-Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem
+Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem | Stepper
 Form: TypeAlias = Literal["text", "latex", "markdown"]
 Line: TypeAlias = tuple[str, str]
 """The two sides of an equation."""
@@ -221,6 +222,59 @@ def _(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]:
         lines = ((dialect.expression(a), dialect.expression(b)) for a, b in flow.lines)
         yield Group("volume, z all states of N elements each", tuple(lines))
     yield Group("where", tuple(_remarks(system, dialect)))
+
+
+_C, _FORCE, _P = symbol("c"), symbol("F"), symbol("P")
+
+
+@describe.register
+def _(stepper: Damped, dialect: Dialect) -> Iterator[Group]:
+    position, velocity = stepper.model.states
+    yield Group(
+        f"Structure of {stepper.model.class_name}: of second order, with linear damping c",
+        (
+            (dialect.derivative(position), dialect.expression(velocity)),
+            (dialect.derivative(velocity), dialect.expression(-_C * velocity + _FORCE)),
+        ),
+    )
+    named = ((_C, stepper.damping), (_FORCE, stepper.force))
+    yield Group("with", tuple((dialect.expression(a), dialect.expression(b)) for a, b in named))
+    removed = ((_P, stepper.growth), (CLOCK, stepper.clock), (TIME, stepper.time))
+    yield Group(
+        "without damping in the time s from t0 on",
+        (
+            *((dialect.expression(a), dialect.expression(b)) for a, b in removed),
+            (dialect.expression(symbol("p")), dialect.expression(_P * velocity)),
+            (dialect.rate_in(position, CLOCK), dialect.expression(symbol("p"))),
+            (dialect.rate_in(symbol("p"), CLOCK), dialect.expression(stepper.acceleration)),
+        ),
+    )
+
+
+@describe.register
+def _(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
+    position, *_ = stepper.model.states
+    yield Group(
+        f"Structure of {stepper.model.class_name}: separable, with exact flows over d",
+        ((dialect.value_at(position, f"{TIME} + {LENGTH}"), dialect.expression(stepper.drift)),),
+    )
+    kicks = (
+        (dialect.value_at(z, f"{TIME} + {LENGTH}"), dialect.expression(flow))
+        for z, flow in stepper.kicks
+    )
+    yield Group(f"then with {position} held", tuple(kicks))
+    yield _missing("what else it is not", stepper.reasons, dialect)
+
+
+@describe.register
+def _(stepper: General, dialect: Dialect) -> Iterator[Group]:
+    words = f"Structure of {stepper.model.class_name}: none that an integrator could use"
+    yield _missing(words, stepper.reasons, dialect)
+
+
+def _missing(words: str, reasons: Iterable[str], dialect: Dialect) -> Group:
+    lines = ((dialect.words("missing"), dialect.words(reason)) for reason in reasons)
+    return Group(words, tuple(lines))
 
 
 def _remarks(system: AdjointSystem, dialect: Dialect) -> Iterator[Line]:

@@ -18,6 +18,7 @@ from optode.display import Stage, step_lines
 from optode.limit import ContinuousLimit
 from optode.model import Initial, LearnedParameter, NeuralODE
 from optode.rule import UpdateRule
+from optode.stepper import Damped, General, Separable
 from optode.text_printer import to_text
 from optode.volume import Volume, volume
 
@@ -100,6 +101,26 @@ def _(system: AdjointSystem) -> Json:
             "volume": None if flow is None else _volume(flow),
         }
     }
+
+
+@_entries.register
+def _(stepper: Damped) -> Json:
+    values = {name: getattr(stepper, name) for name in ("damping", "force", "growth", "clock")}
+    values |= {"time": stepper.time, "acceleration": stepper.acceleration}
+    texts = {name: to_text(value) for name, value in values.items()}
+    return {"stepper": {"structure": "damped", **texts}}
+
+
+@_entries.register
+def _(stepper: Separable) -> Json:
+    kicks = {str(state): to_text(flow) for state, flow in stepper.kicks}
+    found = {"structure": "separable", "drift": to_text(stepper.drift), "kicks": kicks}
+    return {"stepper": found | {"missing": list(stepper.reasons)}}
+
+
+@_entries.register
+def _(stepper: General) -> Json:
+    return {"stepper": {"structure": "none", "missing": list(stepper.reasons)}}
 
 
 def _volume(flow: Volume) -> Json:
