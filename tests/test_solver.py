@@ -137,8 +137,7 @@ def test_each_state_may_have_a_tolerance_norm():
 
 
 MODELS = {
-    model.__name__: model
-    for model in (NODE, HBNODE, AdamNODE, BiasCorrectedAdamNODE, NesterovNODE)
+    model.__name__: model for model in (NODE, HBNODE, AdamNODE, BiasCorrectedAdamNODE, NesterovNODE)
 }
 OWN_TIMES = torch.tensor([[1.0, 1.3, 2.0], [1.2, 1.25, 1.25], [0.5, 1.5, 1.6]], dtype=torch.float64)
 
@@ -324,7 +323,9 @@ def test_own_times_that_do_not_fit(t, message):
 
 def test_own_times_may_not_meet_a_singular_time():
     with pytest.raises(ValueError, match="singular"):
-        NesterovNODE(Force(), (1.0, 2.0))(torch.randn(2, 3), torch.tensor([[1.0, 2.0], [-1.0, 1.0]]))
+        NesterovNODE(Force(), (1.0, 2.0))(
+            torch.randn(2, 3), torch.tensor([[1.0, 2.0], [-1.0, 1.0]])
+        )
 
 
 def test_constants_are_checked_against_the_dtype():
