@@ -1,0 +1,43 @@
+"""Who takes part: one line each."""
+
+from __future__ import annotations
+
+from benchmarks.speed.contender import Contender
+from benchmarks.speed.jax_contenders import Diffrax
+from benchmarks.speed.torch_contenders import Optode, Torchdiffeq, Torchode
+
+CONTENDERS: tuple[Contender, ...] = (
+    Optode("discrete", "dopri5"),
+    Optode("discrete", "bosh3"),
+    Optode("discrete", "dopri5", steps=True),
+    Optode("discrete", "rk4", steps=True),
+    Optode("adjoint", "dopri5"),
+    Optode("autograd", "dopri5"),
+    Optode("autograd", "rk4", steps=True),
+    Optode("discrete", "dopri5", steps=True, compiled=True),
+    Optode("discrete", "rk4", steps=True, compiled=True),
+    Optode("autograd", "dopri5", steps=True, compiled=True),
+    Torchdiffeq("odeint_adjoint", "dopri5"),
+    Torchdiffeq("odeint_adjoint", "dopri5", seminorm=True),
+    Torchdiffeq("odeint_adjoint", "rk4", steps=True),
+    Torchdiffeq("odeint", "dopri5"),
+    Torchdiffeq("odeint", "rk4", steps=True),
+    Torchode("Dopri5"),
+    Torchode("Tsit5"),
+    Torchode("Tsit5", steps=True),
+    Torchode("Tsit5", compiled=True),
+    Diffrax("RecursiveCheckpointAdjoint", "Dopri5"),
+    Diffrax("RecursiveCheckpointAdjoint", "Tsit5"),
+    Diffrax("RecursiveCheckpointAdjoint", "Tsit5", steps=True),
+    Diffrax("BacksolveAdjoint", "Tsit5"),
+)
+
+# For --quick: one of each peer, and nothing that compiles for long.
+QUICK = (
+    "optode discrete, dopri5",
+    "optode discrete, rk4, fixed",
+    "odeint_adjoint, dopri5",
+    "odeint, dopri5",
+    "torchode Tsit5",
+    "diffrax RecursiveCheckpoint, Tsit5",
+)

@@ -1,0 +1,77 @@
+"""Pictures: error against time for every contender, and how cost grows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.speed.growth import Curve
+from benchmarks.speed.qualification import Point
+
+# A colour for each peer; markers tell its contenders apart.
+MARKERS = "osv^Dx+*<>"
+
+Panel = Mapping[str, Sequence[Point]]
+
+
+def work_precision(panels: Mapping[str, Panel], peers: Mapping[str, str], path: Path) -> None:
+    """One panel for each title: gradient error against the time of a training step."""
+    figure, axes = _panels(len(panels), 7.0)
+    kinds = list(dict.fromkeys(peers.values()))
+    for axis, (title, panel) in zip(axes, panels.items(), strict=False):
+        seen: Counter[str] = Counter()
+        for name, points in panel.items():
+            peer = peers[name]
+            finite = [p for p in points if 0 < p.error < np.inf]
+            axis.loglog(
+                [1e3 * p.seconds for p in finite],
+                [p.error for p in finite],
+                color=f"C{kinds.index(peer)}",
+                marker=MARKERS[seen[peer] % len(MARKERS)],
+                markersize=4,
+                linewidth=0.8,
+                label=name,
+            )
+            seen[peer] += 1
+        axis.set(title=title, xlabel="training step (ms)", ylabel="error of the gradient")
+        axis.set_ylim(top=2.0)
+        axis.grid(True, linewidth=0.3, alpha=0.6)
+    axes[0].legend(frameon=False, fontsize=6, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.savefig(path)
+
+
+def growth(curves: Mapping[str, Sequence[Curve]], path: Path) -> None:
+    """One panel for each axis: time of a training step, with the exponents."""
+    figure, axes = _panels(len(curves), 4.5)
+    for axis, (name, each) in zip(axes, curves.items(), strict=False):
+        for curve, marker in zip(each, MARKERS, strict=False):
+            label = f"{curve.contender} ({curve.exponent:.2f})"
+            axis.loglog(
+                curve.values,
+                1e3 * np.array(curve.seconds),
+                marker=marker,
+                markersize=4,
+                linewidth=1,
+                label=label,
+            )
+        axis.set(xlabel=name, ylabel="training step (ms)")
+        axis.grid(True, linewidth=0.3, alpha=0.6)
+        axis.legend(frameon=False, fontsize=7)
+    figure.savefig(path)
+
+
+def _panels(count: int, width: float) -> tuple[Any, list[Any]]:
+    """A figure of so many panels (inches wide each), two in a row."""
+    from matplotlib.figure import Figure
+
+    columns = min(2, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, 4.0 * rows), layout="constrained", dpi=150)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return figure, axes[:count]

@@ -1,0 +1,153 @@
+"""What the command does once threads are pinned: the tables, or the growth."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.speed import growth, jax_contenders, plot, tables
+from benchmarks.speed.cases import CASES, Problem, problem
+from benchmarks.speed.contender import Contender
+from benchmarks.speed.contenders import CONTENDERS, QUICK
+from benchmarks.speed.equations import MODELS
+from benchmarks.speed.measure import measure
+from benchmarks.speed.qualification import Entry, Point, Refused, qualify
+from benchmarks.speed.reference import reference
+from benchmarks.speed.timing import CLOCKS
+
+# Goals below this are for double precision (error of the gradient, relative).
+DOUBLE = 1e-5
+# Settings that the work-precision plot shows beyond the goal.
+BEYOND = 3
+
+
+class Report:
+    """Prints, and writes what it prints into a file if there is one."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        if path:
+            path.write_text("")
+
+    def __call__(self, text: str) -> None:
+        print(text, flush=True)
+        if self.path:
+            with self.path.open("a") as file:
+                file.write(text + "\n")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of one problem: who was measured, who was not, and every setting that was tried."""
+
+    title: str
+    entries: Sequence[Entry]
+    refused: Sequence[Refused]
+    points: dict[str, list[Point]]
+
+
+def run_tables(asked: argparse.Namespace, report: Report) -> dict[str, Any]:
+    """Every model and case, then the ratios of all."""
+    goal = asked.tolerance_goal
+    dtype = torch.float64 if goal < DOUBLE else torch.float32
+    contenders = [c for c in CONTENDERS if not asked.quick or c.name in QUICK]
+    contenders = [c for c in contenders if asked.only in c.name]
+    jitted = [c for c in contenders if c.form == "jit" and not c.missing()]
+    if jitted and not jax_contenders.configure(dtype == torch.float64, asked.device):
+        report(f"JAX does not see a {asked.device} here: diffrax is left out")
+        contenders = [c for c in contenders if c not in jitted]
+    # every contender compiles the same functions once more
+    torch._dynamo.config.recompile_limit = max(64, 4 * len(contenders))
+    first = 1 if asked.quick else None
+    every: list[Found] = []
+    for model in asked.models or [*MODELS][:first]:
+        for case in asked.cases or [*CASES][:first]:
+            given = problem(model, CASES[case]).to(dtype, asked.device)
+            precision = str(dtype).removeprefix("torch.")
+            report(f"\n{given}, {precision}, error of the gradient within {goal:g}")
+            found = run_problem(given, contenders, asked)
+            report_problem(found, report)
+            every.append(found)
+    compared = {
+        kind: {f"{us}: {found.title}": row for found in every for us, row in rows(found, kind)}
+        for kind in tables.KINDS
+    }
+    for kind, words in tables.KINDS.items():
+        report(f"\nfastest of each, {words}, times faster than\n")
+        report(tables.ratio_table(compared[kind]))
+    if asked.plot:
+        peers = {c.name: c.peer for c in contenders}
+        plot.work_precision({found.title: found.points for found in every}, peers, asked.plot)
+    return {
+        "goal": goal,
+        "problems": [problem_document(found) for found in every],
+        "times_faster": compared,
+    }
+
+
+def run_problem(
+    given: Problem, contenders: Sequence[Contender], asked: argparse.Namespace
+) -> Found:
+    """Find everyone's setting, then time them together."""
+    torch.compiler.reset()
+    wanted = reference(given)
+    entries: list[Entry] = []
+    refused: list[Refused] = []
+    points: dict[str, list[Point]] = {}
+    for contender in contenders:
+        beyond = BEYOND if asked.plot else 0
+        outcome, seen = qualify(contender, given, wanted, asked.tolerance_goal, beyond)
+        if isinstance(outcome, Entry):
+            entries.append(outcome)
+        else:
+            refused.append(outcome)
+        points[contender.name] = seen
+    measure(given, entries, asked.budget, CLOCKS[asked.clock])
+    return Found(str(given), entries, refused, points)
+
+
+def rows(found: Found, kind: str) -> list[tuple[str, dict[str, float]]]:
+    return [*tables.ratios(found.entries, kind).items()]
+
+
+def report_problem(found: Found, report: Report) -> None:
+    for kind, words in tables.KINDS.items():
+        report(f"\n{words}\n")
+        report(tables.entry_table(found.entries, kind))
+    if found.refused:
+        report("\n" + tables.refused_lines(found.refused))
+
+
+def problem_document(found: Found) -> dict[str, Any]:
+    """For JSON."""
+    points = {
+        name: [(str(p.setting), p.error, p.seconds) for p in seen]
+        for name, seen in found.points.items()
+    }
+    return {
+        "problem": found.title,
+        **tables.document(found.entries, found.refused),
+        "setting_error_seconds": points,
+    }
+
+
+def run_growth(asked: argparse.Namespace, report: Report) -> dict[str, Any]:
+    """How the cost grows along every axis."""
+    curves = {}
+    for axis in growth.AXES:
+        curves[axis.name] = growth.grow(axis, asked.device, asked.budget / 10, CLOCKS[asked.clock])
+        report(f"\nms of a training step by {axis.name}\n")
+        report(growth.growth_table(axis, curves[axis.name]))
+    if asked.plot:
+        plot.growth(curves, asked.plot)
+    return {
+        "growth": {
+            name: [{**asdict(curve), "exponent": curve.exponent} for curve in each]
+            for name, each in curves.items()
+        }
+    }

@@ -1,0 +1,141 @@
+"""optode's modules, and the equations by hand under torchdiffeq and torchode."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.speed import torch_steps
+from benchmarks.speed.cases import Problem
+from benchmarks.speed.contender import STEPS, TOLERANCES, Bare, Contender, Setting, Step
+from benchmarks.speed.equations import MODELS
+from benchmarks.speed.torch_steps import CompiledStep, TorchStep
+
+
+class TorchContender(Contender):
+    """Anything in PyTorch: a model and how it is solved at a setting, compiled if asked for."""
+
+    def __init__(self, name: str, steps: bool, compiled: bool) -> None:
+        self.name = name + ", fixed" * steps + ", compiled" * compiled
+        self.ladder = STEPS if steps else TOLERANCES
+        self.form = "compiled" if compiled else "eager"
+
+    def build(self, problem: Problem, setting: Setting, compiled: bool) -> tuple[nn.Module, Any]:
+        """The model and its solve."""
+        raise NotImplementedError
+
+    def trial(self, problem: Problem, setting: Setting) -> Step:
+        return TorchStep(problem, *self.build(problem, setting, compiled=False))
+
+    def prepare(self, problem: Problem, setting: Setting) -> Step:
+        eager = self.trial(problem, setting)
+        if self.form == "eager":
+            return eager
+        return CompiledStep(problem, *self.build(problem, setting, compiled=True), eager)
+
+    def bare(self, problem: Problem) -> Bare:
+        return torch_steps.bare(problem, self.form == "compiled")
+
+
+class Optode(TorchContender):
+    """A generated module, by one of its methods and gradients, and more of its arguments."""
+
+    def __init__(
+        self, gradient: str, method: str, steps: bool = False, compiled: bool = False, **more: Any
+    ) -> None:
+        words = "".join(f", {name} {value}" for name, value in more.items())
+        super().__init__(f"optode {gradient}, {method}{words}", steps, compiled)
+        self.more = {"gradient": gradient, "method": method, **more}
+        self.peer = "optode compiled" if compiled else "optode"
+
+    def build(self, problem: Problem, setting: Setting, compiled: bool) -> tuple[nn.Module, Any]:
+        module = import_module(f"generated.{MODELS[problem.model].module}")
+        settings: dict[str, Any] = {"rtol": setting.value, "atol": setting.value}
+        if setting.kind == "steps":
+            settings = {"options": {"steps": int(setting.value)}}
+        node = getattr(module, problem.model)(
+            problem.field(), span=problem.span, **settings, **self.more
+        )
+        node.to(problem.device, problem.dtype)
+        # on a GPU the whole solve as CUDA graphs
+        mode = "reduce-overhead" if problem.device.type == "cuda" else None
+        return node, torch.compile(node, fullgraph=True, mode=mode) if compiled else node
+
+
+def by_hand(problem: Problem) -> nn.Module:
+    """The equations as typed, with a field of their own."""
+    model = MODELS[problem.model].by_hand(problem.field())
+    return model.to(problem.device, problem.dtype)
+
+
+class Torchdiffeq(TorchContender):
+    """The equations by hand under odeint or odeint_adjoint."""
+
+    def __init__(
+        self, solver: str, method: str, steps: bool = False, seminorm: bool = False
+    ) -> None:
+        super().__init__(f"{solver}{' seminorm' * seminorm}, {method}", steps, False)
+        self.solver, self.method, self.peer = solver, method, f"torchdiffeq {solver}"
+        self.more: dict[str, Any] = {"adjoint_options": {"norm": "seminorm"}} if seminorm else {}
+
+    def build(self, problem: Problem, setting: Setting, compiled: bool) -> tuple[nn.Module, Any]:
+        solver = getattr(import_module("torchdiffeq"), self.solver)
+        model, times = by_hand(problem), problem.h0.new_tensor(problem.span)
+        settings: dict[str, Any] = {"rtol": setting.value, "atol": setting.value, **self.more}
+        if setting.kind == "steps":
+            settings = {"options": {"step_size": setting.length(problem.span)}}
+
+        def solve(h0: Tensor) -> Tensor:
+            path = solver(model, model.start(h0), times, method=self.method, **settings)
+            return path[0][-1]
+
+        return model, solve
+
+
+class Torchode(TorchContender):
+    """The equations by hand under torchode, whose steps are each sample's own."""
+
+    peer, needs = "torchode", ("torchode",)
+
+    def __init__(self, method: str, steps: bool = False, compiled: bool = False) -> None:
+        super().__init__(f"torchode {method}", steps, compiled)
+        self.method = method
+
+    def build(self, problem: Problem, setting: Setting, compiled: bool) -> tuple[nn.Module, Any]:
+        torchode, model = import_module("torchode"), by_hand(problem)
+        batch, shape = len(problem.h0), problem.h0.shape
+        start, end = (problem.h0.new_full((batch,), t) for t in problem.span)
+        pieces = len(model.start(problem.h0))
+        column = (-1, *[1] * (len(shape) - 1))
+
+        def flat(states: tuple[Tensor, ...]) -> Tensor:
+            return torch.cat([x.flatten(1) for x in states], 1)
+
+        def split(y: Tensor) -> tuple[Tensor, ...]:
+            return tuple(x.reshape(shape) for x in y.chunk(pieces, 1))
+
+        def rates(t: Tensor, y: Tensor) -> Tensor:
+            return flat(model(t.view(column), split(y)))
+
+        term = torchode.ODETerm(rates, with_stats=False)
+        controller, length = torchode.FixedStepController(), setting.length(problem.span)
+        length = torch.full_like(start, length)
+        if setting.kind == "tolerance":
+            tolerance = setting.value
+            controller = torchode.IntegralController(tolerance, tolerance, term=term)
+            length = None
+        method = getattr(torchode, self.method)(term)
+        # without the gradient of the step sizes, which costs time and changes no order
+        solver = torchode.AutoDiffAdjoint(
+            method, controller, max_steps=1000, backprop_through_step_size_control=False
+        )
+        run = torch.compile(solver.solve) if compiled else solver.solve
+
+        def solve(h0: Tensor) -> Tensor:
+            given = torchode.InitialValueProblem(flat(model.start(h0)), start, end)
+            return split(run(given, term, length).ys[:, -1])[0]
+
+        return model, solve

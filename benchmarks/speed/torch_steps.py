@@ -1,0 +1,108 @@
+"""Training steps in PyTorch: counted by hooks, measured by the tensors that live at once."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.memory import PeakMemory
+from benchmarks.speed.cases import Problem
+from benchmarks.speed.contender import CHAIN, Bare, Step, Work
+
+Solve = Callable[[Tensor], Tensor]
+
+
+class TorchStep(Step):
+    """A model with its field, and solve: from h at the start to h at the end."""
+
+    def __init__(self, problem: Problem, model: nn.Module, solve: Solve) -> None:
+        self.problem, self.model, self.solve = problem, model, solve
+        self.h0 = problem.h0.clone().requires_grad_()
+        self.leaves = {"h0": self.h0, **dict(model.named_parameters())}
+
+    def __call__(self) -> tuple[Tensor, Mapping[str, Tensor | None]]:
+        for leaf in self.leaves.values():
+            leaf.grad = None
+        loss = self.problem.loss(self.solve(self.h0))
+        loss.backward()
+        return loss, {name: leaf.grad for name, leaf in self.leaves.items()}
+
+    @torch.no_grad()
+    def forward(self) -> Tensor:
+        return self.solve(self.h0)
+
+    def work(self) -> Work:
+        plain = recorded = pullbacks = 0
+
+        def pulled(cotangent: Tensor) -> None:
+            nonlocal pullbacks
+            pullbacks += 1
+
+        def called(module: nn.Module, arguments: object, f: Tensor) -> None:
+            nonlocal plain, recorded
+            recorded += f.requires_grad
+            plain += not f.requires_grad
+            if f.requires_grad:
+                f.register_hook(pulled)
+
+        handle = self.model.field.register_forward_hook(called)
+        loss = self.problem.loss(self.solve(self.h0))
+        forward = plain + recorded
+        loss.backward()
+        handle.remove()
+        return Work(plain, recorded, pullbacks, forward, pullbacks)
+
+    def peak_bytes(self) -> int | None:
+        """Tensors on a CPU, what the allocator hands out on CUDA."""
+        for leaf in self.leaves.values():
+            leaf.grad = None
+        gc.collect()
+        if self.h0.is_cuda:
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            self()
+            return torch.cuda.max_memory_allocated() - before
+        with PeakMemory([*self.leaves.values(), self.problem.target]) as memory:
+            self()
+        return memory.peak
+
+
+class CompiledStep(TorchStep):
+    """A step whose solve is compiled; counts are those of the eager one it was compiled from."""
+
+    def __init__(self, problem: Problem, model: nn.Module, solve: Solve, eager: Step) -> None:
+        super().__init__(problem, model, solve)
+        self.eager = eager
+
+    def work(self) -> Work:
+        return self.eager.work()
+
+    def peak_bytes(self) -> int | None:
+        """Compiled code allocates where only CUDA's allocator sees it."""
+        return super().peak_bytes() if self.h0.is_cuda else None
+
+
+def bare(problem: Problem, compiled: bool = False) -> Bare:
+    """f from h at the start: eager as it is, compiled as a chain."""
+    field = problem.field()
+    leaves = (problem.h0.clone().requires_grad_(), *field.parameters())
+    t, cotangent = problem.h0.new_tensor(problem.span[0]), torch.ones_like(problem.h0)
+    evaluations = CHAIN if compiled else 1
+
+    def chain(h: Tensor) -> Tensor:
+        for _ in range(evaluations):
+            h = field(t, h)
+        return h
+
+    run = torch.compile(chain, fullgraph=True) if compiled else chain
+
+    def recorded() -> Tensor:
+        return run(leaves[0])
+
+    def both() -> tuple[Tensor, ...]:
+        return torch.autograd.grad(recorded(), leaves, cotangent)
+
+    return Bare(torch.no_grad()(recorded), recorded, both, evaluations)

@@ -1,0 +1,304 @@
+"""The speed benchmark: its reference, whom it measures, and its arithmetic."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.speed import reference as references
+from benchmarks.speed import tables
+from benchmarks.speed.cases import CASES, Case, Problem, problem
+from benchmarks.speed.contender import Contender, Setting, Step, Work
+from benchmarks.speed.contenders import CONTENDERS, QUICK
+from benchmarks.speed.equations import MODELS
+from benchmarks.speed.growth import fitted_exponent, width_of
+from benchmarks.speed.jax_contenders import Diffrax, arrays, network, rates
+from benchmarks.speed.measure import floor, measure
+from benchmarks.speed.qualification import Entry, Refused, as_arrays, qualify
+from benchmarks.speed.reference import gradient_error, reference
+from benchmarks.speed.running import Found, Report, report_problem, run_problem
+from benchmarks.speed.timing import interleaved
+from benchmarks.speed.torch_contenders import Optode, Torchdiffeq, Torchode
+
+TINY = Case("tiny", (2, 4, 4, 2), 5)
+IMAGE = Case("tiny image", (2, 3, 3, 2), 2, side=4)
+STEPS = 400
+
+
+def tiny(model: str = "HBNODE", case: Case = TINY) -> Problem:
+    return problem(model, case).to(torch.float64)
+
+
+def by_rk4(given: Problem) -> dict[str, np.ndarray]:
+    """The gradients by the classical Runge-Kutta method, from equations typed here."""
+    field, h0 = given.field(), given.h0.clone().requires_grad_()
+    raw = torch.tensor([-3.0, 2.0, 3.0, 3.0], dtype=torch.float64)
+    omega, chi, a1, a2 = (x.clone().requires_grad_() for x in raw)
+
+    def derivative(t: float, states: list[Tensor]) -> list[Tensor]:
+        h, m, v = states
+        f = field(torch.tensor(t), h)
+        if given.model == "HBNODE":
+            return [m, f - omega.sigmoid() * m, 0 * v]
+        if given.model == "GHBNODE":
+            return [m.tanh(), f - omega.sigmoid() * m - functional.softplus(chi) * h, 0 * v]
+        if given.model == "NesterovNODE":
+            return [m, f - 3 * m / t, 0 * v]
+        return [-m / (v.sqrt() + 1e-8), -a1.sigmoid() * (f + m), a2.sigmoid() * (f * f - v)]
+
+    def moved(states: list[Tensor], dt: float, slopes: list[Tensor]) -> list[Tensor]:
+        return [x + dt * k for x, k in zip(states, slopes, strict=True)]
+
+    states = [h0, torch.zeros_like(h0), torch.ones_like(h0)]
+    start, end = given.span
+    dt = (end - start) / STEPS
+    for i in range(STEPS):
+        t = start + i * dt
+        k1 = derivative(t, states)
+        k2 = derivative(t + dt / 2, moved(states, dt / 2, k1))
+        k3 = derivative(t + dt / 2, moved(states, dt / 2, k2))
+        k4 = derivative(t + dt, moved(states, dt, k3))
+        slopes = [(a + 2 * b + 2 * c + d) / 6 for a, b, c, d in zip(k1, k2, k3, k4, strict=True)]
+        states = moved(states, dt, slopes)
+    ((states[0] - given.target) ** 2).mean().backward()
+    leaves = {"h0": h0} | {f"field.{name}": p for name, p in field.named_parameters()}
+    named = {"HBNODE": {"raw_gamma": omega}, "GHBNODE": {"raw_gamma": omega, "raw_xi": chi}}
+    named["AdamNODE"] = {"raw_alpha": a1, "raw_beta": a2}
+    leaves |= named.get(given.model, {})
+    return {name: leaf.grad.numpy() for name, leaf in leaves.items()}
+
+
+@pytest.mark.parametrize(
+    ("model", "case"), [*((model, TINY) for model in MODELS), ("HBNODE", IMAGE)], ids=str
+)
+def test_the_reference_is_the_gradient(
+    model: str, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(references, "PIECE", 2 * case.sizes[0] * max(1, case.side) ** 2)
+    given = tiny(model, case)
+    wanted = by_rk4(given)
+    assert gradient_error(reference(given), wanted) < 1e-9
+
+
+def test_the_error_is_of_the_worst_tensor() -> None:
+    wanted = {"a": np.array([1.0, -100.0]), "b": np.array(1e-3)}
+    assert gradient_error(wanted, wanted) == 0
+    found = {"a": np.array([2.0, -100.0]), "b": np.array(1.5e-3)}
+    assert gradient_error(found, wanted) == pytest.approx(0.5)
+    assert gradient_error({"a": wanted["a"]}, wanted) == np.inf
+    assert gradient_error(wanted | {"b": np.array(np.nan)}, wanted) == np.inf
+
+
+class Scaled(Step):
+    """A right gradient, times one plus an error."""
+
+    def __init__(self, step: Step, error: float) -> None:
+        self.step, self.error = step, error
+
+    def __call__(self) -> tuple[Any, Mapping[str, Any]]:
+        loss, gradients = self.step()
+        return loss, {name: (1 + self.error) * x for name, x in gradients.items()}
+
+    def forward(self) -> Any:
+        return self.step.forward()
+
+    def work(self) -> Work:
+        return self.step.work()
+
+
+class Wrong(Contender):
+    """rk4 in 64 steps, whose gradient is wrong by what the setting says."""
+
+    name, peer = "wrong", "nobody"
+
+    def __init__(self, *errors: float) -> None:
+        self.right = Optode("discrete", "rk4", steps=True)
+        self.ladder = tuple(Setting("tolerance", error) for error in errors)
+
+    def prepare(self, problem: Problem, setting: Setting) -> Step:
+        return Scaled(self.right.prepare(problem, Setting("steps", 16)), setting.value)
+
+    def bare(self, problem: Problem) -> Any:
+        return self.right.bare(problem)
+
+
+def test_a_wrong_gradient_is_not_measured() -> None:
+    given = tiny()
+    outcome, points = qualify(Wrong(1e-2, 2e-4), given, reference(given), 1e-4)
+    assert isinstance(outcome, Refused)
+    assert "2.0e-04" in outcome.reason
+    assert [point.error for point in points] == pytest.approx([1e-2, 2e-4], rel=1e-2)
+
+
+def test_the_loosest_setting_within_the_goal_is_taken() -> None:
+    given = tiny()
+    outcome, points = qualify(Wrong(1e-1, 5e-5, 1e-5, 1e-6), given, reference(given), 1e-4)
+    assert isinstance(outcome, Entry)
+    assert outcome.setting.value == 5e-5
+    assert len(points) == 2
+
+
+def test_a_gradient_that_goes_wrong_once_prepared_is_not_measured() -> None:
+    class Changed(Wrong):
+        def trial(self, problem: Problem, setting: Setting) -> Step:
+            return super().prepare(problem, Setting("tolerance", 0.0))
+
+    given = tiny()
+    outcome, _ = qualify(Changed(1e-2), given, reference(given), 1e-4)
+    assert isinstance(outcome, Refused)
+    assert "fails" in outcome.reason
+
+
+def test_a_method_that_the_model_does_not_have_is_not_measured() -> None:
+    outcome, _ = qualify(Optode("discrete", "explicit_adams"), tiny(), {}, 1e-4)
+    assert isinstance(outcome, Refused)
+    assert "discrete" in outcome.reason
+
+
+def test_a_step_that_fails_is_passed_over() -> None:
+    """Adam's v gets negative in one large step."""
+    given = problem("AdamNODE", CASES["medium"]).part(slice(8))
+    contender = Optode("discrete", "dopri5", steps=True)
+    outcome, points = qualify(contender, given, reference(given, 1e-6), 1e-3)
+    assert isinstance(outcome, Entry)
+    assert "FloatingPointError" in points[0].failure
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_contender_in_pytorch_has_the_gradient(model: str) -> None:
+    given = tiny(model)
+    wanted = reference(given)
+    tight = {"tolerance": Setting("tolerance", 1e-7), "steps": Setting("steps", 32)}
+    for contender in CONTENDERS:
+        if contender.form == "eager" and not contender.missing():
+            _, gradients = contender.prepare(given, tight[contender.ladder[0].kind])()
+            assert gradient_error(as_arrays(gradients), wanted) < 1e-4, contender.name
+
+
+def test_work_is_what_is_evaluated() -> None:
+    """Four stages a step; the adjoint evaluates with each VJP, which leaves the steps to autograd."""
+    given, setting = tiny(), Setting("steps", 3)
+
+    def work(contender: Contender) -> Work:
+        return contender.prepare(given, setting).work()
+
+    assert work(Torchdiffeq("odeint", "rk4", steps=True)) == Work(0, 12, 12, 12, 12)
+    assert work(Torchdiffeq("odeint_adjoint", "rk4", steps=True)) == Work(12, 12, 12, 12, 12)
+    found = work(Optode("discrete", "rk4", steps=True))
+    assert (found.forward, found.backward, found.pullbacks) == (12, 12, 12)
+
+
+def test_the_floor_is_the_sum_of_the_work() -> None:
+    work = Work(plain=10, recorded=7, pullbacks=5, forward=10, backward=5)
+    assert floor(work, 1.0, 2.0, 5.0) == 10 * 1.0 + 7 * 2.0 + 5 * (5.0 - 2.0)
+
+
+def made_up(peer: str, *seconds: float) -> Entry:
+    contender = Wrong()
+    contender.peer = contender.name = peer
+    work, times = Work(4, 4, 4, 4, 4), np.array(seconds)
+    entry = Entry(contender, Setting("steps", 1), None, 1e-5, work)  # type: ignore[arg-type]
+    entry.training = entry.forward = times
+    entry.training_floor = entry.forward_floor = times / 2
+    return entry
+
+
+def test_ratios_pair_the_rounds_of_the_fastest_of_each_peer() -> None:
+    entries = [
+        made_up("optode", 9.0, 9.0, 9.0),
+        made_up("optode", 1.0, 2.0, 8.0),
+        made_up("optode compiled", 0.5, 1.0, 2.0),
+        made_up("peer", 9.0, 99.0, 99.0),
+        made_up("peer", 3.0, 6.0, 8.0),
+    ]
+    rows = tables.ratios(entries, "training")
+    assert rows == {"optode": {"peer": 3.0}, "optode compiled": {"peer": 6.0}}
+    assert tables.ratio_table(rows).splitlines()[2].split() == ["optode", "compiled", "6.00"]
+    assert tables.numbers(entries[1], "training")["over_floor"] == 2.0
+    first = tables.entry_table(entries, "training").splitlines()[1]
+    assert first.split()[:5] == ["optode", "compiled", "1", "steps", "1000.00"]
+
+
+def test_rounds_time_every_call_without_garbage_collection() -> None:
+    collected = []
+
+    def slow() -> None:
+        collected.append(gc.isenabled())
+        time.sleep(0.01)
+
+    times = interleaved({"slow": slow, "quick": lambda: None}, budget=0.0, rounds=(3, 9))
+    assert {name: len(each) for name, each in times.items()} == {"slow": 3, "quick": 3}
+    assert times["slow"].min() > 0.009 > times["quick"].max()
+    assert not any(collected[-3:])
+    assert gc.isenabled()
+
+
+def test_without_the_peers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.speed.contender.find_spec", lambda name: None)
+    contenders = (
+        Optode("discrete", "rk4", steps=True),
+        Torchdiffeq("odeint", "rk4", steps=True),
+        Torchode("Tsit5"),
+        Diffrax("RecursiveCheckpointAdjoint", "Tsit5"),
+    )
+    asked = argparse.Namespace(tolerance_goal=1e-4, budget=0.0, plot=None, clock="cpu")
+    found: Found = run_problem(tiny(), contenders, asked)
+    report_problem(found, Report(None))
+    printed = capsys.readouterr().out
+    assert "not measured: torchode Tsit5: not installed: torchode" in printed
+    assert "Tsit5: not installed: jax, diffrax" in printed
+    assert {entry.contender.peer for entry in found.entries} == {"optode", "torchdiffeq odeint"}
+    assert all(len(entry.training) >= 5 and entry.peak_bytes for entry in found.entries)
+
+
+def test_measured_floors_lie_below_the_times() -> None:
+    given = tiny()
+    entry, _ = qualify(Torchdiffeq("odeint_adjoint", "dopri5"), given, reference(given), 1e-3)
+    assert isinstance(entry, Entry)
+    measure(given, [entry], budget=0.5)
+    assert np.median(entry.training / entry.training_floor) > 1
+    assert np.median(entry.forward / entry.forward_floor) > 1
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_equations_in_jax_are_those_in_pytorch(model: str) -> None:
+    jax = pytest.importorskip("jax")
+    for case in (TINY, IMAGE):
+        given = problem(model, case)
+        by_hand = MODELS[model].by_hand(given.field())
+        h, m = given.h0, given.target
+        states = (h, m, 1 + m**2)[: len(by_hand.start(h))]
+        found = rates(
+            model,
+            1.5,
+            tuple(jax.numpy.asarray(x.numpy()) for x in states),
+            arrays(given),
+            network,
+        )
+        for x, y in zip(found, by_hand(torch.tensor(1.5), states), strict=True):
+            np.testing.assert_allclose(x, y.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_exponents_and_widths() -> None:
+    assert fitted_exponent((1, 2, 4), (3.0, 12.0, 48.0)) == pytest.approx(2)
+    width = width_of(1e5, 8)
+    field = Case("", (8, width, width, 8), 1)
+    count = sum(x.numel() for x in problem("HBNODE", field).weights.values())
+    assert count == pytest.approx(1e5, rel=1e-2)
+
+
+def test_contenders_are_named_once() -> None:
+    names = [contender.name for contender in CONTENDERS]
+    assert len({*names}) == len(names)
+    assert {*QUICK} <= {*names}
