@@ -269,6 +269,7 @@ METHODS = [
     ("fehlberg2", {"first_step": 0.2}),
     ("adaptive_heun", {"first_step": 0.2}),
     ("torchdiffeq:rk4", {"step_size": 0.1}),
+    ("torchdiffeq:rk4", {"steps": 3}),
     ("torchdiffeq:dopri5", None),
     ("torchdiffeq:bosh3", {"first_step": 0.1}),
     ("dopri5", {"first_step": 0.1}),  # the step ends at an observation by itself

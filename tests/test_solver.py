@@ -110,6 +110,14 @@ def test_observed_order_of_states_and_gradient(method):
         assert torch.log2(coarse / fine).item() == pytest.approx(ORDERS[method], abs=0.25)
 
 
+@pytest.mark.parametrize("options", [{"steps": 3}, {"step_size": 0.11}], ids=str)
+def test_a_grid_means_the_same_to_torchdiffeq(options):
+    node, h0 = HBNODE(Force(), method="rk4", options=options), torch.randn(2, 3)
+    ours = node(h0, (0.0, 0.4, 1.0))
+    node.method = "torchdiffeq:rk4"
+    torch.testing.assert_close(ours, node(h0, (0.0, 0.4, 1.0)), rtol=1e-14, atol=1e-14)
+
+
 def test_steps_end_at_jumps():
     """A field that jumps at 0.3: with jump_t dopri5 keeps its order, and its gradient is exact."""
     node = HBNODE(lambda t, h: torch.where(t < 0.3, -h, 2 * h), rtol=1e-9, atol=1e-9)
