@@ -66,7 +66,7 @@ def test_fixed_steps_are_those_of_torchdiffeq(method):
         assert not torch.equal(ours[0], ours[1])
 
 
-@pytest.mark.parametrize("method", ["bosh3", "dopri5", "dopri8"])
+@pytest.mark.parametrize("method", ["bosh3", "dopri5", "dopri8", "adaptive_heun", "fehlberg2"])
 def test_adaptive_steps_hold_the_tolerance_at_the_cost_of_torchdiffeq(method):
     node = HBNODE(Force(), (0.0, 2.0), rtol=1e-6, atol=1e-6, method=method)
     states = (torch.randn(2, 3), torch.randn(2, 3))
@@ -80,11 +80,16 @@ def test_adaptive_steps_hold_the_tolerance_at_the_cost_of_torchdiffeq(method):
     times = torch.tensor([0.0, 2.0])
     exact = odeint(field, states, times, rtol=1e-12, atol=1e-12)
     calls = 0
-    odeint(field, states, times, rtol=1e-6, atol=1e-6, method=method)
+    theirs = odeint(field, states, times, rtol=1e-6, atol=1e-6, method=method)
     solution = node.integrate(states)
-    for ours, expected in zip(solution.states, exact, strict=True):
-        assert (ours - expected).abs().max() < 2e-5
-    assert solution.stats.forward_nfe <= 1.15 * calls + 6
+
+    def error(path):
+        return max((x - y).abs().max() for x, y in zip(path, exact, strict=True))
+
+    assert error(solution.states) < max(2e-5, 1.1 * error(theirs))
+    # the last two begin with a stage of their own, where torchdiffeq keeps another's
+    dearer = 2.05 if method in ("adaptive_heun", "fehlberg2") else 1.15
+    assert solution.stats.forward_nfe <= dearer * calls + 6
 
 
 ORDERS = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "bosh3": 3, "dopri5": 5}
