@@ -105,7 +105,9 @@ class Derivation:
         if self.order:
             origin += f" with --order {self.order}" + (f" --step {self.step}" if self.step else "")
         sha256 = self.spec.sha256
-        text = render(self.adjoint, spec_name=origin, sha256=sha256, version=__version__)
+        text = render(
+            self.adjoint, self.stepper, spec_name=origin, sha256=sha256, version=__version__
+        )
         return sealed(text)
 
     def stages(self, *names: str) -> tuple[Stage, ...]:

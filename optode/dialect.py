@@ -30,10 +30,6 @@ class Dialect(Protocol):
         """The left-hand side of an equation of second order."""
         ...
 
-    def rate_in(self, state: sp.Symbol, time: sp.Symbol) -> str:
-        """The derivative in another time."""
-        ...
-
     def value_at(self, state: sp.Symbol, time: str) -> str:
         """A state at a time; ``T`` is the end."""
         ...
@@ -66,9 +62,6 @@ class PlainText:
     def second_derivative(self, state: sp.Symbol) -> str:
         return f"{state}''"
 
-    def rate_in(self, state: sp.Symbol, time: sp.Symbol) -> str:
-        return f"d{state}/d{time}"
-
     def value_at(self, state: sp.Symbol, time: str) -> str:
         return f"{state}({time})"
 
@@ -96,9 +89,6 @@ class Latex:
 
     def second_derivative(self, state: sp.Symbol) -> str:
         return rf"\ddot{{{to_latex(state)}}}"
-
-    def rate_in(self, state: sp.Symbol, time: sp.Symbol) -> str:
-        return rf"\frac{{\mathrm{{d}} {to_latex(state)}}}{{\mathrm{{d}} {to_latex(time)}}}"
 
     def value_at(self, state: sp.Symbol, time: str) -> str:
         return f"{to_latex(state)}({time})"

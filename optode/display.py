@@ -16,7 +16,7 @@ from optode.limit import ContinuousLimit
 from optode.model import Initial, LearnedParameter, NeuralODE
 from optode.notation import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
 from optode.rule import UpdateRule
-from optode.stepper import CLOCK, LENGTH, Damped, General, Separable, Stepper
+from optode.stepper import LENGTH, SCALED, Damped, General, Separable, Stepper
 from optode.text_printer import to_text
 from optode.volume import volume
 
@@ -224,7 +224,7 @@ def _(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]:
     yield Group("where", tuple(_remarks(system, dialect)))
 
 
-_C, _FORCE, _P = symbol("c"), symbol("F"), symbol("P")
+_C, _FORCE, _R, _Q = map(symbol, ["c", "F", "R", "q"])
 
 
 @describe.register
@@ -239,16 +239,17 @@ def _(stepper: Damped, dialect: Dialect) -> Iterator[Group]:
     )
     named = ((_C, stepper.damping), (_FORCE, stepper.force))
     yield Group("with", tuple((dialect.expression(a), dialect.expression(b)) for a, b in named))
-    removed = ((_P, stepper.growth), (CLOCK, stepper.clock), (TIME, stepper.time))
+    scale = ((_R, stepper.root), (_Q, stepper.curvature), (SCALED, _R * position))
+    velocity_then = _R * (velocity + _C * position / 2)
     yield Group(
-        "without damping in the time s from t0 on",
+        "without damping, R being 1 at t0",
         (
-            *((dialect.expression(a), dialect.expression(b)) for a, b in removed),
-            (dialect.expression(symbol("p")), dialect.expression(_P * velocity)),
-            (dialect.rate_in(position, CLOCK), dialect.expression(symbol("p"))),
-            (dialect.rate_in(symbol("p"), CLOCK), dialect.expression(stepper.acceleration)),
+            *((dialect.expression(a), dialect.expression(b)) for a, b in scale),
+            (dialect.derivative(SCALED), dialect.expression(velocity_then)),
+            (dialect.second_derivative(SCALED), dialect.expression(stepper.acceleration)),
         ),
     )
+    yield _methods(stepper, dialect)
 
 
 @describe.register
@@ -264,17 +265,24 @@ def _(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
     )
     yield Group(f"then with {position} held", tuple(kicks))
     yield _missing("what else it is not", stepper.reasons, dialect)
+    yield _methods(stepper, dialect)
 
 
 @describe.register
 def _(stepper: General, dialect: Dialect) -> Iterator[Group]:
     words = f"Structure of {stepper.model.class_name}: none that an integrator could use"
     yield _missing(words, stepper.reasons, dialect)
+    yield _methods(stepper, dialect)
 
 
 def _missing(words: str, reasons: Iterable[str], dialect: Dialect) -> Group:
     lines = ((dialect.words("missing"), dialect.words(reason)) for reason in reasons)
     return Group(words, tuple(lines))
+
+
+def _methods(stepper: Stepper, dialect: Dialect) -> Group:
+    names = ", ".join(stepper.methods) or "Runge-Kutta methods only"
+    return Group("integrated by", ((dialect.words("methods"), dialect.words(names)),))
 
 
 def _remarks(system: AdjointSystem, dialect: Dialect) -> Iterator[Line]:

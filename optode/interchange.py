@@ -105,22 +105,23 @@ def _(system: AdjointSystem) -> Json:
 
 @_entries.register
 def _(stepper: Damped) -> Json:
-    values = {name: getattr(stepper, name) for name in ("damping", "force", "growth", "clock")}
-    values |= {"time": stepper.time, "acceleration": stepper.acceleration}
-    texts = {name: to_text(value) for name, value in values.items()}
-    return {"stepper": {"structure": "damped", **texts}}
+    names = ("damping", "force", "root", "curvature", "acceleration")
+    texts = {name: to_text(getattr(stepper, name)) for name in names}
+    return {"stepper": {"structure": "damped", **texts, "methods": list(stepper.methods)}}
 
 
 @_entries.register
 def _(stepper: Separable) -> Json:
     kicks = {str(state): to_text(flow) for state, flow in stepper.kicks}
     found = {"structure": "separable", "drift": to_text(stepper.drift), "kicks": kicks}
-    return {"stepper": found | {"missing": list(stepper.reasons)}}
+    lists = {"missing": list(stepper.reasons), "methods": list(stepper.methods)}
+    return {"stepper": found | lists}
 
 
 @_entries.register
 def _(stepper: General) -> Json:
-    return {"stepper": {"structure": "none", "missing": list(stepper.reasons)}}
+    lists = {"missing": list(stepper.reasons), "methods": list(stepper.methods)}
+    return {"stepper": {"structure": "none", **lists}}
 
 
 def _volume(flow: Volume) -> Json:

@@ -152,6 +152,20 @@ class softplus(sp.Function):
         return sp.log(1 + sp.exp(self.args[0]))._eval_evalf(prec)
 
 
+class expm1(sp.Function):
+    """exp(u) - 1, accurate where u is small; SymPy takes its value from mpmath by its name."""
+
+    nargs = 1
+    is_real = True
+
+    @classmethod
+    def eval(cls, u: sp.Expr) -> sp.Expr | None:
+        return sp.S.Zero if u == 0 else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sp.exp(self.args[0])
+
+
 class step(sp.Function):
     """The derivative of relu: 1 where u > 0, else 0 (PyTorch's convention at 0)."""
 

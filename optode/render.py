@@ -7,6 +7,7 @@ alone.
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,13 +16,16 @@ import sympy as sp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from optode.adjoint import AdjointSystem
+from optode.method_text import forward_lines, linear_lines
 from optode.model import Initial, LearnedParameter, NeuralODE
 from optode.notation import TIME, Field, sigmoid, softplus, symbol
 from optode.program import FieldCall, Program, lower
 from optode.resources import templates_directory
+from optode.stepper import Stepper
+from optode.stepper_text import stepper_text
 from optode.text_printer import to_text
 from optode.torch_printer import LINE_LENGTH, TorchPrinter, float_text
-from optode.torch_program import BODY, Statements, call_lines, tuple_lines, unpacking
+from optode.torch_program import BODY, Statements, call_lines, tuple_lines
 
 _TRANSFORMS: dict[str, Any] = {
     "none": lambda raw: raw,
@@ -31,9 +35,19 @@ _TRANSFORMS: dict[str, Any] = {
 }
 
 
-def render(system: AdjointSystem, *, spec_name: str, sha256: str, version: str) -> str:
+def render(
+    system: AdjointSystem, stepper: Stepper, *, spec_name: str, sha256: str, version: str
+) -> str:
     """The text of the module: deterministic, and byte-equal to ``ruff format`` of itself."""
-    environment = Environment(
+    source = {"spec_name": _plain(spec_name), "sha256": sha256, "version": version}
+    return (
+        _environment().get_template("module.py.jinja").render(**source, **_context(system, stepper))
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    return Environment(
         loader=FileSystemLoader(templates_directory()),
         autoescape=False,
         trim_blocks=True,
@@ -41,21 +55,20 @@ def render(system: AdjointSystem, *, spec_name: str, sha256: str, version: str) 
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    source = {"spec_name": _plain(spec_name), "sha256": sha256, "version": version}
-    return environment.get_template("module.py.jinja").render(**source, **_context(system))
 
 
-def _context(system: AdjointSystem) -> dict[str, Any]:
+def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
     model = system.model
     initial = _initial_program(model)
     code = {
         **_settings(model),
         "initial_lines": _initial_lines(model, initial),
         "initial_calls": sum(isinstance(s, FieldCall) for s in initial.statements),
-        "forward_lines": _forward_lines(system),
-        **_linear_lines(system),
+        "forward_lines": forward_lines(system),
+        **linear_lines(system),
         "branch_lines": _branch_lines(model),
         "branch_calls": int(any(expression.has(Field) for expression in model.branch)),
+        **stepper_text(stepper),
     }
     text = repr(code)
     uses = {
@@ -248,44 +261,3 @@ def _branch_lines(model: NeuralODE) -> tuple[str, ...]:
     statements = Statements(model, (position,), outputs, program.statements)
     states = call_lines("return States(", list(map(str, outputs)), ")", BODY)
     return (*statements.lines(), *states)
-
-
-def _forward_lines(system: AdjointSystem) -> tuple[str, ...]:
-    model, program = system.model, system.forward
-    statements = Statements(model, model.states, program.outputs, program.statements)
-    rates = call_lines("return States(", list(map(str, program.outputs)), ")", BODY)
-    return (*unpacking(model.states, "states"), *statements.lines(), *rates)
-
-
-def _linear_lines(system: AdjointSystem) -> dict[str, Any]:
-    """The forward program, and the backward program as a function within its scope.
-
-    They share the field's calls; what they read of each other stays where it was computed.
-    """
-    model, forward, backward = system.model, system.forward, system.backward
-    added = [s for s in backward.statements if s not in forward.statements]
-    costate_rates = backward.outputs[: len(system.costates)]
-    statements = Statements(
-        model,
-        (*model.states, *system.costates),
-        (*forward.outputs, *costate_rates),
-        (*forward.statements, *added),
-    )
-    bars = [*map(str, backward.outputs[len(costate_rates) :]), f"*{statements.field_bars()}"]
-    inner = BODY + 4
-    return {
-        "linear_lines": (
-            *unpacking(model.states, "states"),
-            *statements.parameters(),
-            *statements.block(forward.statements),
-        ),
-        "pull_lines": (
-            *unpacking(system.costates, "costates", inner),
-            *statements.block(added, inner),
-            *call_lines("rates = States(", list(map(str, costate_rates)), ")", inner),
-            *tuple_lines("return rates,", bars, inner),
-        ),
-        "returned_lines": (
-            *call_lines("rates = States(", list(map(str, forward.outputs)), ")", BODY),
-        ),
-    }

@@ -1,9 +1,10 @@
 """The structure of a neural ODE that an integrator can use, found in its equations.
 
-**Damped, of second order**: ``h' = m, m' = -c(t) m + F(t, h)``. With ``P = exp(int c)``, a new time
-``ds = dt/P`` and ``p = P m`` the damping is gone, ``dh/ds = p, dp/ds = P^2 F``: the special
+**Damped, of second order**: ``h' = m, m' = -c(t) m + F(t, h)``. With ``R = exp(1/2 int c)`` and
+``w = R h`` the damping is gone, ``w'' = R F(t, w/R) + q w`` where ``q = c^2/4 + c'/2``: Liouville's
+normal form (Olver, Asymptotics and Special Functions, 1974, chapter 6), and the special
 second-order form of the Runge-Kutta-Nyström methods (Hairer, Nørsett and Wanner, Solving Ordinary
-Differential Equations I, II.14). Where ``1/c`` is affine in t, all of it has a closed form.
+Differential Equations I, II.14). Back again, ``h = w/R`` and ``m = w'/R - c h/2``.
 
 **Separable**: the position's derivative is free of f, and with the others held every state moves in
 a straight line or relaxes, ``w' = -r w + g``. So the position with the others held, and the others
@@ -15,55 +16,65 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import sympy as sp
 
 from optode.model import NeuralODE
-from optode.notation import TIME, Field, Tangent, dot, symbol
+from optode.notation import TIME, Field, Tangent, dot, expm1
 from optode.presentation import present
+from optode.tableaux import NYSTROM, SPLITTINGS
+from optode.volume import antiderivative
 
-START = symbol("t0")
-"""The time at the start of a step."""
+START = sp.Symbol("t0", real=True, nonzero=True)
+"""The time where R is 1."""
 
-LENGTH = symbol("d")
+LENGTH = sp.Symbol("d", real=True, nonzero=True)
 """The length of a sub-step."""
 
-CLOCK = symbol("s")
-"""The time in which there is no damping, zero at t0."""
+SCALED = sp.Symbol("w")
+"""The position times R. These three are told apart from states and parameters of such names."""
+
+_LARGEST_DEGREE = 4
+"""Of a damping that is a rational function; of more, partial fractions fill pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Damped:
     """``h' = m, m' = -damping*m + force``, and how the damping is removed.
 
-    ``growth`` is P(t) = exp(int_t0^t c), ``clock`` s(t) = int_t0^t dt/P, and ``time`` its inverse
-    t(s); ``acceleration`` is d2h/ds2 = P^2 F in t and h.
+    ``root`` is R(t) = exp(1/2 int_t0^t c), the square root of what the damping takes from t0 to t,
+    for times on either side of t0; ``curvature`` is q.
     """
 
+    methods: ClassVar[tuple[str, ...]] = tuple(NYSTROM)
     model: NeuralODE
     damping: sp.Expr
     force: sp.Expr
-    growth: sp.Expr
-    clock: sp.Expr
-    time: sp.Expr
+    root: sp.Expr
+    curvature: sp.Expr
 
     @property
     def acceleration(self) -> sp.Expr:
-        return present(self.growth**2 * self.force)
+        """w'' in t, h and w = R h."""
+        return present(self.root * self.force) + present(self.curvature * SCALED)
 
 
 @dataclass(frozen=True, slots=True)
 class Separable:
     """The flow of the position with the others held, and of each other state with it held.
 
-    Both over a sub-step of length d; time moves with the position. ``reasons`` say what else it is
-    not.
+    Both over a sub-step of length d; the time moves with the position and is held with it. Each
+    flow is ``z + d*rate``, with the rate in a form that is accurate for short sub-steps too.
+    ``reasons`` say what else it is not.
     """
 
+    methods: ClassVar[tuple[str, ...]] = tuple(SPLITTINGS)
     model: NeuralODE
     drift: sp.Expr
     kicks: tuple[tuple[sp.Symbol, sp.Expr], ...]
+    drift_rate: sp.Expr
+    kick_rates: tuple[tuple[sp.Symbol, sp.Expr], ...]
     reasons: tuple[str, ...]
 
 
@@ -71,6 +82,7 @@ class Separable:
 class General:
     """No structure, and what stands in the way of each."""
 
+    methods: ClassVar[tuple[str, ...]] = ()
     model: NeuralODE
     reasons: tuple[str, ...]
 
@@ -104,7 +116,12 @@ def _damped(model: NeuralODE) -> Damped:
     damping, force = _linear(momentum, velocity)
     if not damping.free_symbols <= scalars:
         raise _Unfit(f"the damping {damping} is not a number at each time")
-    return Damped(model, damping, force, *_without_damping(damping))
+    root = _root(damping)
+    fixed = {p.symbol: p.value for p in model.parameters if p.value is not None}
+    if root.xreplace(fixed).has(sp.zoo, sp.nan):
+        raise _Unfit(f"the integral of the damping {damping} has another form for these constants")
+    curvature = sp.factor(damping**2 / 4 + sp.diff(damping, TIME) / 2)
+    return Damped(model, damping, force, root, curvature)
 
 
 def _separable(model: NeuralODE, *reasons: str) -> Separable:
@@ -116,23 +133,35 @@ def _separable(model: NeuralODE, *reasons: str) -> Separable:
         raise _Unfit(f"not separable: {position}' has f")
     if motion.has(TIME):
         raise _Unfit(f"not separable: {position}' depends on the time")
-    kicks = []
+    flows, rates = [], []
     for state, equation in zip(others, rest, strict=True):
         if equation.free_symbols & (set(others) - {state}):
             raise _Unfit(f"not separable: {state}' has another state that moves with it")
-        kicks.append((state, _flow(model, state, equation)))
-    return Separable(model, _flow(model, position, motion), tuple(kicks), reasons)
+        flow, rate = _flow(model, state, equation)
+        flows.append((state, flow))
+        rates.append((state, rate))
+    drift, drift_rate = _flow(model, position, motion)
+    return Separable(model, drift, tuple(flows), drift_rate, tuple(rates), reasons)
 
 
-def _flow(model: NeuralODE, state: sp.Symbol, equation: sp.Expr) -> sp.Expr:
-    """``w' = -r w + g`` over d with g held: ``w exp(-r d) + g (1 - exp(-r d))/r``."""
-    rate, drive = _linear(equation, state)
-    if not rate.free_symbols <= _scalars(model):
+def _flow(model: NeuralODE, state: sp.Symbol, equation: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """``w' = -r w + g`` over d with g held: ``w exp(-r d) + g (1 - exp(-r d))/r``, and its rate.
+
+    The rate, ``(g - r w) (1 - exp(-r d))/(r d)``, has expm1: in 1 - exp(-r d) all digits would
+    cancel where r d is small.
+    """
+    decay, drive = _linear(equation, state)
+    if not decay.free_symbols <= _scalars(model):
         raise _Unfit(f"not separable: {state} relaxes at no constant rate")
-    if rate == 0:
-        return present(state + LENGTH * drive)
-    fading = sp.exp(-rate * LENGTH)
-    return state * fading + present(drive * (1 - fading) / rate)
+    absent = {p.symbol: sp.S.Zero for p in model.parameters if p.value == 0}
+    decay = decay.xreplace(absent)  # r itself stands in a denominator
+    if decay == 0:
+        return present(state + LENGTH * drive), drive
+    fading = sp.exp(-decay * LENGTH)
+    return (
+        state * fading + present(drive * (1 - fading) / decay),
+        present((decay * state - drive) / decay) * expm1(-decay * LENGTH) / LENGTH,
+    )
 
 
 def _scalars(model: NeuralODE) -> set[sp.Symbol]:
@@ -156,32 +185,61 @@ def _opaque(equation: sp.Expr) -> Iterator[sp.Expr]:
     return (node for node in sp.preorder_traversal(equation) if isinstance(node, kinds))
 
 
-def _without_damping(damping: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
-    """P(t), s(t) and t(s) where 1/c = alpha + beta t.
+def _root(damping: sp.Expr) -> sp.Expr:
+    """``exp(1/2 int_t0^t c)``, a power where c has a pole: ``(t/t0)**(r/2)`` for r/t.
 
-    With u = (alpha + beta t)/(alpha + beta t0): P = u^(1/beta), exp((t - t0)/alpha) for beta = 0.
+    A ratio to its value at t0 is positive on both sides of t0, as far as the next singular time.
     """
+    terms = sp.Add.make_args(sp.expand_mul(damping / 2))
+    rational = [term for term in terms if term.is_rational_function(TIME)]
+    other = sp.Add(*(term for term in terms if term not in rational))
+    fractions, more = _rational_integral(sp.Add(*rational)), _other_integral(other)
+    if fractions is None or more is None:
+        raise _Unfit(f"the integral of the damping {damping} has no closed form found at once")
+    gained, powers = fractions
     passed = TIME - START
-    if damping == 0:
-        return sp.S.One, passed, START + CLOCK
-    inverse = sp.cancel(1 / damping)
-    if not inverse.is_polynomial(TIME) or sp.degree(inverse, TIME) > 1:
-        raise _Unfit(f"the time without the damping {damping} has no closed form")
-    beta = present(sp.diff(inverse, TIME))
-    if beta == 0:
-        growth = sp.exp(damping * passed)
-        return (
-            growth,
-            present((1 - sp.exp(-damping * passed)) / damping),
-            START - sp.log(1 - damping * CLOCK) / damping,
-        )
-    alpha = inverse.subs(TIME, 0)
-    at_start = sp.cancel((alpha + beta * START) / beta)
-    ratio, power = present(sp.cancel((alpha + beta * TIME) / (alpha + beta * START))), 1 / beta
-    if power == 1:
-        growth_of_clock = sp.exp(CLOCK / at_start)
-        clock = at_start * sp.log(ratio)
-    else:
-        clock = present(at_start * (1 - ratio ** (1 - power)) / (power - 1))
-        growth_of_clock = (1 - (power - 1) * CLOCK / at_start) ** (1 / (1 - power))
-    return ratio**power, clock, present(at_start * growth_of_clock - sp.cancel(alpha / beta))
+    mean = sp.factor(sp.cancel((gained - gained.xreplace({TIME: START})) / passed))
+    return powers * sp.exp(passed * mean + present(more - more.xreplace({TIME: START})))
+
+
+def _rational_integral(rate: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
+    """The rational part of an integral of a rational function, and exp of the logarithms from t0.
+
+    By partial fractions, whose numerators have to be multiples of p' over a power of p: without
+    arc tangents, and without roots of p, which may be complex.
+    """
+    gained, powers = sp.S.Zero, sp.S.One
+    try:
+        sides = sp.fraction(sp.cancel(rate))
+        if max(sp.degree(side, TIME) for side in sides) > _LARGEST_DEGREE:
+            return None
+        for fraction in sp.Add.make_args(sp.apart(rate, TIME)):
+            above, below = sp.fraction(sp.together(fraction))
+            coefficient, factors = sp.factor_list(below, TIME)
+            if not factors:
+                gained += sp.integrate(fraction, TIME)
+                continue
+            if len(factors) > 1:
+                return None
+            [(base, order)] = factors
+            share = sp.cancel(above / (coefficient * sp.diff(base, TIME)))
+            if share.has(TIME):
+                return None
+            if order == 1:
+                powers *= (base / base.xreplace({TIME: START})) ** share
+            else:
+                gained += share * base ** (1 - order) / (1 - order)
+    except (sp.PolynomialError, NotImplementedError):
+        return None
+    return gained, powers
+
+
+def _other_integral(rate: sp.Expr) -> sp.Expr | None:
+    """An antiderivative in powers and exponentials; others may be complex where c is real."""
+    found = antiderivative(rate)
+    if found is None:
+        return None
+    functions = (node for node in found.atoms(sp.Function) if node.has(TIME))
+    if not all(isinstance(node, sp.exp) for node in functions):
+        return None
+    return found if sp.simplify(sp.diff(found, TIME) - rate) == 0 else None

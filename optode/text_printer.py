@@ -175,6 +175,7 @@ class _LatexPrinter(LatexPrinter):
         return self._call(rf"\operatorname{{{type(expr).__name__}}}", expr.args, exp)
 
     _print_sigmoid = _print_softplus = _print_relu = _print_step = _print_hardtanh = _named
+    _print_expm1 = _named
 
 
 def to_text(expression: sp.Expr) -> str:

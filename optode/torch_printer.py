@@ -18,6 +18,7 @@ import sympy as sp
 from optode.notation import (
     TIME,
     dot,
+    expm1,
     hardtanh,
     reaches,
     relu,
@@ -58,6 +59,7 @@ _SIMPLE = re.compile(
 )  # what ruff hugs to ``**``: a name or a number
 _TENSOR_FUNCTIONS: dict[type[sp.Expr], str] = {
     sp.exp: "torch.exp({})",
+    expm1: "torch.expm1({})",
     sp.log: "torch.log({})",
     sp.tanh: "torch.tanh({})",
     sp.Abs: "torch.abs({})",
@@ -70,6 +72,7 @@ _TENSOR_FUNCTIONS: dict[type[sp.Expr], str] = {
 }
 _FLOAT_FUNCTIONS: dict[type[sp.Expr], str] = {
     sp.exp: "math.exp({})",
+    expm1: "math.expm1({})",
     sp.log: "math.log({})",
     sp.tanh: "math.tanh({})",
     sp.Abs: "abs({})",

@@ -39,6 +39,7 @@ class Statements:
         shaped: Iterable[sp.Symbol],
         outputs: Iterable[sp.Symbol],
         program: Iterable[Statement],
+        given: Iterable[sp.Symbol] = (),
     ) -> None:
         self.indent = BODY
         self.model = model
@@ -46,6 +47,7 @@ class Statements:
         self.shaped = set(shaped)
         self.outputs = set(outputs)
         self.floats = {p.symbol for p in model.parameters if not p.is_learned}
+        self.given = set(given)
         self.of_features = {p.symbol.name for p in model.parameters if p.per_feature}
         self.pulled = [s.call for s in self.program if isinstance(s, FieldPullback)]
         self.used = set().union(*map(uses, self.program))
@@ -57,14 +59,14 @@ class Statements:
         return [*self.parameters(), *self.block(self.program)]
 
     def parameters(self) -> list[str]:
-        """``gamma = self.gamma`` for the parameters that are read."""
+        """``gamma = self.gamma`` for the parameters that are read and not given."""
         lines = []
         for parameter in self.model.parameters:
             name = parameter.symbol
             value = f"self.{name}"
             if parameter.per_feature:
                 value = f"self._each_feature({value}, {self.model.states[0]})"
-            lines += [f"{name} = {value}"] if name in self.used else []
+            lines += [f"{name} = {value}"] if name in self.used - self.given else []
         return lines
 
     def block(self, statements: Iterable[Statement], indent: int = BODY) -> list[str]:

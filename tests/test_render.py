@@ -23,6 +23,7 @@ from optode.memory import class_from_text
 from optode.model import Initial, LearnedParameter, NeuralODE
 from optode.notation import TIME, Field, relu, sigmoid, symbol
 from optode.render import render
+from optode.stepper import derive_stepper
 
 h, m, v, x = map(symbol, "hmvx")
 gamma, xi, eps = map(symbol, ["gamma", "xi", "eps"])
@@ -63,7 +64,9 @@ numbers = itertools.count()
 
 def text_of(neural_ode):
     system = adjoint_system(neural_ode)
-    return render(system, spec_name="hand.yaml", sha256="0" * 64, version="0.0")
+    return render(
+        system, derive_stepper(system.model), spec_name="hand.yaml", sha256="0" * 64, version="0.0"
+    )
 
 
 def class_of(neural_ode):

@@ -1,0 +1,287 @@
+"""The coefficients of the steppers that the structure of a model allows.
+
+A method checks the conditions of its order when it is made, and names the first that fails: the
+special Nyström trees of Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I,
+II.14, for Runge-Kutta-Nyström methods, and the series of words in two letters for splittings
+(Hairer, Lubich and Wanner, Geometric Numerical Integration, III.5).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+TOLERANCE = 1e-13
+"""Of the conditions that floating-point coefficients have to meet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A derivative of g: ``leaves`` times along y', and along what its ``branches`` add to y.
+
+    Written as the vector over the stages that it gives, elementwise: ``c^2 (A c)``. Time is one
+    more component of y, with velocity 1 and no acceleration, so t + c_i d is its stage without
+    any condition and a g that depends on time needs no trees of its own.
+    """
+
+    leaves: int
+    branches: tuple[Tree, ...]
+
+    @property
+    def order(self) -> int:
+        """The power of d with which the tree enters y'; y has one more."""
+        return 1 + self.leaves + sum(branch.order + 1 for branch in self.branches)
+
+    @property
+    def density(self) -> int:
+        """In the solution y' has the tree with weight 1/density, y with 1/((order + 1) density)."""
+        return self.order * math.prod((b.order + 1) * b.density for b in self.branches)
+
+    def stages(
+        self, nodes: Sequence[Fraction], rows: Sequence[Sequence[Fraction]]
+    ) -> tuple[Fraction, ...]:
+        """What the tree is at each stage."""
+        values = [node**self.leaves for node in nodes]
+        for branch in self.branches:
+            inner = branch.stages(nodes, rows)
+            values = [v * _dot(row, inner[: len(row)]) for v, row in zip(values, rows, strict=True)]
+        return tuple(values)
+
+    def __str__(self) -> str:
+        powers = {0: (), 1: ("c",)}.get(self.leaves, (f"c^{self.leaves}",))
+        return " ".join((*powers, *(f"(A {branch})" for branch in self.branches))) or "1"
+
+
+@functools.cache
+def trees(order: int) -> tuple[Tree, ...]:
+    """The special Nyström trees of an order."""
+    smaller = tuple(tree for lower in range(order - 2, 0, -1) for tree in trees(lower))
+    return tuple(
+        Tree(order - 1 - sum(branch.order + 1 for branch in branches), branches)
+        for branches in _collections(order - 1, smaller)
+    )
+
+
+def _collections(room: int, kinds: Sequence[Tree]) -> Iterator[tuple[Tree, ...]]:
+    """The multisets of branches that take no more than the room."""
+    yield ()
+    for index, kind in enumerate(kinds):
+        if kind.order < room:
+            for others in _collections(room - kind.order - 1, kinds[index:]):
+                yield (kind, *others)
+
+
+@dataclass(frozen=True, slots=True)
+class Nystrom:
+    """An explicit Runge-Kutta-Nyström method for y'' = g(t, y), with steps of length d.
+
+    ``Y_i = y + c_i d y' + d^2 sum a_ij k_j`` and ``k_i = g(t + c_i d, Y_i)`` at the stages, of
+    which row i has those before it; ``y+ = y + d y' + d^2 sum b_i k_i`` and
+    ``y'+ = y' + d sum b'_i k_i``. The nodes are c, the positions b, the velocities b'. A method
+    with an embedded pair of weights b^ and b'^ has the errors b - b^ and b' - b'^.
+    """
+
+    name: str
+    order: int
+    nodes: tuple[Fraction, ...]
+    rows: tuple[tuple[Fraction, ...], ...]
+    positions: tuple[Fraction, ...]
+    velocities: tuple[Fraction, ...]
+    position_errors: tuple[Fraction, ...] = ()
+    velocity_errors: tuple[Fraction, ...] = ()
+    embedded_order: int = 0
+
+    def __post_init__(self) -> None:
+        number = len(self.nodes)
+        weights = (self.positions, self.velocities)
+        errors = (self.position_errors, self.velocity_errors)
+        if [len(row) for row in self.rows] != list(range(number)):
+            raise ValueError(f"{self.name}: the rows are not strictly lower triangular")
+        if any(len(w) != number for w in weights):
+            raise ValueError(f"{self.name}: there is not one weight for each stage")
+        for stage, (node, row) in enumerate(zip(self.nodes, self.rows, strict=True), 1):
+            if sum(row) != node**2 / 2:
+                raise ValueError(f"{self.name}: the row of stage {stage} does not sum to c^2/2")
+        self._check(self.order, "", *weights)
+        if not self.embedded_order and not any(errors):
+            return
+        if any(len(e) != number or not any(e) for e in errors):
+            raise ValueError(f"{self.name}: there is not one error for each stage, or all are 0")
+        if not 0 < self.embedded_order < self.order:
+            raise ValueError(f"{self.name}: the embedded pair is not of lower order")
+        embedded = (_minus(w, e) for w, e in zip(weights, errors, strict=True))
+        self._check(self.embedded_order, "^", *embedded)
+
+    def _check(
+        self, order: int, sign: str, positions: Sequence[Fraction], velocities: Sequence[Fraction]
+    ) -> None:
+        """The conditions of an order p: of y' by trees up to p, of y, with one d more, up to p - 1.
+
+        By induction over the branches: to y, a tree adds t^(order + 1)/((order + 1) density) in the
+        solution and d^(order + 1) (A tree) at the stages.
+        """
+        for tree in (tree for reached in range(1, order + 1) for tree in trees(reached)):
+            stages = tree.stages(self.nodes, self.rows)
+            exact = Fraction(1, tree.density)
+            if _dot(velocities, stages) != exact:
+                raise ValueError(f"{self.name}: sum b'{sign} {tree} is not {exact}")
+            exact /= tree.order + 1
+            if tree.order < order and _dot(positions, stages) != exact:
+                raise ValueError(f"{self.name}: sum b{sign} {tree} is not {exact}")
+
+    @property
+    def ends_as_next(self) -> bool:
+        """Whether the last stage is at the end of the step, and so is the first of the next."""
+        return self.nodes[-1] == 1 and self.positions == (*self.rows[-1], 0)
+
+
+def _dot(left: Sequence[Fraction], right: Sequence[Fraction]) -> Fraction:
+    return sum((x * y for x, y in zip(left, right, strict=True)), Fraction(0))
+
+
+def _minus(left: Sequence[Fraction], right: Sequence[Fraction]) -> tuple[Fraction, ...]:
+    return tuple(x - y for x, y in zip(left, right, strict=True))
+
+
+def _fractions(text: str) -> tuple[Fraction, ...]:
+    return tuple(map(Fraction, text.split()))
+
+
+def _nystrom(
+    name: str,
+    order: int,
+    nodes: str,
+    rows: tuple[str, ...],
+    weights: tuple[str, str],
+    embedded_order: int,
+    embedded: tuple[str, str],
+) -> Nystrom:
+    """From the coefficients as they are printed: b and b', b^ and b'^."""
+    positions, velocities = map(_fractions, weights)
+    low_positions, low_velocities = map(_fractions, embedded)
+    return Nystrom(
+        name,
+        order,
+        _fractions(nodes),
+        tuple(map(_fractions, rows)),
+        positions,
+        velocities,
+        _minus(positions, low_positions),
+        _minus(velocities, low_velocities),
+        embedded_order,
+    )
+
+
+_METHODS = (
+    # Dormand, El-Mikkawy and Prince, Families of Runge-Kutta-Nyström formulae, IMA Journal of
+    # Numerical Analysis 7, 1987: 4(3)
+    _nystrom(
+        "nystrom4",
+        4,
+        "0 1/4 7/10 1",
+        ("", "1/32", "7/1000 119/500", "1/14 8/27 25/189"),
+        ("1/14 8/27 25/189 0", "1/14 32/81 250/567 5/54"),
+        3,
+        ("-7/150 67/150 3/20 -1/20", "13/21 -20/27 275/189 -1/3"),
+    ),
+    # Hairer, Nørsett and Wanner I, II.14. The embedded pair is ours: with
+    # b'^ = 0 at c = 1 the conditions of order 3 leave one b'^, Radau's quadrature, and
+    # b^ = b'^ (1 - c), as the method has b = b' (1 - c).
+    _nystrom(
+        "nystrom5",
+        5,
+        "0 1/5 2/3 1",
+        ("", "1/50", "-1/27 7/27", "3/10 -2/35 9/35"),
+        ("1/24 25/84 9/56 0", "1/24 125/336 27/56 5/48"),
+        3,
+        ("1/4 0 1/4 0", "1/4 0 3/4 0"),
+    ),
+    # The same authors as of 4(3), 1987: 6(4)FM
+    _nystrom(
+        "nystrom6",
+        6,
+        "0 1/10 3/10 7/10 17/25 1",
+        (
+            "",
+            "1/200",
+            "-1/2200 1/22",
+            "637/6600 -7/110 7/33",
+            "225437/1968750 -30073/281250 65569/281250 -9367/984375",
+            "151/2142 5/116 385/1368 55/168 -6250/28101",
+        ),
+        (
+            "151/2142 5/116 385/1368 55/168 -6250/28101 0",
+            "151/2142 25/522 275/684 275/252 -78125/112404 1/12",
+        ),
+        4,
+        (
+            "1349/157500 7873/50000 192199/900000 521683/2100000 -16/125 0",
+            "1349/157500 7873/45000 27457/90000 521683/630000 -2/5 1/12",
+        ),
+    ),
+)
+
+NYSTROM = {method.name: method for method in _METHODS}
+
+
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """A symmetric composition of two flows, ``drift(a_1 d) kick(b_1 d) ... drift(a_last d)``."""
+
+    name: str
+    order: int
+    drifts: tuple[float, ...]
+    kicks: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.drifts) != len(self.kicks) + 1:
+            raise ValueError(f"{self.name}: there is not one drift more than kicks")
+        for kind, lengths in (("drifts", self.drifts), ("kicks", self.kicks)):
+            if abs(math.fsum(lengths) - 1) > TOLERANCE:
+                raise ValueError(f"{self.name}: the {kind} do not sum to 1")
+            if lengths != lengths[::-1]:
+                raise ValueError(f"{self.name}: the {kind} are not a palindrome")
+        for word, coefficient in sorted(self._words().items(), key=lambda item: len(item[0])):
+            exact = Fraction(1, math.factorial(len(word)))
+            if abs(coefficient - exact) > TOLERANCE:
+                raise ValueError(f"{self.name}: the coefficient of {word} is not {exact}")
+
+    def _words(self) -> dict[str, float]:
+        """prod exp(a_i X) exp(b_i Y) up to the order, where exp(X + Y) has 1/n! at n letters."""
+        series = {"": 1.0}
+        for drift, kick in zip(self.drifts, (*self.kicks, 0.0), strict=True):
+            for letter, length in (("X", drift), ("Y", kick)):
+                product: dict[str, float] = {}
+                for word, coefficient in series.items():
+                    for power in range(self.order - len(word) + 1):
+                        longer = word + letter * power
+                        term = coefficient * length**power / math.factorial(power)
+                        product[longer] = product.get(longer, 0.0) + term
+                series = product
+        return series
+
+
+def _mirrored(name: str, order: int, drifts: Sequence[float], kicks: Sequence[float]) -> Splitting:
+    """From the first half: the middle is what the lengths lack of 1, one drift or two kicks."""
+    middle, half = 1 - 2 * math.fsum(drifts), 0.5 - math.fsum(kicks)
+    halved = (*kicks, half)
+    return Splitting(name, order, (*drifts, middle, *drifts[::-1]), (*halved, *halved[::-1]))
+
+
+_SPLITTINGS = (
+    Splitting("splitting2", 2, (0.5, 0.5), (1.0,)),  # Strang 1968
+    # Blanes and Moan, Practical symplectic partitioned Runge-Kutta and Runge-Kutta-Nyström
+    # methods, Journal of Computational and Applied Mathematics 142, 2002: S6 of order 4, with the
+    # digits as printed
+    _mirrored(
+        "splitting4",
+        4,
+        (0.0792036964311957, 0.353172906049774, -0.0420650803577195),
+        (0.209515106613362, -0.143851773179818),
+    ),
+)
+
+SPLITTINGS = {method.name: method for method in _SPLITTINGS}
