@@ -113,7 +113,8 @@ class Contender:
         """h at the end of [0, 1] in equal steps."""
         options = {"step_size": 1 / steps}
         if self.name in GRADIENTS:
-            self.model.options = options
+            # every step is recomputed: no graphs are kept
+            self.model.options = options | {"keep": 0}
             return self.model(h)
         span = torch.tensor([0.0, 1.0], device=h.device)
         solver = BY_HAND[self.name]
