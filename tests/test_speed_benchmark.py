@@ -180,7 +180,12 @@ def test_every_contender_in_pytorch_has_the_gradient(model: str) -> None:
     tight = {"tolerance": Setting("tolerance", 1e-7), "steps": Setting("steps", 32)}
     for contender in CONTENDERS:
         if contender.form == "eager" and not contender.missing():
-            _, gradients = contender.prepare(given, tight[contender.ladder[0].kind])()
+            try:
+                step = contender.prepare(given, tight[contender.ladder[0].kind])
+            except ValueError as error:  # a structure that the model does not have
+                assert "it needs equations" in str(error)
+                continue
+            _, gradients = step()
             assert gradient_error(as_arrays(gradients), wanted) < 1e-4, contender.name
 
 
