@@ -26,7 +26,8 @@ grid="auto" nor an adaptive solve promises an h within the tolerance; whether it
 
 The claim, for each gradient: grid="auto" is accurate throughout, and takes less time than both
 adaptive solves, accurate or not, and than every fixed grid that is accurate throughout. Which of
-the fixed grids those are is only known after the training.
+the fixed grids those are is only known after the training. It is undecided where a ratio of times
+is within two of its standard errors of 1, as they come out of the spread over parts of the run.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from statistics import stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.speed.environment import environment, pin
@@ -66,6 +68,10 @@ STRETCH = -3.0
 EXACT = 1e-10
 STEPS, QUICK_STEPS = 500, 150
 EVERY = 25
+# Of the run, each with every seventh training step: prime to the numbers of contenders, whose turns
+# would come back. And how many standard errors a ratio has to be away from 1.
+PARTS, DOUBT = 7, 2.0
+OUTCOMES = {True: "holds", False: "does not hold", None: "is undecided"}
 COLUMNS = (
     "contender",
     "seconds",
@@ -275,6 +281,23 @@ def train(
     return [training.run for training in trainings]
 
 
+class Ratio(NamedTuple):
+    """Of total times, and its standard error."""
+
+    times: float
+    error: float
+
+
+def ratio(slower: Sequence[float], faster: Sequence[float]) -> Ratio:
+    """Of seconds of the same training steps; the error by the spread over parts of the run.
+
+    Each part has training steps from start to end: the first, the eighth, and so on.
+    """
+    whole, n = math.fsum(slower) / math.fsum(faster), min(PARTS, len(faster))
+    parts = [math.fsum(slower[i::n]) / math.fsum(faster[i::n]) for i in range(n)]
+    return Ratio(whole, stdev(parts) / math.sqrt(n) if n > 1 else math.inf)
+
+
 class Claim(NamedTuple):
     """What came of it for one gradient.
 
@@ -287,13 +310,17 @@ class Claim(NamedTuple):
     coarse: list[Run]
 
     @property
-    def ratios(self) -> dict[str, float]:
+    def ratios(self) -> dict[str, Ratio]:
         """How many times as long the rivals took."""
-        return {run.contender.name: run.total / self.auto.total for run in self.rivals}
+        return {run.contender.name: ratio(run.seconds, self.auto.seconds) for run in self.rivals}
 
     @property
-    def holds(self) -> bool:
-        return self.auto.accurate and all(ratio > 1 for ratio in self.ratios.values())
+    def holds(self) -> bool | None:
+        """None where it is undecided."""
+        margins = [(times - 1, DOUBT * doubt) for times, doubt in self.ratios.values()]
+        if not self.auto.accurate or any(margin < -doubt for margin, doubt in margins):
+            return False
+        return True if all(margin > doubt for margin, doubt in margins) else None
 
 
 def claims(runs: Sequence[Run]) -> list[Claim]:
@@ -346,14 +373,14 @@ def claim_lines(claim: Claim) -> str:
     """What came of it, and the numbers that say so."""
     auto = claim.auto
     counts = [(0, stats.accepted) for stats in auto.work[:1]] + auto.changes
-    rivals = [f"{name} {ratio:.3f}" for name, ratio in claim.ratios.items()]
+    rivals = [f"{name} {each.times:.3f} ({each.error:.3f})" for name, each in claim.ratios.items()]
     coarse = [f"{run.contender.name} {run.error:.2g}" for run in claim.coarse]
     return "\n  ".join(
         (
-            f"{auto.contender.name}: the claim {'holds' if claim.holds else 'does not hold'}",
+            f"{auto.contender.name}: the claim {OUTCOMES[claim.holds]}",
             f"worst error of h in tolerances, of {len(auto.samples)} samples: {auto.error:.2g}",
             f"steps, and since which training step: {', '.join(f'{n} {i}' for i, n in counts)}",
-            f"times as long: {', '.join(rivals) or '-'}",
+            f"times as long (standard error): {', '.join(rivals) or '-'}",
             f"too coarse, with their worst errors: {', '.join(coarse) or '-'}",
         )
     )
@@ -384,7 +411,7 @@ def document(runs: Sequence[Run]) -> dict[str, Any]:
             {
                 "contender": claim.auto.contender.name,
                 "holds": claim.holds,
-                "times_as_long": claim.ratios,
+                "times_as_long": {name: each._asdict() for name, each in claim.ratios.items()},
                 "too_coarse": [run.contender.name for run in claim.coarse],
             }
             for claim in claims(runs)

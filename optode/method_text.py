@@ -8,6 +8,7 @@ from typing import Any
 import sympy as sp
 
 from optode.adjoint import AdjointSystem
+from optode.model import NeuralODE
 from optode.program import Total
 from optode.torch_program import BODY, Statements, call_lines, tuple_lines, unpacking
 
@@ -21,6 +22,7 @@ def forward_lines(
     """
     model, program = system.model, system.forward
     statements = Statements(model, model.states, program.outputs, program.statements, given)
+    statements.divisors = set() if kind else _divisors(model)
     rates = _made("return", kind, program.outputs)
     return (*unpacking(model.states, "states"), *statements.lines(), *rates)
 
@@ -49,6 +51,7 @@ def linear_lines(
         (*forward.statements, *added),
         given,
     )
+    statements.divisors = set() if kind else _divisors(model)
     learned = backward.outputs[len(costate_rates) :]
     bars = ["None" if name in idle else str(name) for name in learned]
     field_bars = statements.field_bars()
@@ -69,6 +72,13 @@ def linear_lines(
         ),
         "returned_lines": _made("rates =", kind, forward.outputs),
     }
+
+
+def _divisors(model: NeuralODE) -> set[sp.Symbol]:
+    """Rates that mean rates are divided by, which may vanish: they tend to a limit."""
+    divided = (sp.fraction(sp.together(equation))[1] for equation in model.equations)
+    rates = {p.symbol for p in model.parameters if p.is_learned}
+    return rates & set().union(*(x.free_symbols for x in divided))
 
 
 def _made(start: str, kind: str, names: Iterable[sp.Symbol], indent: int = BODY) -> tuple[str, ...]:

@@ -34,9 +34,7 @@ def stepper_text(stepper: Stepper) -> dict[str, Any]:
     damped, separable = isinstance(stepper, Damped), isinstance(stepper, Separable)
     needs = {
         " (it needs equations h' = m, m' = -c(t) m + F(t, h))": () if damped else NYSTROM,
-        " (it needs equations that separate into exact flows)": ()
-        if separable
-        else SPLITTINGS,
+        " (it needs equations that separate into exact flows)": () if separable else SPLITTINGS,
     }
     return {
         "damped": damped,

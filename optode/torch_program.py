@@ -48,6 +48,7 @@ class Statements:
         self.outputs = set(outputs)
         self.floats = {p.symbol for p in model.parameters if not p.is_learned}
         self.given = set(given)
+        self.divisors: set[sp.Symbol] = set()
         self.of_features = {p.symbol.name for p in model.parameters if p.per_feature}
         self.pulled = [s.call for s in self.program if isinstance(s, FieldPullback)]
         self.used = set().union(*map(uses, self.program))
@@ -64,6 +65,8 @@ class Statements:
         for parameter in self.model.parameters:
             name = parameter.symbol
             value = f"self.{name}"
+            if name in self.divisors and parameter.is_learned:
+                value += ".clamp(min=1e-30)"
             if parameter.per_feature:
                 value = f"self._each_feature({value}, {self.model.states[0]})"
             lines += [f"{name} = {value}"] if name in self.used - self.given else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ from benchmarks.training_grid import (
     claims,
     contenders,
     deviation,
+    ratio,
     regression,
     run,
     table,
@@ -94,7 +96,9 @@ def test_a_grid_that_is_too_coarse_is_not_compared() -> None:
     assert auto.work[0].repeated > 0
     (claim,) = claims([auto, coarse, fine])
     assert claim.coarse == [coarse]
-    assert claim.ratios == {fine.contender.name: fine.total / auto.total}
+    assert {name: each.times for name, each in claim.ratios.items()} == {
+        fine.contender.name: fine.total / auto.total
+    }
     assert "too coarse, with their worst errors: autograd, nystrom6, fixed 1" in claim_lines(claim)
 
 
@@ -132,9 +136,9 @@ def test_the_target_asks_for_larger_weights() -> None:
 
 @pytest.mark.parametrize(
     ("error", "seconds", "holds"),
-    [(0.9, 2.0, True), (1.1, 2.0, False), (0.9, 3.5, False), (0.9, 4.5, False)],
+    [(0.9, 2.0, True), (1.1, 2.0, False), (0.9, 3.0, None), (0.9, 3.5, False), (0.9, 4.5, False)],
 )
-def test_the_claim(error: float, seconds: float, holds: bool) -> None:
+def test_the_claim(error: float, seconds: float, holds: bool | None) -> None:
     runs = [
         made_up("auto", seconds, error),
         made_up("adaptive", 4.0, 5.0),
@@ -144,10 +148,22 @@ def test_the_claim(error: float, seconds: float, holds: bool) -> None:
         made_up("3 steps", 1.0, 0.5, failure="training step 4: FloatingPointError: no"),
     ]
     (claim,) = claims(runs)
-    assert claim.holds == holds
-    assert [*claim.ratios.values()] == pytest.approx([x / seconds for x in (4.0, 6.0, 3.0)])
+    assert claim.holds is holds
+    wanted = [x / seconds for x in (4.0, 6.0, 3.0)]
+    assert [each.times for each in claim.ratios.values()] == pytest.approx(wanted)
     assert claim.coarse == [runs[3], runs[5]]
-    assert f"the claim {'holds' if holds else 'does not hold'}" in claim_lines(claim)
+    words = {True: "holds", False: "does not hold", None: "is undecided"}[holds]
+    assert f"the claim {words}" in claim_lines(claim)
+
+
+def test_a_ratio_is_as_doubtful_as_it_spreads() -> None:
+    faster = [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0] * 2  # the same in each part
+    assert ratio([3 * x for x in faster], faster) == pytest.approx((3.0, 0.0))
+    slower = [3.0] * 7
+    slower[4] += 1.4
+    found = ratio(slower, [1.0] * 7)
+    assert found == pytest.approx((3.2, 0.2))  # a spread of 1.4 / sqrt(7) over 7 parts
+    assert ratio([2.0], [1.0]) == (2.0, math.inf)
 
 
 def test_a_table_has_what_a_training_took() -> None:
