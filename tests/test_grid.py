@@ -62,7 +62,7 @@ def scale(node, factor):
 def exact(node, h0, times=None):
     """h by dopri8 at 1e-10 in float64, with steps of its own."""
     fine = copy.deepcopy(node).double()
-    fine.method, fine.grid, fine.compiledd = "dopri8", None, False
+    fine.method, fine.grid, fine.compiled = "dopri8", None, False
     fine.rtol = fine.atol = 1e-10
     return fine(h0.double(), times)
 
@@ -693,3 +693,13 @@ def test_steps_that_are_fitted_are_not_compiled():
 
 def test_the_method_of_modules_is_not_hidden():
     small(grid=None).compile(backend="eager")
+
+
+@pytest.mark.parametrize("gradient", ["discrete", "autograd"])
+def test_an_end_that_overflows_is_not_returned(gradient):
+    """In its last step, by stages that are finite."""
+    node = NODE(lambda t, h: torch.full_like(h, 1e38), method="dopri5", gradient=gradient)
+    h0 = torch.full((2, 3), 3e38, dtype=torch.float32)
+    for node.grid in (None, "auto"):
+        with pytest.raises((FloatingPointError, RuntimeError), match=r"h is not finite|error of h"):
+            node(h0)
