@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 from torch import nn
+from torch.func import vjp
 from torchdiffeq import odeint
 
 from generated.heavy_ball import HBNODE
@@ -336,6 +338,27 @@ def test_second_order_system_of_h_and_a_m_by_hand(name):
         assert np.abs(x).max() > 0.1
         np.testing.assert_allclose(x, y.numpy().ravel(), rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(z.numpy(), y.numpy(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_rates_of_the_second_order_system(name):
+    """Of h, b, m and b' at a time, from which a first step is found: b'' = c b' + c' b + J^T b."""
+    node, (h, m) = made(name, method="nystrom6")
+    module = import_module(type(node).__module__)
+    solve = module._Solve(node, node._grid(h, SPAN), None)
+    solve.learned = tuple(getattr(node, x).detach() for x in node.learned_names)
+    system, t, costates = module._SecondOrder(solve), 1.3, (torch.randn(2, 3), torch.randn(2, 3))
+    c, *_ = FORMS[name](node, SPAN[0])
+    (a_h, b), (slope, eps) = costates, (c(t) * costates[1] - costates[0], 1e-5)
+    tensors = system.joined(t, torch.stack([h, m]), torch.stack(costates))
+    states, again = system.parted(t, tensors)
+    torch.testing.assert_close(states, torch.stack([h, m]))
+    torch.testing.assert_close(again, torch.stack([a_h, b]))
+    force, pull = vjp(lambda x: node.field(torch.tensor(t), x), h)
+    turned = c(t) * slope + (c(t + eps) - c(t - eps)) / (2 * eps) * b + pull(b)[0]
+    found = system.scheme.rates(solve, t, tensors, system.evaluate(0, "force", t, tensors[:2]))
+    expected = torch.stack([m, slope, force - c(t) * m, turned])
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
 
 
 # Where the damping is looked at over a length of one
