@@ -311,7 +311,6 @@ def test_a_count_of_one_interval_is_not_forced_on_many():
     node.integrate(h0, times)
 
 
-@pytest.mark.xfail(reason="defect: jumps are not among the intervals", raises=RuntimeError)
 def test_a_count_of_few_pieces_is_not_forced_on_more():
     """Two pieces of 48 steps, of at most 100; then three, where 16 each do."""
     settings = {"options": {"max_steps": 100, "jump_t": [0.5]}, "grid": "auto"}

@@ -656,7 +656,8 @@ def test_auto_takes_such_times_by_a_runge_kutta_method(model, options, kind):
     node.method = solution.stats.method
     wanted, expected = solved()
     assert all(torch.equal(x, y) for x, y in zip(solution.states, wanted.states, strict=True))
-    assert all(torch.equal(x, y) for x, y in zip(slopes, expected, strict=True))
+    for x, y in zip(slopes, expected, strict=True):  # the first way back goes stage by stage
+        torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-14)
     assert kind == "own" or slopes[-1].all()
 
 

@@ -19,7 +19,9 @@ from benchmarks.speed.timing import Clock, interleaved
 from benchmarks.speed.torch_contenders import Optode, Torchdiffeq
 
 CONTENDERS: tuple[Contender, ...] = (
+    Optode("discrete", "nystrom6"),
     Optode("discrete", "dopri5"),
+    Optode("adjoint", "nystrom6"),
     Optode("adjoint", "dopri5"),
     Torchdiffeq("odeint_adjoint", "dopri5"),
     Torchdiffeq("odeint", "dopri5"),

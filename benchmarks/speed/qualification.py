@@ -71,7 +71,7 @@ def as_arrays(gradients: Any) -> Arrays:
 
 
 def tried(step: Step, setting: Setting, wanted: Arrays, repeats: int = 1) -> Point:
-    """The error of a step's gradient, and its times."""
+    """The error of a step's gradient, and its times, if it is repeated."""
     begun = time.perf_counter()
     try:
         _, gradients = step()
@@ -79,7 +79,7 @@ def tried(step: Step, setting: Setting, wanted: Arrays, repeats: int = 1) -> Poi
         return Point(setting, failure=f"{type(error).__name__}: {error}".partition("\n")[0])
     wait()
     first = time.perf_counter() - begun
-    seconds = min(timed(step, 1) for _ in range(repeats))
+    seconds = min((timed(step, 1) for _ in range(repeats)), default=np.inf)
     return Point(setting, gradient_error(as_arrays(gradients), wanted), seconds, first)
 
 
@@ -88,9 +88,11 @@ def search(
 ) -> tuple[Setting | None, list[Point]]:
     """The loosest setting within the goal, and the points seen, so many beyond it."""
     found, points, begun = None, [], time.perf_counter()
+    # what compiles does so at its first step; of others the errors are wanted, or a plot
+    repeats = 3 if beyond else int(contender.form != "eager")
     for setting in contender.ladder:
         step = contender.trial(problem, setting)
-        points.append(tried(step, setting, wanted, repeats=3 if beyond else 1))
+        points.append(tried(step, setting, wanted, repeats))
         if found is None and points[-1].error <= goal:
             found, last = setting, len(points) + beyond
         if (found and len(points) >= last) or time.perf_counter() - begun > PATIENCE:
@@ -107,7 +109,7 @@ def qualify(
     try:
         setting, points = search(contender, problem, wanted, goal, beyond)
     except ValueError as error:  # a method that does not fit the model
-        return Refused(contender, str(error)), []
+        return Refused(contender, str(error).partition(", got ")[2] or str(error)), []
     if setting is None:
         best = min(points, key=lambda point: point.error)
         return Refused(contender, f"does not reach the goal: {said(best)} at best"), points

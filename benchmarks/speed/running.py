@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ def report_problem(found: Found, report: Report) -> None:
 def problem_document(found: Found) -> dict[str, Any]:
     """For JSON."""
     points = {
-        name: [(str(p.setting), p.error, p.seconds) for p in seen]
+        name: [(str(p.setting), finite(p.error), finite(p.seconds)) for p in seen]
         for name, seen in found.points.items()
     }
     return {
@@ -134,6 +135,11 @@ def problem_document(found: Found) -> dict[str, Any]:
         **tables.document(found.entries, found.refused),
         "setting_error_seconds": points,
     }
+
+
+def finite(number: float) -> float | None:
+    """As JSON has numbers."""
+    return number if math.isfinite(number) else None
 
 
 def run_growth(asked: argparse.Namespace, report: Report) -> dict[str, Any]:

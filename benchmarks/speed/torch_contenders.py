@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -23,18 +24,23 @@ class TorchContender(Contender):
         self.ladder = STEPS if steps else TOLERANCES
         self.form = "compiled" if compiled else "eager"
 
-    def build(self, problem: Problem, setting: Setting, compiled: bool) -> tuple[nn.Module, Any]:
+    def build(self, problem: Problem, setting: Setting) -> tuple[nn.Module, Any]:
         """The model and its solve."""
         raise NotImplementedError
 
+    def compiler(self, problem: Problem) -> Any:
+        """torch.compile with what it is given."""
+        return torch.compile
+
     def trial(self, problem: Problem, setting: Setting) -> Step:
-        return TorchStep(problem, *self.build(problem, setting, compiled=False))
+        return TorchStep(problem, *self.build(problem, setting))
 
     def prepare(self, problem: Problem, setting: Setting) -> Step:
         eager = self.trial(problem, setting)
         if self.form == "eager":
             return eager
-        return CompiledStep(problem, *self.build(problem, setting, compiled=True), eager)
+        built = self.build(problem, setting)
+        return CompiledStep(problem, *built, eager, self.compiler(problem))
 
     def bare(self, problem: Problem) -> Bare:
         return torch_steps.bare(problem, self.form == "compiled")
@@ -51,7 +57,7 @@ class Optode(TorchContender):
         self.more = {"gradient": gradient, "method": method, **more}
         self.peer = "optode compiled" if compiled else "optode"
 
-    def build(self, problem: Problem, setting: Setting, compiled: bool) -> tuple[nn.Module, Any]:
+    def build(self, problem: Problem, setting: Setting) -> tuple[nn.Module, Any]:
         module = import_module(f"generated.{MODELS[problem.model].module}")
         settings: dict[str, Any] = {"rtol": setting.value, "atol": setting.value}
         if setting.kind == "steps":
@@ -59,10 +65,12 @@ class Optode(TorchContender):
         node = getattr(module, problem.model)(
             problem.field(), span=problem.span, **settings, **self.more
         )
-        node.to(problem.device, problem.dtype)
+        return node.to(problem.device, problem.dtype), node
+
+    def compiler(self, problem: Problem) -> Any:
         # on a GPU the whole solve as CUDA graphs
         mode = "reduce-overhead" if problem.device.type == "cuda" else None
-        return node, torch.compile(node, fullgraph=True, mode=mode) if compiled else node
+        return partial(torch.compile, fullgraph=True, mode=mode)
 
 
 def by_hand(problem: Problem) -> nn.Module:
@@ -81,7 +89,7 @@ class Torchdiffeq(TorchContender):
         self.solver, self.method, self.peer = solver, method, f"torchdiffeq {solver}"
         self.more: dict[str, Any] = {"adjoint_options": {"norm": "seminorm"}} if seminorm else {}
 
-    def build(self, problem: Problem, setting: Setting, compiled: bool) -> tuple[nn.Module, Any]:
+    def build(self, problem: Problem, setting: Setting) -> tuple[nn.Module, Any]:
         solver = getattr(import_module("torchdiffeq"), self.solver)
         model, times = by_hand(problem), problem.h0.new_tensor(problem.span)
         settings: dict[str, Any] = {"rtol": setting.value, "atol": setting.value, **self.more}
@@ -104,7 +112,7 @@ class Torchode(TorchContender):
         super().__init__(f"torchode {method}", steps, compiled)
         self.method = method
 
-    def build(self, problem: Problem, setting: Setting, compiled: bool) -> tuple[nn.Module, Any]:
+    def build(self, problem: Problem, setting: Setting) -> tuple[nn.Module, Any]:
         torchode, model = import_module("torchode"), by_hand(problem)
         batch, shape = len(problem.h0), problem.h0.shape
         start, end = (problem.h0.new_full((batch,), t) for t in problem.span)
@@ -132,10 +140,9 @@ class Torchode(TorchContender):
         solver = torchode.AutoDiffAdjoint(
             method, controller, max_steps=1000, backprop_through_step_size_control=False
         )
-        run = torch.compile(solver.solve) if compiled else solver.solve
 
         def solve(h0: Tensor) -> Tensor:
             given = torchode.InitialValueProblem(flat(model.start(h0)), start, end)
-            return split(run(given, term, length).ys[:, -1])[0]
+            return split(solver.solve(given, term, length).ys[:, -1])[0]
 
         return model, solve

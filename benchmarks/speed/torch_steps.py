@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +24,13 @@ class TorchStep(Step):
         self.h0 = problem.h0.clone().requires_grad_()
         self.leaves = {"h0": self.h0, **dict(model.named_parameters())}
 
+    def loss(self) -> Tensor:
+        return self.problem.loss(self.solve(self.h0))
+
     def __call__(self) -> tuple[Tensor, Mapping[str, Tensor | None]]:
         for leaf in self.leaves.values():
             leaf.grad = None
-        loss = self.problem.loss(self.solve(self.h0))
+        loss = self.loss()
         loss.backward()
         return loss, {name: leaf.grad for name, leaf in self.leaves.items()}
 
@@ -49,7 +53,7 @@ class TorchStep(Step):
                 f.register_hook(pulled)
 
         handle = self.model.field.register_forward_hook(called)
-        loss = self.problem.loss(self.solve(self.h0))
+        loss = self.loss()
         forward = plain + recorded
         loss.backward()
         handle.remove()
@@ -71,11 +75,20 @@ class TorchStep(Step):
 
 
 class CompiledStep(TorchStep):
-    """A step whose solve is compiled; counts are those of the eager one it was compiled from."""
+    """A step whose solve is compiled, in training with its loss, as whole graphs or in parts.
 
-    def __init__(self, problem: Problem, model: nn.Module, solve: Solve, eager: Step) -> None:
-        super().__init__(problem, model, solve)
+    Counts are those of the eager one it was compiled from.
+    """
+
+    def __init__(
+        self, problem: Problem, model: nn.Module, solve: Solve, eager: Step, compiler: Any
+    ) -> None:
+        super().__init__(problem, model, compiler(solve))
         self.eager = eager
+        self._loss = compiler(lambda h0: problem.loss(solve(h0)))
+
+    def loss(self) -> Tensor:
+        return self._loss(self.h0)
 
     def work(self) -> Work:
         return self.eager.work()

@@ -1,0 +1,111 @@
+"""Tables of committed results, as Markdown: python -m benchmarks.speed.summary FILE.json ..."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.tables import KINDS
+
+PEERS = ("torchdiffeq odeint_adjoint", "torchdiffeq odeint", "torchode", "diffrax")
+# How many times faster than these peers a compiled training step is meant to be, by the network;
+# an eager one half of it.
+GOALS = {
+    "MLP 2-20-20-2, batch 50": (10.0, 5.0, 5.0, 1.5),
+    "MLP 24-48-48-24, batch 256": (10.0, 5.0, 5.0, 2.0),
+    "MLP 64-256-256-64, batch 1024": (5.0, 3.0, 3.0, 2.0),
+    "convolution on 28x28 5-49-49-5, batch 32": (2.5, 2.0, 2.0, 1.0),
+}
+FORMS = {"optode": 0.5, "optode compiled": 1.0}
+
+Document = dict[str, Any]
+
+
+def ratio_rows(problems: Iterable[Document], kind: str) -> list[list[str]]:
+    """How many times faster than the fastest setting of each peer; in bold where the goal is met."""
+    rows = [["model", "network and batch", "form", *PEERS]]
+    for problem, found in problems:
+        model, case = parted(problem["problem"])
+        for form, part in FORMS.items():
+            row = found[kind].get(f"{form}: {problem['problem']}")
+            if row is None:
+                continue
+            cells = []
+            for peer, goal in zip(PEERS, GOALS[case], strict=True):
+                times = row.get(peer)
+                met = times is not None and times >= part * goal
+                cell = "-" if times is None else f"{times:.2f}"
+                cells.append(f"**{cell}**" if met and kind == "training" else cell)
+            rows.append([model, case, form.partition(" ")[2] or "eager", *cells])
+    return rows
+
+
+def step_rows(problems: Iterable[Document]) -> list[list[str]]:
+    """Of optode and each peer the fastest contender of a training step, with its numbers."""
+    head = ["model", "network and batch", "contender", "setting", "ms", "over floor", "NFE"]
+    rows = [[*head, "error", "MiB", "compile s"]]
+    for problem, _ in problems:
+        model, case = parted(problem["problem"])
+        for entry in fastest(problem["entries"], "training"):
+            work, training = entry["work"], entry["training"]
+            memory, compiling = entry["peak_bytes"], entry["compile_seconds"]
+            rows.append(
+                [
+                    model,
+                    case,
+                    entry["contender"],
+                    entry["setting"],
+                    f"{1e3 * training['seconds']:.2f}",
+                    f"{training['over_floor']:.2f}",
+                    f"{work['forward']} / {work['backward']}",
+                    f"{entry['error']:.0e}",
+                    "-" if memory is None else f"{memory / 2**20:.2f}",
+                    "-" if compiling is None else f"{compiling:.0f}",
+                ]
+            )
+    return rows
+
+
+def fastest(entries: Sequence[Document], kind: str) -> list[Document]:
+    """Of each peer, quickest first."""
+    ordered = sorted(entries, key=lambda entry: entry[kind]["seconds"])
+    best: dict[str, Document] = {}
+    for entry in ordered:
+        best.setdefault(entry["peer"], entry)
+    return [*best.values()]
+
+
+def parted(title: str) -> tuple[str, str]:
+    """The model with its span, and the network with its batch."""
+    model, _, case = title.partition("], ")
+    return model + "]", case
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = rows
+    rule = ["---"] * len(head)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *body))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.summary", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
+    parser.add_argument("--model", default="", help="of these models only")
+    asked = parser.parse_args()
+    documents = [json.loads(file.read_text()) for file in asked.files]
+    problems = [
+        (problem, document["times_faster"])
+        for document in documents
+        for problem in document["problems"]
+        if problem["problem"].startswith(asked.model)
+    ]
+    for kind, words in KINDS.items():
+        print(f"{words}: times faster than\n\n{markdown(ratio_rows(problems, kind))}\n")
+    print(f"the fastest of each\n\n{markdown(step_rows(problems))}")
+
+
+if __name__ == "__main__":
+    main()
