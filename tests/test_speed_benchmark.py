@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.speed import reference as references
-from benchmarks.speed import tables
+from benchmarks.speed import bounds, summary, tables
 from benchmarks.speed.cases import CASES, Case, Problem, problem
 from benchmarks.speed.contender import Contender, Setting, Step, Work
 from benchmarks.speed.contenders import CONTENDERS, QUICK
@@ -307,3 +308,68 @@ def test_contenders_are_named_once() -> None:
     names = [contender.name for contender in CONTENDERS]
     assert len({*names}) == len(names)
     assert {*QUICK} <= {*names}
+
+
+def result(name: str, peer: str, seconds: float) -> dict[str, Any]:
+    times = {"seconds": seconds, "quartiles": [seconds, seconds], "over_floor": 1.5}
+    return {
+        "contender": name,
+        "peer": peer,
+        "setting": "2 steps",
+        "error": 4e-5,
+        "work": {"plain": 0, "recorded": 8, "pullbacks": 8, "forward": 8, "backward": 8},
+        "peak_bytes": None,
+        "compile_seconds": None,
+        "training": times,
+        "forward": times,
+    }
+
+
+def test_summary_of_results(tmp_path):
+    title = f"HBNODE on [0, 1], {CASES['small']}"
+    entries = [
+        result("a", "optode", 3e-3),
+        result("b", "optode", 2e-3),
+        result("c", "diffrax", 1e-3),
+    ]
+    times = {f"optode: {title}": {"torchode": 2.6, "diffrax": 0.5}}
+    document = {
+        "environment": {"cpu": "a cpu", "load": 0.1},
+        "problems": [{"problem": title, "entries": entries, "refused": []}],
+        "times_faster": {"training": times, "forward": times},
+    }
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(document))
+    found = summary.tables([file])
+    # half of the goal of 5 is met, half of 1.5 is not
+    row = f"| HBNODE on [0, 1] | {CASES['small']} | eager | - | - | {{}} | 0.50 |"
+    assert found["training"].splitlines()[2:] == [row.format("**2.60**")]
+    assert found["forward"].splitlines()[2:] == [row.format("2.60")]
+    assert [line.split(" | ")[2] for line in found["steps"].splitlines()[2:]] == ["c", "b"]
+    assert "| 2.00 | 1.50 | 8 / 8 | 4e-05 | - | - |" in found["steps"]
+    assert found["environment"] == "cpu a cpu"
+    assert summary.tables([file], "AdamNODE")["training"].count("\n") == 1
+
+
+def test_every_network_has_a_goal():
+    assert [*summary.GOALS] == [str(case) for case in CASES.values()]
+
+
+def test_groups_of_a_profile():
+    names = {
+        "aten::addmm": "matrix products and convolutions",
+        "aten::tanh": "other operations",
+        "AddmmBackward0": "autograd and Dynamo",
+        "## Call CompiledFxGraph fmm2": "compiled kernels and what calls them",
+    }
+    assert {name: bounds.group(name) for name in names} == names
+
+
+def test_shares_of_a_profile():
+    x = torch.randn(300, 300)
+    spent, counts = bounds.shares(lambda: torch.tanh(x @ x), 5)
+    products, others = "matrix products and convolutions", "other operations"
+    assert counts[products] >= 1
+    assert counts[others] >= 1
+    assert spent[products] > 0
+    assert spent[others] > 0

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed.equations import MODELS
 from benchmarks.speed.tables import KINDS
 
 PEERS = ("torchdiffeq odeint_adjoint", "torchdiffeq odeint", "torchode", "diffrax")
@@ -90,21 +91,47 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *body))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.summary", description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
-    parser.add_argument("--model", default="", help="of these models only")
-    asked = parser.parse_args()
-    documents = [json.loads(file.read_text()) for file in asked.files]
+def environment_line(documents: Iterable[Document]) -> str:
+    """Hardware, versions and date, of all files alike but for the load."""
+    found = {}
+    for document in documents:
+        where = {key: x for key, x in document["environment"].items() if key != "load"}
+        found[tuple(where.items())] = ", ".join(f"{key} {x}" for key, x in where.items())
+    return "\n\n".join(found.values())
+
+
+def tables(files: Iterable[Path], model: str = "") -> dict[str, str]:
+    """All tables by their names, of the models whose names begin so."""
+    documents = [json.loads(file.read_text()) for file in files]
     problems = [
         (problem, document["times_faster"])
         for document in documents
-        for problem in document["problems"]
-        if problem["problem"].startswith(asked.model)
+        for problem in document.get("problems", ())
+        if problem["problem"].startswith(model)
     ]
-    for kind, words in KINDS.items():
-        print(f"{words}: times faster than\n\n{markdown(ratio_rows(problems, kind))}\n")
-    print(f"the fastest of each\n\n{markdown(step_rows(problems))}")
+    # in the order of the models and networks, whichever file they are in
+    order = [f"{name} on" for name in MODELS]
+    problems.sort(
+        key=lambda pair: (
+            [pair[0]["problem"].startswith(name) for name in order].index(True),
+            [*GOALS].index(parted(pair[0]["problem"])[1]),
+        )
+    )
+    found = {kind: markdown(ratio_rows(problems, kind)) for kind in KINDS}
+    found["steps"] = markdown(step_rows(problems))
+    found["environment"] = environment_line(documents)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.summary", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
+    parser.add_argument("--model", default="", metavar="NAME", help="of models that begin so")
+    parser.add_argument("--table", choices=[*KINDS, "steps", "environment"])
+    asked = parser.parse_args()
+    for name, text in tables(asked.files, asked.model).items():
+        if asked.table in (None, name):
+            print(text + "\n" * (asked.table is None))
 
 
 if __name__ == "__main__":
