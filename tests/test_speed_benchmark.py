@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.speed import reference as references
 from benchmarks.speed import bounds, summary, tables
+from benchmarks.speed import reference as references
 from benchmarks.speed.cases import CASES, Case, Problem, problem
 from benchmarks.speed.contender import Contender, Setting, Step, Work
 from benchmarks.speed.contenders import CONTENDERS, QUICK
