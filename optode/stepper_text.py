@@ -22,7 +22,7 @@ from optode.notation import TIME, symbol
 from optode.presentation import present
 from optode.program import lower
 from optode.stepper import LENGTH, START, Damped, Separable, Stepper
-from optode.tableaux import NYSTROM, SPLITTINGS, Nystrom, Splitting
+from optode.tableaux import NYSTROM, RUNGE_KUTTA, SPLITTINGS, Nystrom, RungeKutta, Splitting
 from optode.torch_printer import LINE_LENGTH, float_text
 from optode.torch_program import BODY, Statements, call_lines, tuple_lines, unpacking
 
@@ -43,6 +43,7 @@ def stepper_text(stepper: Stepper) -> dict[str, Any]:
         "damping_learned": False,
         **(_undamped_text(stepper) if isinstance(stepper, Damped) else {}),
         "nystrom_lines": _flat(map(_nystrom_lines, NYSTROM.values())),
+        "runge_kutta_lines": _flat(map(_runge_kutta_lines, RUNGE_KUTTA.values())),
         "splitting_lines": _flat(map(_splitting_lines, SPLITTINGS.values())),
         "missing_lines": _flat(
             [f'"{name}": "{why}",'] for why, names in needs.items() for name in names
@@ -156,6 +157,18 @@ def _nystrom_lines(table: Nystrom) -> list[str]:
     return _entry(table.name, "_Nystrom", arguments)
 
 
+def _runge_kutta_lines(table: RungeKutta) -> list[str]:
+    rows = [_list_lines(list(map(float_text, row)), 4) for row in table.rows]
+    indented = [f"    {line}" for row in rows for line in (*row[:-1], f"{row[-1]},")]
+    arguments = [
+        [str(table.order)],
+        _list_lines(list(map(float_text, table.nodes))),
+        ["[", *indented, "]"],
+        *(_list_lines(list(map(float_text, w))) for w in (table.weights, table.errors)),
+    ]
+    return _entry(table.name, "_RungeKutta", arguments)
+
+
 def _splitting_lines(splitting: Splitting) -> list[str]:
     arguments = [
         [str(splitting.order)],
@@ -170,10 +183,10 @@ def _number(value: Fraction) -> str:
     return f"{value.numerator} / {value.denominator}"
 
 
-def _list_lines(items: list[str]) -> list[str]:
-    """A list as an argument that is indented by 8."""
+def _list_lines(items: list[str], deeper: int = 0) -> list[str]:
+    """A list as an argument that is indented by 8, or so much deeper."""
     line = f"[{', '.join(items)}]"
-    if len(line) <= LINE_LENGTH - BODY - 1:
+    if len(line) <= LINE_LENGTH - BODY - deeper - 1:
         return [line]
     return ["[", *(f"    {item}," for item in items), "]"]
 

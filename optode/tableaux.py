@@ -1,9 +1,9 @@
-"""The coefficients of the steppers that the structure of a model allows.
+"""The coefficients of the steppers that torchdiffeq does not have.
 
-A method checks the conditions of its order when it is made, and names the first that fails: the
-special Nyström trees of Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I,
-II.14, for Runge-Kutta-Nyström methods, and the series of words in two letters for splittings
-(Hairer, Lubich and Wanner, Geometric Numerical Integration, III.5).
+A method checks the conditions of its order when it is made, and names the first that fails: rooted
+trees for Runge-Kutta methods (Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations
+I, II.2), special Nyström trees for Runge-Kutta-Nyström methods (II.14), and the series of words in
+two letters for splittings (Hairer, Lubich and Wanner, Geometric Numerical Integration, III.5).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 TOLERANCE = 1e-13
 """Of the conditions that floating-point coefficients have to meet."""
@@ -225,6 +226,126 @@ _METHODS = (
 )
 
 NYSTROM = {method.name: method for method in _METHODS}
+
+
+Rooted: TypeAlias = "tuple[Rooted, ...]"
+"""A rooted tree: the branches at its root."""
+
+
+@functools.cache
+def rooted_trees(order: int) -> tuple[Rooted, ...]:
+    """The rooted trees with so many nodes."""
+    smaller = tuple((n, tree) for n in range(order - 1, 0, -1) for tree in rooted_trees(n))
+    return tuple(_forests(order - 1, smaller))
+
+
+def _forests(nodes: int, kinds: Sequence[tuple[int, Rooted]]) -> Iterator[Rooted]:
+    """The multisets of trees that have so many nodes together."""
+    if nodes == 0:
+        yield ()
+    for index, (size, tree) in enumerate(kinds):
+        if size <= nodes:
+            for others in _forests(nodes - size, kinds[index:]):
+                yield (tree, *others)
+
+
+@dataclass(frozen=True, slots=True)
+class RungeKutta:
+    """An explicit Runge-Kutta method with an embedded one, whose coefficients are rounded.
+
+    Row i has the weights of the stages before stage i; the errors are b - b^. The last stage is at
+    the end of the step and has a weight in the error alone.
+    """
+
+    name: str
+    order: int
+    nodes: tuple[float, ...]
+    rows: tuple[tuple[float, ...], ...]
+    weights: tuple[float, ...]
+    errors: tuple[float, ...]
+    embedded_order: int
+
+    def __post_init__(self) -> None:
+        number = len(self.nodes)
+        if [len(row) for row in self.rows] != list(range(number)):
+            raise ValueError(f"{self.name}: the rows are not strictly lower triangular")
+        if (len(self.weights), len(self.errors)) != (number, number):
+            raise ValueError(f"{self.name}: there is not one weight and error for each stage")
+        if self.weights != (*self.rows[-1], 0.0):
+            raise ValueError(f"{self.name}: the last stage is not at the end")
+        for stage, (node, row) in enumerate(zip(self.nodes, self.rows, strict=True), 1):
+            if abs(math.fsum(row) - node) > TOLERANCE:
+                raise ValueError(f"{self.name}: the row of stage {stage} does not sum to c")
+        embedded = [b - e for b, e in zip(self.weights, self.errors, strict=True)]
+        for sign, order, weights in (
+            ("", self.order, self.weights),
+            ("^", self.embedded_order, embedded),
+        ):
+            for tree in (tree for reached in range(1, order + 1) for tree in rooted_trees(reached)):
+                found = math.fsum(b * x for b, x in zip(weights, self._stages(tree), strict=True))
+                exact = Fraction(1, _density(tree))
+                if abs(found - exact) > TOLERANCE:
+                    raise ValueError(f"{self.name}: the sum of b{sign} over {tree} is not {exact}")
+
+    def _stages(self, tree: Rooted) -> list[float]:
+        """What the tree is at each stage: 1 at a leaf, products of A times its branches."""
+        values = [1.0] * len(self.nodes)
+        for branch in tree:
+            inner = self._stages(branch)
+            sums = (math.fsum(a * x for a, x in zip(row, inner, strict=False)) for row in self.rows)
+            values = [value * x for value, x in zip(values, sums, strict=True)]
+        return values
+
+
+def _nodes(tree: Rooted) -> int:
+    return 1 + sum(map(_nodes, tree))
+
+
+def _density(tree: Rooted) -> int:
+    return _nodes(tree) * math.prod(map(_density, tree))
+
+
+def _floats(text: str) -> tuple[float, ...]:
+    return tuple(map(float, text.split()))
+
+
+_RUNGE_KUTTA = (
+    # Tsitouras, Runge-Kutta pairs of order 5(4) satisfying only the first column simplifying
+    # assumption, Computers and Mathematics with Applications 62, 2011, with the digits in use since
+    RungeKutta(
+        "tsit5",
+        5,
+        _floats("0 0.161 0.327 0.9 0.9800255409045097 1 1"),
+        (
+            (),
+            _floats("0.161"),
+            _floats("-0.008480655492356989 0.335480655492357"),
+            _floats("2.8971530571054935 -6.359448489975075 4.3622954328695815"),
+            _floats(
+                "5.325864828439257 -11.748883564062828 7.4955393428898365 -0.09249506636175525"
+            ),
+            _floats(
+                "5.86145544294642 -12.92096931784711 8.159367898576159 -0.071584973281401 "
+                "-0.028269050394068383"
+            ),
+            _floats(
+                "0.09646076681806523 0.01 0.4798896504144996 1.379008574103742 "
+                "-3.290069515436081 2.324710524099774"
+            ),
+        ),
+        _floats(
+            "0.09646076681806523 0.01 0.4798896504144996 1.379008574103742 -3.290069515436081 "
+            "2.324710524099774 0"
+        ),
+        _floats(
+            "-0.00178001105222577714 -0.0008164344596567469 0.007880878010261995 "
+            "-0.1447110071732629 0.5823571654525552 -0.45808210592918697 0.015151515151515152"
+        ),
+        4,
+    ),
+)
+
+RUNGE_KUTTA = {method.name: method for method in _RUNGE_KUTTA}
 
 
 @dataclass(frozen=True, slots=True)

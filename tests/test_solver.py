@@ -92,7 +92,16 @@ def test_adaptive_steps_hold_the_tolerance_at_the_cost_of_torchdiffeq(method):
     assert solution.stats.forward_nfe <= dearer * calls + 6
 
 
-ORDERS = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "bosh3": 3, "dopri5": 5}
+ORDERS = {
+    "euler": 1,
+    "midpoint": 2,
+    "heun2": 2,
+    "heun3": 3,
+    "rk4": 4,
+    "bosh3": 3,
+    "dopri5": 5,
+    "tsit5": 5,
+}
 
 
 @pytest.mark.parametrize("method", ORDERS)

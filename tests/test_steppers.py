@@ -617,7 +617,7 @@ def test_states_may_be_given(model, method):
 
 
 OWN_TIMES = torch.tensor([[1.0, 1.5], [1.2, 2.0]], dtype=torch.float64)
-RUNGE_KUTTA = ("euler", "midpoint", "rk4", "dopri5", "dopri8", "bosh3")
+RUNGE_KUTTA = ("euler", "midpoint", "rk4", "dopri5", "tsit5", "dopri8", "bosh3")
 
 
 def times_of(kind):
