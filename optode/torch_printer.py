@@ -7,7 +7,7 @@ others tensors: a function of floats alone is taken from ``math``, every other o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
@@ -90,11 +90,15 @@ _WITHOUT_TORCH: dict[type[sp.Expr], Callable[[sp.Expr], sp.Expr]] = {
 
 class TorchPrinter:
     """Prints expressions; raises TypeError at what has no PyTorch text, such as a call of the
-    field.
+    field. The scalars are tensors of one number, which cost less to divide by one another than
+    states do by them.
     """
 
-    def __init__(self, floats: Collection[sp.Symbol] = ()) -> None:
+    def __init__(
+        self, floats: Collection[sp.Symbol] = (), scalars: Collection[sp.Symbol] = ()
+    ) -> None:
         self.floats = frozenset(floats)
+        self.scalars = self.floats.union(scalars)
 
     def text(self, expression: sp.Expr) -> str:
         """One line: ``-gamma * m + f``."""
@@ -132,19 +136,26 @@ class TorchPrinter:
 
     def _factors(self, product: sp.Expr) -> list[str]:
         coefficient, rest = product.as_coeff_Mul()
-        above, below = _fraction(abs(coefficient))
-        for factor in ordered_factors(rest):
+        factors = ordered_factors(rest)
+        scalars = [factor for factor in factors if factor.free_symbols <= self.scalars]
+        others = [factor for factor in factors if factor not in scalars]
+        number = _fraction(abs(coefficient))
+        above, below = self._sides(scalars, *number)
+        rest_above, rest_below = self._sides(others)
+        if above and rest_above and len(below) > len(number[1]):
+            first, *more = _quotient(rest_above, rest_below)
+            return [*_quotient(above, below, coefficient < 0), f"* {first}", *more]
+        return _quotient(*self._sides(factors, *number), coefficient < 0)
+
+    def _sides(
+        self, factors: Iterable[sp.Expr], above: Iterable[_Text] = (), below: Iterable[_Text] = ()
+    ) -> tuple[list[_Text], list[_Text]]:
+        """What stands above and below the line, after what is there already."""
+        sides = [*above], [*below]
+        for factor in factors:
             divides = isinstance(factor, sp.Pow) and factor.exp.could_extract_minus_sign()
-            shown = self._show(1 / factor if divides else factor)
-            (below if divides else above).append(shown)
-        first, *others = above or [_Text("1", Binding.ATOM)]
-        # ruff sets -(x**2) in parentheses
-        lead = f"-{first.within(Binding.ATOM)}" if coefficient < 0 else first.within(Binding.SIGN)
-        divisor = " * ".join(b.within(Binding.SIGN) for b in below)
-        pieces = [lead, *(f"* {a.within(Binding.SIGN)}" for a in others)]
-        if below:
-            pieces.append(f"/ ({divisor})" if len(below) > 1 else f"/ {divisor}")
-        return pieces
+            sides[divides].append(self._show(1 / factor if divides else factor))
+        return sides
 
     def _power(self, e: sp.Pow) -> _Text:
         if e.exp == sp.Rational(1, 2):
@@ -202,6 +213,18 @@ def _number(value: sp.Expr) -> _Text:
         return _Text(f"{value.p} / {value.q}", Binding.PRODUCT)
     text = (_decimal(value) if value.is_Rational else None) or float_text(value)
     return _Text(text, Binding.SIGN if text.startswith("-") else Binding.ATOM)
+
+
+def _quotient(above: list[_Text], below: list[_Text], negative: bool = False) -> list[str]:
+    """A product over a product in pieces, each but the first with its operator."""
+    first, *others = above or [_Text("1", Binding.ATOM)]
+    # ruff sets -(x**2) in parentheses
+    lead = f"-{first.within(Binding.ATOM)}" if negative else first.within(Binding.SIGN)
+    divisor = " * ".join(b.within(Binding.SIGN) for b in below)
+    pieces = [lead, *(f"* {a.within(Binding.SIGN)}" for a in others)]
+    if below:
+        pieces.append(f"/ ({divisor})" if len(below) > 1 else f"/ {divisor}")
+    return pieces
 
 
 def _fraction(magnitude: sp.Expr) -> tuple[list[_Text], list[_Text]]:

@@ -47,6 +47,7 @@ class Statements:
         self.shaped = set(shaped)
         self.outputs = set(outputs)
         self.floats = {p.symbol for p in model.parameters if not p.is_learned}
+        self.scalars = {p.symbol for p in model.parameters if not p.per_feature}
         self.given = set(given)
         self.divisors: set[sp.Symbol] = set()
         self.of_features = {p.symbol.name for p in model.parameters if p.per_feature}
@@ -113,14 +114,16 @@ class Statements:
         if value == 0:
             return [f"{name} = torch.zeros_like({position})"]
         if value.free_symbols <= self.floats:
-            number = TorchPrinter(self.floats).argument(value)
+            number = TorchPrinter(self.floats, self.scalars).argument(value)
             return call_lines(
                 f"{name} = torch.full_like(", [str(position), number], ")", self.indent
             )
         return self._assignment(name.name, symbol(f"torch.zeros_like({position})") + value)
 
     def _assignment(self, name: str, value: sp.Expr) -> list[str]:
-        lines = assignment(name, value, TorchPrinter(self.floats), self.indent, self.taken)
+        lines = assignment(
+            name, value, TorchPrinter(self.floats, self.scalars), self.indent, self.taken
+        )
         self.taken |= {line.split(" = ")[0] for line in lines if " = " in line}
         return lines
 
@@ -130,7 +133,7 @@ class Statements:
         if value == 0:
             return [f"{name} = torch.zeros_like(self.{parameter})"]
         summed = "self._feature_sum" if parameter in self.of_features else "torch.sum"
-        text = f"{name} = {summed}({TorchPrinter(self.floats).text(value)})"
+        text = f"{name} = {summed}({TorchPrinter(self.floats, self.scalars).text(value)})"
         if len(text) <= LINE_LENGTH - self.indent:
             return [text]
         density = f"{name}_density"

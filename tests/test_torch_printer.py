@@ -172,3 +172,16 @@ def test_parts_of_a_long_statement_get_free_names():
 
 def test_time_is_not_asked_for_a_dtype_while_there_is_a_state():
     assert PRINTER.text(step(TIME - h)).endswith(".to(h.dtype)")
+
+
+def test_scalars_are_divided_by_one_another():
+    """A product of a state with a ratio of scalars costs one operation of a state's size."""
+    r, d, x, y = (symbol(name) for name in "rdxy")
+    printer = TorchPrinter({d}, {r})
+    assert printer.text(-sp.exp(r) * x / (r * d)) == "-torch.exp(r) / (d * r) * x"
+    assert printer.text(r * (x + y) / (d * y)) == "r / d * (x + y) / y"
+    assert printer.text(3 * x / d) == "3 / d * x"
+    assert printer.text(2 * r / (d * y)) == "2 * r / (d * y)"
+    assert printer.text(x / (r * d)) == "x / (d * r)"
+    assert printer.text(r * x / 3) == "r * x / 3"
+    assert TorchPrinter({d}).text(r * x / d) == "r * x / d"
