@@ -690,7 +690,7 @@ AUTO = [(model, {}, 1e-3, "nystrom6") for model in DAMPED]
 AUTO += [(HBNODE, {}, 1e-8, "nystrom6")]
 AUTO += [(model, {"steps": 3}, 1e-5, "nystrom5") for model in DAMPED]
 AUTO += [(model, {"step_size": 0.4}, 1e-5, "splitting4") for model in SEPARABLE]
-AUTO += [(model, {}, 1e-5, "dopri5") for model in (*SEPARABLE, *GENERAL)]
+AUTO += [(model, {}, 1e-5, "tsit5") for model in (*SEPARABLE, *GENERAL)]
 
 
 @pytest.mark.parametrize(("model", "options", "tolerance", "method"), AUTO, ids=named)
