@@ -706,7 +706,6 @@ def test_many_shapes_compile():
 
 
 @pytest.mark.usefixtures("_by_dynamo")
-@pytest.mark.xfail(reason="defect: so is the limit of 256 of all kinds together")
 def test_more_shapes_compile():
     """Of which 3 stand for 256."""
     node = small(compile=True, method="euler", grid=None, options={"steps": 1})

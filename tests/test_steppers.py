@@ -293,6 +293,29 @@ class Counting(Force):
         return calls
 
 
+@every("options", [{}, {"steps": 4}])
+@every("method", ["rk4", "dopri5", "tsit5"])
+@every("model", [GHBNODE, AdamNODE])
+def test_runge_kutta_steps_are_checkpoints_where_graphs_do_not_fit(model, method, options):
+    """The graphs of two steps and a half are kept, of more that there are."""
+    settings = {"method": method, "rtol": 1e-6, "atol": 1e-6}
+    options = {"steps": 4} if method == "rk4" else options
+    field = Counting()
+    node, states = build(model, field, gradient="autograd", options=options, **settings)
+    wanted = gradients(loss_of(node.integrate(states).states), node, states)
+    node, states = build(model, field, options=options, **settings)
+    gradients(loss_of(node.integrate(states).states), node, states)
+    (weight,), stages = node._weights.values(), {"rk4": 4}.get(method, 7)
+    field.taken()
+    for keep in (2.5 * stages * weight, stages * weight, 1e9):
+        node.options = options | {"keep": int(keep)}
+        solution = node.integrate(states)
+        assert solution.stats.accepted >= 4
+        assert field.taken() == solution.stats.forward_nfe
+        assert_same(gradients(loss_of(solution.states), node, states), wanted, 1e-11)
+        assert (field.taken() == 0) == (keep == 1e9)
+
+
 @every("gradient", ["discrete", "autograd"])
 @every("model", [HBNODE, NesterovNODE, GHBNODE, AdamWNODE])
 def test_evaluations_of_fixed_steps(model, gradient):
