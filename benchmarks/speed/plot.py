@@ -27,6 +27,8 @@ def work_precision(panels: Mapping[str, Panel], peers: Mapping[str, str], path: 
         for name, points in panel.items():
             peer = peers[name]
             finite = [p for p in points if 0 < p.error < np.inf]
+            if not finite:
+                continue
             axis.loglog(
                 [1e3 * p.seconds for p in finite],
                 [p.error for p in finite],
@@ -40,7 +42,8 @@ def work_precision(panels: Mapping[str, Panel], peers: Mapping[str, str], path: 
         axis.set(title=title, xlabel="training step (ms)", ylabel="error of the gradient")
         axis.set_ylim(top=2.0)
         axis.grid(True, linewidth=0.3, alpha=0.6)
-    axes[0].legend(frameon=False, fontsize=6, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=6, loc="outside right upper")
     figure.savefig(path)
 
 
