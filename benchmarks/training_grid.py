@@ -175,7 +175,7 @@ class Training:
         from torch.optim import Adam
 
         self.given, self.run = given, Run(contender)
-        self.node: Any = contender.module.build(given, contender.setting, compiled=False)[0]
+        self.node: Any = contender.module.build(given, contender.setting)[0]
         self.optimizer = Adam(self.node.parameters(), RATE)
 
     def step(self) -> None:
