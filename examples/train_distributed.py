@@ -66,6 +66,7 @@ def main() -> None:
     device = join_processes()
     run(options, device)
     # only now: gloo may wait forever where a DistributedDataParallel outlives its processes
+    dist.barrier()
     dist.destroy_process_group()
 
 

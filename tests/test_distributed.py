@@ -210,5 +210,9 @@ def test_example_trains_with_sharded_parameters(ran):
 if __name__ == "__main__":
     dist.init_process_group("gloo")
     run(Path(sys.argv[1]))
-    # only now: gloo may wait forever where a DistributedDataParallel outlives its processes
+    # only now: gloo may wait forever where a DistributedDataParallel outlives its processes, and
+    # now and then aborts one that leaves before the others or while its threads end
+    dist.barrier()
     dist.destroy_process_group()
+    sys.stdout.flush()
+    os._exit(0)
