@@ -13,7 +13,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 TOLERANCE = 1e-13
 """Of the conditions that floating-point coefficients have to meet."""
@@ -59,20 +61,17 @@ class Tree:
 @functools.cache
 def trees(order: int) -> tuple[Tree, ...]:
     """The special Nyström trees of an order."""
-    smaller = tuple(tree for lower in range(order - 2, 0, -1) for tree in trees(lower))
-    return tuple(
-        Tree(order - 1 - sum(branch.order + 1 for branch in branches), branches)
-        for branches in _collections(order - 1, smaller)
-    )
+    kinds = tuple((n + 1, tree) for n in range(order - 2, 0, -1) for tree in trees(n))
+    return tuple(Tree(left, branches) for left, branches in _multisets(order - 1, kinds))
 
 
-def _collections(room: int, kinds: Sequence[Tree]) -> Iterator[tuple[Tree, ...]]:
-    """The multisets of branches that take no more than the room."""
-    yield ()
-    for index, kind in enumerate(kinds):
-        if kind.order < room:
-            for others in _collections(room - kind.order - 1, kinds[index:]):
-                yield (kind, *others)
+def _multisets(room: int, kinds: Sequence[tuple[int, T]]) -> Iterator[tuple[int, tuple[T, ...]]]:
+    """Those of kinds of these sizes that the room holds, with what they leave of it."""
+    yield room, ()
+    for index, (size, kind) in enumerate(kinds):
+        if size <= room:
+            for left, others in _multisets(room - size, kinds[index:]):
+                yield left, (kind, *others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,18 +234,8 @@ Rooted: TypeAlias = "tuple[Rooted, ...]"
 @functools.cache
 def rooted_trees(order: int) -> tuple[Rooted, ...]:
     """The rooted trees with so many nodes."""
-    smaller = tuple((n, tree) for n in range(order - 1, 0, -1) for tree in rooted_trees(n))
-    return tuple(_forests(order - 1, smaller))
-
-
-def _forests(nodes: int, kinds: Sequence[tuple[int, Rooted]]) -> Iterator[Rooted]:
-    """The multisets of trees that have so many nodes together."""
-    if nodes == 0:
-        yield ()
-    for index, (size, tree) in enumerate(kinds):
-        if size <= nodes:
-            for others in _forests(nodes - size, kinds[index:]):
-                yield (tree, *others)
+    kinds = tuple((n, tree) for n in range(order - 1, 0, -1) for tree in rooted_trees(n))
+    return tuple(branches for left, branches in _multisets(order - 1, kinds) if left == 0)
 
 
 @dataclass(frozen=True, slots=True)

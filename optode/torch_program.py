@@ -114,16 +114,17 @@ class Statements:
         if value == 0:
             return [f"{name} = torch.zeros_like({position})"]
         if value.free_symbols <= self.floats:
-            number = TorchPrinter(self.floats, self.scalars).argument(value)
+            number = self._printer().argument(value)
             return call_lines(
                 f"{name} = torch.full_like(", [str(position), number], ")", self.indent
             )
         return self._assignment(name.name, symbol(f"torch.zeros_like({position})") + value)
 
+    def _printer(self) -> TorchPrinter:
+        return TorchPrinter(self.floats, self.scalars)
+
     def _assignment(self, name: str, value: sp.Expr) -> list[str]:
-        lines = assignment(
-            name, value, TorchPrinter(self.floats, self.scalars), self.indent, self.taken
-        )
+        lines = assignment(name, value, self._printer(), self.indent, self.taken)
         self.taken |= {line.split(" = ")[0] for line in lines if " = " in line}
         return lines
 
@@ -133,7 +134,7 @@ class Statements:
         if value == 0:
             return [f"{name} = torch.zeros_like(self.{parameter})"]
         summed = "self._feature_sum" if parameter in self.of_features else "torch.sum"
-        text = f"{name} = {summed}({TorchPrinter(self.floats, self.scalars).text(value)})"
+        text = f"{name} = {summed}({self._printer().text(value)})"
         if len(text) <= LINE_LENGTH - self.indent:
             return [text]
         density = f"{name}_density"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -102,7 +104,10 @@ def run_problem(
     points: dict[str, list[Point]] = {}
     for contender in contenders:
         beyond = BEYOND if asked.plot else 0
+        begun = time.perf_counter()
         outcome, seen = qualify(contender, given, wanted, asked.tolerance_goal, beyond)
+        waited = f"{time.perf_counter() - begun:.0f} s"
+        print(f"# {contender.name}: {len(seen)} settings tried, {waited}", file=sys.stderr)
         if isinstance(outcome, Entry):
             entries.append(outcome)
         else:

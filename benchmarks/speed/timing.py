@@ -54,8 +54,11 @@ def interleaved(
     """
     repeats = {}
     for name, call in calls.items():
-        # the best of a few: a hiccup here would leave a short call unrepeated
-        repeats[name] = max(1, round(SHORTEST / min(timed(call, 1) for _ in range(4))))
+        seconds = timed(call, 1)
+        if seconds < 10 * SHORTEST:
+            # the best of a few: a hiccup here would leave a short call unrepeated
+            seconds = min(seconds, *(timed(call, 1) for _ in range(3)))
+        repeats[name] = max(1, round(SHORTEST / seconds))
     names, begun = list(calls), time.perf_counter()
     times: dict[str, list[float]] = {name: [] for name in calls}
     least, most = rounds
