@@ -323,7 +323,7 @@ def test_evaluations_of_fixed_steps(model, gradient):
     for method in NYSTROM if model in DAMPED else SPLITTING:
         field = Counting()
         node, states = build(model, field, method=method, gradient=gradient)
-        for n, keep in [(1, {"keep": 0}), (5, {"keep": 0}), (5, {}), (5, {"keep": 1000})]:
+        for n, keep in [(1, {"keep": 0}), (5, {"keep": 0}), (5, {}), (5, {"keep": 2000})]:
             node.options = {"steps": n} | keep
             solution = node.integrate(states)
             stats, expected = solution.stats, COSTS[method](n)
