@@ -112,7 +112,9 @@ def qualify(
         return Refused(contender, str(error).partition(", got ")[2] or str(error)), []
     if setting is None:
         best = min(points, key=lambda point: point.error)
-        return Refused(contender, f"does not reach the goal: {said(best)} at best"), points
+        left = len(points) < len(contender.ladder)
+        why = f"was not searched to the end in {PATIENCE:.0f} s" if left else "misses the goal"
+        return Refused(contender, f"{why}: {said(best)} at best"), points
     step = contender.prepare(problem, setting)
     ready = tried(step, setting, wanted)
     if not ready.error <= goal:
