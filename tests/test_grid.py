@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 from torch._dynamo.exc import Unsupported
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from generated import heavy_ball
 from generated.adam import AdamNODE
@@ -712,6 +713,41 @@ def test_more_shapes_compile():
     with torch._dynamo.config.patch(accumulated_recompile_limit=3), torch.no_grad():
         for size in range(1, 6):
             node(torch.ones(size, 2, dtype=torch.float32))
+
+
+class Tanhs(TorchDispatchMode):
+    """Counts them: one is in each evaluation of the field, none in its pull-back."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, arguments=(), named=None):
+        self.count += operation is torch.ops.aten.tanh.default
+        return operation(*arguments, **(named or {}))
+
+
+@pytest.mark.usefixtures("_by_dynamo")
+def test_a_traced_solve_keeps_the_graphs_that_fit():
+    """Of three steps those that do not fit are taken again on the way back; the first never is."""
+    node = small(method="nystrom4", grid=None, options={"steps": 3})
+    node(SMALL)  # an eager solve weighs an evaluation
+    (weight,) = node._weights.values()
+    node.compiled, taken = True, []
+    for evaluations in (100, 8, 0):
+        node.options["keep"] = evaluations * weight
+        h = node.integrate(SMALL).states.h
+        with Tanhs() as seen:
+            grads = torch.autograd.grad(torch.sin(h[-1]).sum(), [*node.parameters()])
+        taken.append(seen.count)
+        assert_as_eager(node, (h.detach(), *grads))
+    assert taken == [0, 3, 6]
+
+
+@pytest.mark.usefixtures("_by_dynamo")
+def test_a_field_that_draws_is_refused_before_it_is_traced():
+    node = small(compile=True, grid=None, options={"steps": 2})
+    node.field.linear = nn.Sequential(node.field.linear, nn.Dropout(0.5))
+    with pytest.raises(ValueError, match="draws random numbers"):
+        node(SMALL)
 
 
 def test_steps_that_are_fitted_are_not_compiled():
