@@ -743,6 +743,20 @@ def test_a_traced_solve_keeps_the_graphs_that_fit():
 
 
 @pytest.mark.usefixtures("_by_dynamo")
+def test_the_steps_of_a_fitted_solve_are_a_fixed_grid():
+    ends = []
+    node = small(method="tsit5", grid=None, rtol=1e-4, atol=1e-4)
+    node.callback_accept_step = lambda t, states, dt: ends.append(float(t + dt))
+    expected, fitted = step(node)
+    assert len({round(b - a, 3) for a, b in pairwise([0.0, *ends])}) > 1  # they are unequal
+    options = {"steps": 1, "step_t": ends[:-1]}
+    found, stats = step(small(compile=True, method="tsit5", grid=None, options=options))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert stats.accepted == len(ends)
+    assert stats.forward_nfe == 6 * len(ends) < fitted.forward_nfe
+
+
+@pytest.mark.usefixtures("_by_dynamo")
 def test_a_field_that_draws_is_refused_before_it_is_traced():
     node = small(compile=True, grid=None, options={"steps": 2})
     node.field.linear = nn.Sequential(node.field.linear, nn.Dropout(0.5))
