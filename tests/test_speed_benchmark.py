@@ -234,6 +234,18 @@ def test_ratios_pair_the_rounds_of_the_fastest_of_each_peer() -> None:
     assert first.split()[:5] == ["optode", "compiled", "1", "steps", "1000.00"]
 
 
+def test_a_first_call_that_compiles_leaves_short_calls_repeated() -> None:
+    calls = 0
+
+    def compiled_at_first() -> None:
+        nonlocal calls
+        calls += 1
+        time.sleep(0.2 if calls == 1 else 1e-4)
+
+    interleaved({"short": compiled_at_first}, budget=0.0, rounds=(1, 1))
+    assert calls > 10
+
+
 def test_rounds_time_every_call_without_garbage_collection() -> None:
     collected = []
 

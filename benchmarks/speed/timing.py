@@ -54,6 +54,7 @@ def interleaved(
     """
     repeats = {}
     for name, call in calls.items():
+        call()  # may have to be compiled
         seconds = timed(call, 1)
         if seconds < 10 * SHORTEST:
             # the best of a few: a hiccup here would leave a short call unrepeated
