@@ -1,0 +1,30 @@
+"""Solve neural ODEs of the forms that optimizers give, with their derived gradients.
+
+Generated modules import from here; a ``Node`` can be written by hand as well. Needs PyTorch and
+torchdiffeq alone.
+"""
+
+from .aliases import Inputs, Pull, Tensors, Times
+from .evaluation.field import BoundField
+from .features import FeatureNode
+from .node import Node
+from .reductions import dot, total
+from .solution import Solution, Stats
+from .structures import DampedNode, Damping, SeparableNode
+
+__all__ = [
+    "BoundField",
+    "DampedNode",
+    "Damping",
+    "FeatureNode",
+    "Inputs",
+    "Node",
+    "Pull",
+    "SeparableNode",
+    "Solution",
+    "Stats",
+    "Tensors",
+    "Times",
+    "dot",
+    "total",
+]

@@ -1,0 +1,23 @@
+"""Names for the types that signatures of this package share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from torch import Tensor
+
+Tensors: TypeAlias = tuple[Tensor, ...]
+"""One tensor for each state, or for each of several parameters."""
+
+Times: TypeAlias = Tensor | Sequence[float] | None
+"""Observation times: a vector, a matrix with a row for each sample, or the span's two ends."""
+
+Inputs: TypeAlias = Tensor | Callable[[Tensor], Tensor] | None
+"""What the field takes as its last argument: a tensor, or a function of time that returns one."""
+
+Bars: TypeAlias = list[Tensor]
+"""Gradients with respect to parameters, summed in place during the backward pass."""
+
+Pull: TypeAlias = Callable[[Tensors], tuple[Tensors, Sequence[Tensor | None]]]
+"""From the costates to their time derivatives and the gradients of the learned parameters."""

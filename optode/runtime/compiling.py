@@ -1,0 +1,68 @@
+"""Compile whole solves with torch.compile, and say what compiling took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+
+from .aliases import Inputs, Tensors
+from .methods.step import EQUATIONS
+from .solution import Stats
+from .solve import Errors, Solve, refuse, run
+from .times import Clock, Grid
+from .torch_internals import graphs_compiled, unlimited_compilations
+
+if TYPE_CHECKING:
+    from .node import Node
+
+Run: TypeAlias = Callable[..., tuple[Tensors, Errors, Stats]]
+
+
+@cache
+def compiled(mode: bool | str) -> Run:
+    """Return the compiled solve for a mode.
+
+    A second node with equal shapes and settings reuses it.
+    """
+    name = None if mode is True else str(mode)
+    return torch.compile(run, fullgraph=True, dynamic=False, mode=name)
+
+
+def solve_with(
+    node: Node, grid: Grid, states: Tensors, inputs: Inputs, count: int | None = None
+) -> tuple[Tensors, Errors, Stats]:
+    """Run a solve, compiled where the node says so.
+
+    For a compiled one, record how long compiling took, and refuse a result that is not finite.
+    """
+    if not node.compiled or torch.compiler.is_compiling():
+        return run(node, grid, states, inputs, count)
+    known, begun = graphs_compiled(), perf_counter()
+    weight = _weighed(node, grid, states, inputs)
+    with unlimited_compilations():
+        path, errors, stats = compiled(node.compiled)(node, grid, states, inputs, count, weight)
+    if graphs_compiled() > known:
+        stats.compile_seconds = perf_counter() - begun
+    if count is None and not (whole := torch.stack(path, 1)).isfinite().all():
+        refuse(node, Clock(grid), inputs, whole)
+    return path, errors, stats
+
+
+def _weighed(node: Node, grid: Grid, states: Tensors, inputs: Inputs) -> int:
+    """Return the bytes of one evaluation's graph, where the gradient of the solve asks for it.
+
+    A traced solve cannot weigh: this evaluates the field once before.
+    """
+    if node.gradient != "discrete" or not torch.is_grad_enabled():
+        return 0
+    solve = Solve(node, grid, states, inputs)
+    if solve.way_back == "discrete" and len(grid.knots) > 1:
+        start = torch.stack(states)
+        solve.weigh(start)
+        if solve.room.weight is None:
+            solve.evaluation.plain(0, EQUATIONS, grid.knots[0], start)
+    return solve.room.weight or 0

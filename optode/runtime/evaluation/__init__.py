@@ -1,0 +1,1 @@
+"""Evaluate the equations: the network at one time, its pullback, and what it must not do."""

@@ -1,0 +1,122 @@
+"""Integrate the adjoint system backwards, beside the states."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from ..aliases import Bars
+from ..methods.catalogue import DOPRI5
+from ..methods.runge_kutta import RungeKutta
+from ..methods.step import AnyMethod, Evaluated, Part, Stages, Step
+from ..stepping.controller import Tolerances
+from ..stepping.stepper import Stepper
+from ..torch_internals import add_to
+from .second_order import SecondOrder
+
+if TYPE_CHECKING:
+    from ..solve import Solve
+
+_DRIFT = 100.0
+"""How many times the tolerance the states may drift on their way back before a warning."""
+
+Quadratures = Iterable[tuple[float, Sequence[Tensor | None]]]
+
+
+class System(Protocol):
+    """States and costates as one system, in the form that a method takes."""
+
+    @property
+    def method(self) -> AnyMethod: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    def joined(self, s: float, states: Tensor, costates: Tensor) -> Tensor: ...
+    def parted(self, s: float, tensors: Tensor) -> tuple[Tensor, Tensor]: ...
+    def evaluate(self, i: int, part: Part, s: float, y: Tensor) -> Evaluated: ...
+    def quadrature(self, step: Step, stages: Stages) -> Quadratures: ...
+
+
+class Augmented:
+    """States and costates side by side, for Runge-Kutta methods."""
+
+    def __init__(self, solve: Solve) -> None:
+        self.solve, names = solve, solve.node.state_names
+        self.states = len(names)
+        self.names = (*names, *(f"a_{name}" for name in names))
+        method = solve.method
+        self.method = method if isinstance(method, RungeKutta) else DOPRI5
+
+    def joined(self, s: float, states: Tensor, costates: Tensor) -> Tensor:
+        """Stack states and costates."""
+        return torch.cat([states, costates])
+
+    def parted(self, s: float, tensors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the states and the costates."""
+        return tensors[: self.states], tensors[self.states :]
+
+    def evaluate(self, i: int, part: Part, s: float, y: Tensor) -> Evaluated:
+        """Return the derivatives of states and costates, and those of the quadratures."""
+        states, costates = self.parted(s, y)
+        found = self.solve.evaluation.linearized(i, part, s, states)
+        assert found.pull is not None
+        costate_rates, bars = found.pull(costates)
+        return Evaluated(torch.cat([found.rates, costate_rates]), bars=bars)
+
+    def quadrature(self, step: Step, stages: Stages) -> Quadratures:
+        """Return weights and the derivatives of the quadratures at the stages."""
+        return zip(self.method.weights, (found.bars for found in stages.found))
+
+
+def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tensor:
+    """Return the costates at the start, from observation to observation.
+
+    The arguments are those of ``discrete.go_back``. Warns where the states drift.
+    """
+    second_order = solve.method.needs == "DampedNode"
+    system: System = SecondOrder(solve) if second_order else Augmented(solve)
+    stepper = Stepper(solve, system.method, system.names, lambda _: None, "_adjoint")
+    # the system is linear in the costates: of size one, they are held to the tolerances
+    size = cotangents.abs().max().item() or 1.0
+    costates, drifts = torch.zeros_like(path[0]), []
+
+    def accept(step: Step, stages: Stages) -> None:
+        for weight, added in system.quadrature(step, stages):
+            add_to(bars, added, -size * step.length * weight)
+
+    knots = solve.clock.knots
+    for i in reversed(range(len(knots) - 1)):
+        costates = costates + cotangents[i + 1] / size
+        start, end = knots[i : i + 2]
+        tensors = system.joined(end, path[i + 1], costates)
+        stepper.forget()
+        evaluate = partial(system.evaluate, i)
+        tensors = stepper.advance(evaluate, end, start, tensors, accept)
+        states, costates = system.parted(start, tensors)
+        drifts += _drifts(solve, start, states, path[i])
+    _warn_of(drifts)
+    return size * costates
+
+
+def _drifts(solve: Solve, s: float, states: Tensor, path: Tensor) -> list[tuple[float, str, str]]:
+    """Return how far states are from those of the forward solve, in tolerances."""
+    tolerances = Tolerances(solve.node.rtol, solve.node.atol)
+    norms = [min(math.inf, norm) for norm in tolerances.sizes(states - path, path).tolist()]
+    return [(norm, name, solve.clock.words(s)) for norm, name in zip(norms, solve.node.state_names)]
+
+
+def _warn_of(drifts: list[tuple[float, str, str]]) -> None:
+    drift, name, time = max(drifts, default=(0.0, "", ""))
+    if drift > _DRIFT:
+        warnings.warn(
+            f"on its way back {name} came {drift:.0f} times its tolerance away from the forward "
+            f"solution at {time}, and the gradient with it: use "
+            'gradient="discrete", or smaller rtol and atol',
+            stacklevel=3,
+        )

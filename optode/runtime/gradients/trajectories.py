@@ -1,0 +1,61 @@
+"""Make autograd see a solve as one function, with a way back of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from . import adjoint, discrete
+
+if TYPE_CHECKING:
+    from ..solve import Solve
+
+
+class Trajectories(torch.autograd.Function):
+    """The stacked states at the knots, solved without a graph."""
+
+    @staticmethod
+    def forward(ctx: Any, solve: Solve, times: Tensor, states: Tensor, *sources: Tensor) -> Tensor:
+        """Solve; sources are the parameters that the gradient has to reach."""
+        path = solve.path(states)
+        ctx.solve = solve
+        ctx.save_for_backward(times, path, *sources)  # notices changed parameters
+        return path.clone()  # the caller may change it in place
+
+    @staticmethod
+    def backward(ctx: Any, cotangents: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients by the times, the states at the start and the sources."""
+        if torch.is_grad_enabled():
+            raise RuntimeError('second derivatives need gradient="autograd"')
+        solve: Solve = ctx.solve
+        times, path, *sources = (x.detach() for x in ctx.saved_tensors)
+        bars = [torch.zeros_like(p) for p in sources]
+        by_adjoint = solve.way_back == "adjoint"
+        go_back = adjoint.integrate_adjoint if by_adjoint else discrete.go_back
+        with solve.autocast():
+            costates = go_back(solve, path, cotangents, bars)
+            t_bar = None
+            if ctx.needs_input_grad[1]:
+                t_bar = _by_times(solve, times, path, cotangents, costates)
+        return None, t_bar, costates + cotangents[0], *bars
+
+
+def trajectories(solve: Solve, times: Tensor, states: Tensor, *sources: Tensor) -> Tensor:
+    """Return the stacked states at the knots, with a gradient by times, states and sources."""
+    path: Tensor = Trajectories.apply(solve, times, states, *sources)  # type: ignore[no-untyped-call]
+    return path
+
+
+def _by_times(
+    solve: Solve, times: Tensor, path: Tensor, cotangents: Tensor, costates: Tensor
+) -> Tensor:
+    """Return dL/dt_i: g_i F(t_i) at an observation, and -a(t_0) F(t_0) at the start."""
+    t_bar = torch.zeros_like(times)
+    for i, (t, states) in enumerate(zip(times, path)):
+        weights = cotangents[i] if i else -costates
+        rates = solve.node.vector_field(t, states.unbind(), solve.inputs)
+        t_bar[i] = (weights * torch.stack(rates)).sum(0).sum_to_size(t.shape)
+        solve.stats.count_backward()
+    return t_bar

@@ -1,0 +1,175 @@
+"""Say what a step is, and what every method of taking one has."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from torch import Tensor
+
+from ..aliases import Bars, Tensors
+
+if TYPE_CHECKING:
+    from ..node import Node
+
+G = TypeVar("G")
+"""What a method needs for a step besides its coefficients: None, or a transform."""
+
+Interval: TypeAlias = tuple[float, float]
+"""The start and the signed length of a step."""
+
+
+class Part(NamedTuple):
+    """A part of a node's equations that steps evaluate, by the name of its method.
+
+    A part with exact flows takes the length of the sub-step, over which it gives mean rates.
+    """
+
+    method: str
+    calls_field: bool = True
+
+
+EQUATIONS = Part("equations")
+FORCE = Part("force")
+DRIFT = Part("drift", calls_field=False)
+KICK = Part("kick")
+
+
+PullJoined: TypeAlias = Callable[[Tensor], tuple[Tensor, Sequence[Tensor | None]]]
+"""From stacked costates to their stacked rates -J^T c, and the gradients by the parameters."""
+
+
+class Evaluated(NamedTuple):
+    """A part's rates for stacked states, with what the way back needs of the evaluation.
+
+    ``bars`` are the gradients by the parameters where the costates are states of the step too.
+    """
+
+    rates: Tensor
+    pull: PullJoined | None = None
+    bars: Sequence[Tensor | None] = ()
+
+
+class Evaluate(Protocol):
+    """Evaluates a part at the solver's own time s, for stacked states y."""
+
+    def __call__(self, part: Part, s: Any, y: Tensor, *length: float) -> Evaluated: ...
+
+
+class Step(NamedTuple):
+    """An accepted step: its start and length, the stacked states there, and its interval.
+
+    ``first`` is what its first stage evaluates, where the step before has evaluated it.
+    """
+
+    start: Any  # a number; of torchode's steps a tensor with one for each sample
+    length: Any
+    states: Tensor
+    first: Tensor | None = None
+    interval: int = 0
+
+
+class Stages(NamedTuple):
+    """What the stages of a step evaluated, and the tensors that its rows weigh.
+
+    ``positions`` are those of the transformed position at each stage, in methods that take the
+    damping out.
+    """
+
+    found: list[Evaluated]
+    basis: list[Tensor]
+    positions: list[Tensor]
+
+
+class Taken(NamedTuple):
+    """The stacked states at the end of a step, its stages, and its error where estimated."""
+
+    states: Tensor
+    stages: Stages
+    errors: Tensor | None
+
+
+class PulledBack(NamedTuple):
+    """The costates at the start of a step, and two more where the method has them.
+
+    ``earlier`` is the costate of the stage that is shared with the step before; ``numbers`` that
+    of the numbers which take the damping out, in one row.
+    """
+
+    costates: Tensor
+    earlier: Tensor | None = None
+    numbers: Tensor | None = None
+
+
+class Problem(Protocol):
+    """What a method may ask of a solve for the numbers that its steps need."""
+
+    node: Node
+    learned: Tensors
+    plain: bool
+    like: Tensor
+
+
+class Method(ABC, Generic[G]):
+    """A one-step method: how it steps, and how costates go back through a step.
+
+    ``estimates`` says whether a step has an error, which shrinks with ``order`` powers of its
+    length (without an estimate, ``order`` is that of the method). With
+    ``ends_as_next`` the last stage is the first of the next step; with ``ends_alone`` that stage
+    has a weight in the error alone. ``needs`` names the base class that a node must have.
+    """
+
+    needs: ClassVar[str] = "Node"
+    part: ClassVar[Part] = EQUATIONS
+    order: int
+    estimates: bool = False
+    ends_as_next: bool = False
+    ends_alone: bool = False
+
+    @abstractmethod
+    def numbers(self, problem: Problem, steps: Sequence[Interval]) -> Sequence[G]:
+        """Return what each step needs besides the coefficients of the method."""
+
+    @abstractmethod
+    def evaluations(self, known: bool, whole: bool) -> int:
+        """Return how many times a step evaluates the field.
+
+        ``known``: the first stage is; ``whole``: with the error.
+        """
+
+    @abstractmethod
+    def step(
+        self, evaluate: Evaluate, step: Step, given: G, first: Evaluated | None, whole: bool
+    ) -> Taken:
+        """Take one step; ``given`` is its entry of ``numbers``."""
+
+    @abstractmethod
+    def again(self, evaluate: Evaluate, step: Step, given: G) -> Stages:
+        """Evaluate the stages of an accepted step again, with their pullbacks."""
+
+    @abstractmethod
+    def step_back(
+        self,
+        stages: Stages,
+        step: Step,
+        given: G,
+        costates: Tensor,
+        later: Tensor | None,
+        bars: Bars,
+    ) -> PulledBack:
+        """Pull the costates at the end of a step back to its start, and add to the bars.
+
+        ``later`` is what the step after returned as ``earlier``.
+        """
+
+    def seen(self, states: Tensor) -> Tensor:
+        """Return those of the stacked states that the stages are evaluated at."""
+        return states
+
+    def rates(self, problem: Problem, s: float, states: Tensor, found: Evaluated) -> Tensor:
+        """Return the derivatives of all states where the first stage was evaluated."""
+        return found.rates
+
+
+AnyMethod: TypeAlias = Method[Any]

@@ -1,0 +1,205 @@
+"""Define the base class of neural ODEs: their settings, and what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .aliases import Inputs, Pull, Tensors, Times
+from .automatic_grid import AutomaticGrid
+from .compiling import solve_with
+from .evaluation.field import BoundField
+from .settings import check_states, check_tolerance, equal_steps, settle
+from .singular_start import leave_pole
+from .solution import Solution, Stats
+from .times import Clock, Grid, Span, grid_of, own_start
+
+
+class Node(nn.Module):
+    """A neural ODE: states that move by equations with a network f in them.
+
+    A subclass has ``States``, a named tuple of tensors, and ``equations``; ``initial_states`` where
+    a solve may begin from the first state alone. Learned parameters of the equations are attributes
+    named in ``learned_names``, in the order in which ``equations`` pulls their gradients.
+
+    Args:
+        field: f, an nn.Module or another callable. It has to be deterministic, because backward
+            passes evaluate it again.
+        span: the start, where the initial states are given, and the end of time.
+        method: a method of torchdiffeq. The steps of the explicit Runge-Kutta methods are taken
+            here, always ending at the times; torchdiffeq takes those of the others, and of
+            "torchdiffeq:dopri5". With "torchode:dopri5" (tsit5, heun) every sample of a batch has
+            steps of its own. A ``DampedNode`` has "nystrom4" (order 4(3)), "nystrom5" (5(3)) and
+            "nystrom6" (6(4)), which take the damping out of the equations and need fewer
+            evaluations; a ``SeparableNode`` has "splitting2" and "splitting4", which compose exact
+            flows of parts of the equations in equal steps. "auto" picks one; the stats of a
+            solution name it.
+        rtol, atol: relative and absolute tolerance of an adaptive method.
+        gradient: "discrete" is the exact gradient of the numerical solution, its steps held fixed,
+            from the states stored at each step. "adjoint" integrates the adjoint system backwards:
+            it stores no steps, but it is approximate, and unstable for stiff and for strongly
+            damped systems, of which it warns. "autograd" goes back through the solver, and alone
+            has second derivatives.
+        options: steps (of equal size from one time to the next) or step_size, also for adaptive
+            methods; first_step, min_step (taken whatever its error), max_step, max_steps, step_t
+            and jump_t (times where steps end, and where the field jumps), norm, safety, ifactor and
+            dfactor, as torchdiffeq describes them; keep, the bytes of graphs that "discrete" keeps
+            rather than evaluate again. A method of torchdiffeq's own takes its options, and
+            torchode's max_steps.
+        grid: "auto" for equal steps, as many as the tolerances ask: a solve whose estimated error
+            is larger is repeated on a finer grid.
+        compile: whether to compile the solve, or a mode of torch.compile.
+
+    Raises:
+        ValueError: where settings, states, times or the field do not fit.
+        FloatingPointError: where a state is not finite, or no step is short enough.
+        RuntimeError: after max_steps.
+
+    Gradients reach the states, the times and the parameters of this module. Methods (or
+    attributes) callback_step, callback_accept_step and callback_reject_step are called in the
+    forward pass as torchdiffeq describes them; those with _adjoint at the end of their names are
+    called in the backward pass of gradient="adjoint".
+    """
+
+    States: ClassVar[Callable[..., Tensors]]
+    state_names: ClassVar[tuple[str, ...]] = ()
+    learned_names: ClassVar[tuple[str, ...]] = ()
+    constant_names: ClassVar[tuple[str, ...]] = ()
+    singular_times: ClassVar[tuple[float, ...]] = ()
+    kinds: ClassVar[frozenset[str]] = frozenset({"Node"})
+    regular_start: Callable[[Tensor, Tensor, Inputs], Tensors] | None = None
+    start_evaluations: ClassVar[int] = 0
+    branch_evaluations: ClassVar[int] = 0
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "States" in vars(cls):
+            cls.state_names = tuple(getattr(cls.States, "_fields", ()))
+
+    def __init__(
+        self,
+        field: Callable[..., Tensor],
+        span: tuple[float, float] = (0.0, 1.0),
+        method: str = "dopri5",
+        rtol: float = 1e-5,
+        atol: float = 1e-5,
+        gradient: str = "discrete",
+        options: Mapping[str, Any] | None = None,
+        grid: str | None = None,
+        compile: bool | str = False,
+    ) -> None:
+        super().__init__()
+        self.field = field
+        self.span = (float(span[0]), float(span[1]))
+        self.method, self.rtol, self.atol, self.gradient = method, rtol, atol, gradient
+        self.options: dict[str, Any] = dict(options or {})
+        self.grid, self.compiled = grid, compile
+        self.graph_bytes: dict[Hashable, int] = {}
+        self.automatic_grid = AutomaticGrid()
+        self.settled: list[object] = []
+        settle(self)
+
+    def forward(self, states: Tensor | Tensors, t: Times = None, inputs: Inputs = None) -> Tensor:
+        """Return the first state at the end of the span, or at the times t; see ``integrate``."""
+        trajectory = self.integrate(states, t, inputs).states[0]
+        last: Tensor = trajectory[-1] if t is None else trajectory
+        return last
+
+    def integrate(
+        self, states: Tensor | Tensors, t: Times = None, inputs: Inputs = None
+    ) -> Solution:
+        """Return all states at the times t, by default both ends of the span, stacked.
+
+        The states are the first one at the start, or a tuple of all states there. The times
+        increase strictly and lie in the span. Times of shape (batch, n) are each sample's own: the
+        first is its start, in the place of the span's, and one that repeats the time before holds
+        the sample where it is. Inputs reach the field as its last argument: a tensor as it is, a
+        function (or module) as its value at t.
+        """
+        settle(self)
+        evaluations = 0
+        if isinstance(states, Tensor):
+            evaluations = self.start_evaluations
+            states = self.initial_states(states, inputs, own_start(t, states))
+        check_states(self, states)
+        span = Span(*self.span, self.singular_times, self.regular_start is not None)
+        grid, begun = grid_of(states[0], t, span), None
+        if self.regular_start is not None:
+            begun = leave_pole(self, grid, states, inputs)
+        if begun is None:
+            path, stats = _solve(self, grid, states, inputs)
+        else:
+            path, stats = _solve(self, begun.grid, begun.later, inputs)
+            path = begun.with_start(path)
+            evaluations += 2 * self.branch_evaluations
+        stats.forward_nfe += evaluations
+        late = len(grid.knots) - grid.given.shape[-1]
+        return Solution(grid.given, self.States(*(x[late:] for x in path)), stats)
+
+    def initial_states(
+        self, position: Tensor, inputs: Inputs = None, t: Tensor | None = None
+    ) -> Tensors:
+        """Return all states at the start of the span, or at t, from the first one.
+
+        Raises ValueError, unless a subclass says how the other states start.
+        """
+        if len(self.state_names) == 1:
+            return self.States(position)
+        names = ", ".join(self.state_names)
+        raise ValueError(f"give all states at the start of the span: {names}")
+
+    def equations(self, t: Tensor, states: Tensors, field: BoundField) -> tuple[Tensors, Pull]:
+        """Return the derivatives of the states, and the function that gives the costates'.
+
+        ``pull`` takes costates to their derivatives -J^T c, and to the gradients by the learned
+        parameters. A subclass has to define this.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no equations")
+
+    def best_method(self, clock: Clock) -> str:
+        """Return the method that "auto" takes, by the structure, the tolerance and the times."""
+        return "rk4" if equal_steps(self) and self.rtol > 1e-3 else "tsit5"
+
+    def vector_field(self, t: Tensor, states: Tensors, inputs: Inputs = None) -> Tensors:
+        """Return the time derivatives of the states at time t."""
+        return self.equations(t, states, BoundField(self, t, inputs))[0]
+
+    def adjoint_field(
+        self, t: Tensor, states: Tensors, costates: Tensors, inputs: Inputs = None
+    ) -> Tensors:
+        """Return the time derivatives of the costates at time t, without a graph."""
+        return self.linearize(t, states, inputs)[1](costates)[0]
+
+    @torch.no_grad()
+    def linearize(
+        self, t: Tensor, states: Tensors, inputs: Inputs = None, parameters: Tensors = ()
+    ) -> tuple[Tensors, Callable[[Tensors], tuple[Tensors, Tensors]]]:
+        """Return the derivatives of the states, and pull, from costates to their derivatives.
+
+        It can be called once, with one vector-Jacobian product for each call of the field. It also
+        returns the gradient per unit of time, with respect to the learned parameters of the
+        equations and to the given parameters of the field.
+        """
+        field = BoundField(self, t, inputs, parameters)
+        rates, pull_equations = self.equations(t, states, field)
+
+        @torch.no_grad()
+        def pull(costates: Tensors) -> tuple[Tensors, Tensors]:
+            pulled, bars = pull_equations(costates)
+            sources = (*(getattr(self, name) for name in self.learned_names), *parameters)
+            found = zip((*bars, *field.bars), sources)
+            return pulled, tuple(torch.zeros_like(p) if b is None else b for b, p in found)
+
+        return rates, pull
+
+
+def _solve(node: Node, grid: Grid, states: Tensors, inputs: Inputs) -> tuple[Tensors, Stats]:
+    """Return the trajectories at the knots of a grid, and the work."""
+    check_tolerance(node, states)
+    if node.grid == "auto":
+        return node.automatic_grid.solve(node, grid, states, inputs)
+    path, _, stats = solve_with(node, grid, states, inputs)
+    return path, stats

@@ -1,0 +1,175 @@
+"""Refuse settings that do not fit the equations or one another, and states that do not fit."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from operator import is_
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .aliases import Tensors
+from .methods.catalogue import (
+    LATE_STAGES,
+    METHODS,
+    MULTISTEP,
+    REASONS,
+    TORCHODE,
+    methods_of,
+    solver_of,
+)
+from .options import Options
+from .outside.torchdiffeq import solver_names
+from .torch_internals import holds
+
+if TYPE_CHECKING:
+    from .node import Node
+
+GRADIENTS = ("discrete", "adjoint", "autograd")
+_POSITIVE = {"steps", "step_size", "first_step", "max_step", "max_steps"}
+_ON_A_GRID = {"max_steps", "keep", "step_t", "jump_t"}
+
+
+def settle(node: Node) -> None:
+    """Check the settings of a node, if one has been set since they were checked last."""
+    given = node.options
+    now = [node.span, node.method, node.gradient, node.grid, node.compiled, *given, *given.values()]
+    if len(now) != len(node.settled) or not all(map(is_, now, node.settled)):
+        check_settings(node)
+        node.settled = now
+
+
+def equal_steps(node: Node) -> bool:
+    """Return whether the options ask for steps of equal size."""
+    return node.grid is None and Options.of(node.options).sized
+
+
+def check_settings(node: Node) -> None:
+    """Refuse settings that do not fit: ValueError."""
+    _check_span(node)
+    if node.gradient not in GRADIENTS:
+        raise ValueError(f"gradient must be in {GRADIENTS}, got {node.gradient!r}")
+    solver, name = solver_of(node.method)
+    _check_method(node, solver, name)
+    _check_gradient(node, solver, name)
+    _check_grid(node, solver, name)
+    _check_options(node, solver)
+
+
+def _check_span(node: Node) -> None:
+    start, end = node.span
+    if not start < end:
+        raise ValueError(f"span must end after its start, got {node.span}")
+    regular = node.regular_start is not None
+    if any(start < pole <= end or (start == pole and not regular) for pole in node.singular_times):
+        raise ValueError(
+            f"the equations are singular at t = {node.singular_times}, in the span {node.span}: "
+            "start later"
+        )
+
+
+def _check_method(node: Node, solver: str, name: str) -> None:
+    fitting = methods_of(node.kinds)
+    ours = ["auto", *fitting, *MULTISTEP, "scipy_solver"]
+    theirs = [*solver_names()]
+    known = {"": ours, "torchdiffeq": [*ours[len(fitting) + 1 :], *theirs], "torchode": TORCHODE}
+    if name not in known.get(solver, ()):
+        needs = METHODS[name].needs if name in METHODS else ""
+        why = f" ({REASONS[needs]})" if needs in REASONS else ""
+        raise ValueError(
+            f"method must be one of {ours}, one of {theirs} after torchdiffeq:, or one of "
+            f"{TORCHODE} after torchode:, got {node.method!r}{why}"
+        )
+    if solver == "torchode" and find_spec("torchode") is None:
+        raise ValueError(f"{node.method} needs the package torchode: install it")
+
+
+def _check_gradient(node: Node, solver: str, name: str) -> None:
+    if name == "scipy_solver" and node.gradient != "adjoint":
+        raise ValueError('scipy_solver keeps no graph: use gradient="adjoint"')
+    if node.gradient != "discrete" or solver != "torchdiffeq":
+        return
+    if name in LATE_STAGES or name not in METHODS:
+        raise ValueError(
+            f'gradient="discrete" needs a one-step method, and {node.method} uses values of '
+            'earlier steps: take gradient="autograd" or "adjoint"'
+        )
+    if grid := {"grid_constructor", "step_t", "jump_t"} & {*node.options}:
+        raise ValueError(f'{grid} needs gradient="autograd" or "adjoint"')
+
+
+def _check_grid(node: Node, solver: str, name: str) -> None:
+    if node.grid not in (None, "auto"):
+        raise ValueError(f'grid must be None or "auto", got {node.grid!r}')
+    estimates = name == "auto" or (name in METHODS and METHODS[name].estimates)
+    if node.grid and (solver or not estimates):
+        able = [known for known in methods_of(node.kinds) if METHODS[known].estimates]
+        raise ValueError(
+            f'grid="auto" needs a method that estimates its error, one of {able}, got '
+            f"{node.method!r}"
+        )
+    idle = {*node.options} - _ON_A_GRID
+    if node.grid and idle:
+        raise ValueError(f'{sorted(idle)} have no meaning with grid="auto"')
+    sized = {"steps", "step_size"} & {*node.options} or node.grid
+    if node.compiled and (solver or (estimates and not sized)):
+        raise ValueError(
+            "compile needs a grid: steps or step_size among the options, or "
+            f'grid="auto", and a method of this module, got {node.method!r}'
+        )
+
+
+def _check_options(node: Node, solver: str) -> None:
+    names = ["max_steps"] if solver == "torchode" else [*Options._fields]
+    if solver != "torchdiffeq" and not {*node.options} <= {*names}:
+        raise ValueError(f"options must be in {names}, got {node.options}")
+    for option in _POSITIVE & {*node.options}:
+        if not node.options[option] > 0:
+            raise ValueError(f"{option} must be positive, got {node.options}")
+
+
+def check_tolerance(node: Node, states: Tensors) -> None:
+    """Refuse an error that the numbers cannot have, where errors are estimated: ValueError."""
+    solver, name = solver_of(node.method)
+    method = METHODS.get(name)
+    fixed = {"steps", "step_size"} & {*node.options} or (method and not method.estimates)
+    estimates = method.estimates if method else solver != "torchdiffeq"
+    if torch.compiler.is_compiling() or fixed or not estimates:
+        return
+    eps = torch.finfo(states[0].dtype).eps
+    for state, x in zip(node.state_names, states):
+        size = x.detach().abs().amax() if x.numel() else x.new_zeros(())
+        if not holds(node.atol + node.rtol * size >= eps / 2 * size):
+            raise ValueError(
+                f"rtol = {node.rtol:.3g} and atol = {node.atol:.3g} ask for more of {state}, of "
+                f"size {size.item():.3g}, than {x.dtype} can hold (a relative {eps / 2:.1e}): "
+                "loosen them, or take float64"
+            )
+
+
+def check_states(node: Node, states: Tensors) -> None:
+    """Refuse states that are not one tensor for each name, alike and finite: ValueError."""
+    names = node.state_names
+    if len(states) != len(names):
+        raise ValueError(f"expected states {names}, got {len(states)}")
+    kinds = [(tuple(x.shape), x.dtype, x.device) for x in states]
+    alike = all(kind == kinds[0] for kind in kinds)
+    if not alike or not states[0].is_floating_point():
+        raise ValueError(
+            f"states {names} must be floating-point tensors of one shape, dtype and device, got "
+            f"{kinds}"
+        )
+    for name, x in zip(names, states):
+        if not holds(x.isfinite().all()):
+            raise ValueError(f"{name} is not finite at the start")
+    _check_constants(node, states[0])
+
+
+def _check_constants(node: Node, like: Tensor) -> None:
+    """Refuse constants that the numbers of the states cannot hold."""
+    for name in node.constant_names:
+        value, kind = getattr(node, name), torch.finfo(like.dtype)
+        if value and not kind.tiny * kind.eps <= abs(value) <= kind.max:
+            there = like.new_tensor(value).item()
+            raise ValueError(f"{name} = {value} is {there} in {like.dtype}")

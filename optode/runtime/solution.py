@@ -1,0 +1,37 @@
+"""Hold what a solve returns: times, trajectories and the work done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+
+@dataclass
+class Stats:
+    """Count the work of one solve: evaluations of the field, and steps.
+
+    ``backward_nfe`` counts vector-Jacobian products of the field. ``repeated`` counts solves that
+    ``grid="auto"`` repeated on a finer grid. ``compile_seconds`` is 0 unless this call compiled.
+    """
+
+    method: str = ""
+    compile_seconds: float = 0.0
+    forward_nfe: int = 0
+    backward_nfe: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    repeated: int = 0
+
+    def count_backward(self, *_: object) -> None:
+        """Count one vector-Jacobian product; also a hook of autograd."""
+        self.backward_nfe += 1
+
+
+class Solution(NamedTuple):
+    """The times, every state's trajectory of shape ``(len(times), *shape)``, and the work."""
+
+    times: Tensor
+    states: Any  # the States of the node's class: a named tuple of tensors
+    stats: Stats

@@ -1,0 +1,98 @@
+"""Measure the error of a step against the tolerances, and choose the next length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..methods.step import AnyMethod, Evaluated, Problem
+from ..options import WHY, Options
+from ..times import Clock
+
+
+class Tolerances:
+    """Relative and absolute tolerance, in which errors are measured."""
+
+    def __init__(self, rtol: float, atol: float) -> None:
+        self.rtol, self.atol = rtol, atol
+
+    def ratios(self, errors: Tensor, largest: Tensor) -> Tensor:
+        """Return errors over the tolerance of tensors of these sizes."""
+        return errors / (self.atol + self.rtol * largest.abs())
+
+    def sizes(self, errors: Tensor, largest: Tensor) -> Tensor:
+        """Return the root mean square of the ratios of every state, of shape (states,)."""
+        return self.ratios(errors, largest).flatten(1).square().mean(1).sqrt()
+
+    def step_ratios(self, errors: Tensor, states: Tensor, ends: Tensor) -> Tensor:
+        """Return the error of a step over the tolerance, for every state."""
+        with torch.no_grad():  # the lengths of steps are held fixed
+            return self.sizes(errors, torch.maximum(states.abs(), ends.abs()))
+
+
+class Controller:
+    """Chooses the lengths of fitted steps of a method from their errors."""
+
+    def __init__(
+        self, method: AnyMethod, tolerances: Tolerances, options: Options, names: Sequence[str]
+    ) -> None:
+        self.method, self.tolerances, self.options, self.names = method, tolerances, options, names
+
+    @torch.no_grad()
+    def error(self, errors: Tensor, states: Tensor, ends: Tensor) -> tuple[float, str]:
+        """Return the error of a step over the tolerance, and the name of its largest part."""
+        norms = self.tolerances.step_ratios(errors, states, ends).tolist()
+        norms = [min(math.inf, norm) for norm in norms]  # also for nan
+        error = max(norms)
+        if self.options.norm and error < math.inf:
+            largest = torch.maximum(states.abs(), ends.abs())
+            error = float(self.options.norm(tuple(self.tolerances.ratios(errors, largest))))
+        return error, self.names[norms.index(max(norms))]
+
+    def factor(self, error: float) -> float:
+        """Return by how much the next step may be longer than this one, of this error."""
+        grown = self.options.safety * max(error, 1e-10) ** (-1 / self.method.order)
+        return min(self.options.ifactor, max(self.options.dfactor, grown))
+
+    def length(self, longest: float, rest: float) -> float:
+        """Return the length of the next step, which leaves no sliver before the end."""
+        length = min(longest, rest, self.options.max_step)
+        if rest < 2 * length:
+            return rest if rest < (1 + 1e-6) * length else rest / 2
+        return length
+
+    @torch.no_grad()
+    def first_length(
+        self,
+        problem: Problem,
+        clock: Clock,
+        evaluate: Callable[[float, Tensor], Evaluated],
+        s: float,
+        sign: float,
+        states: Tensor,
+        first: Evaluated,
+    ) -> float:
+        """Return a first length from the sizes of the first two derivatives.
+
+        Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, II.4.
+        """
+        method = self.method
+        rates = method.rates(problem, s, states, first)
+        for name, rate in zip(self.names, rates):
+            if not rate.isfinite().all():
+                raise FloatingPointError(f"{name}' is not finite at {clock.words(s)}: {WHY}")
+        d0, d1 = (self._size(tensor, states) for tensor in (states, rates))
+        first_guess = 0.01 * d0 / d1 if min(d0, d1) > 1e-5 else 1e-6
+        s, there = s + sign * first_guess, torch.add(states, rates, alpha=sign * first_guess)
+        change = method.rates(problem, s, there, evaluate(s, there)) - rates
+        steepest = max(d1, self._size(change, states) / first_guess)
+        second = max(1e-6, 1e-3 * first_guess)
+        if steepest > 1e-15:
+            second = (0.01 / steepest) ** (1 / method.order)
+        return min(100 * first_guess, second)
+
+    def _size(self, tensor: Tensor, largest: Tensor) -> float:
+        return self.tolerances.sizes(tensor, largest).max().item()
