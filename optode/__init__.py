@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from optode.compiler import Derivation, check, compile, derive, generate
     from optode.diagnostics import Diagnostic, SpecError
     from optode.formulation import Formulation
+    from optode.language.symbols import At, Gradient
     from optode.model import Architecture, Initial, LearnedParameter
-    from optode.notation import At, Gradient
     from optode.notebook import load_ipython_extension
     from optode.rule import UpdateRule, update_rule
     from optode.verify_gradients import check_gradients
@@ -63,8 +63,8 @@ _HOMES = {
     "Architecture": "model",
     "Initial": "model",
     "LearnedParameter": "model",
-    "At": "notation",
-    "Gradient": "notation",
+    "At": "language.symbols",
+    "Gradient": "language.symbols",
     "UpdateRule": "rule",
     "update_rule": "rule",
     "check_gradients": "verify_gradients",

@@ -17,11 +17,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from optode.model import NeuralODE
-from optode.notation import TIME, Field, FieldTransposed, Tangent, symbol
-from optode.ordering import ordered_terms
-from optode.presentation import present
-from optode.program import (
+from optode.language.ordering import ordered_terms
+from optode.language.presentation import present
+from optode.language.program import (
     Assign,
     FieldCall,
     FieldPullback,
@@ -31,6 +29,8 @@ from optode.program import (
     lower,
     reverse,
 )
+from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, symbol
+from optode.model import NeuralODE
 
 
 @dataclass(frozen=True, slots=True)

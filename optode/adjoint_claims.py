@@ -16,8 +16,8 @@ import sympy as sp
 
 from optode.costates import Costates, Equations
 from optode.elimination import Elimination, Flow
+from optode.language.symbols import TIME, FieldTransposed
 from optode.multipliers import named, velocity
-from optode.notation import TIME, FieldTransposed
 from optode.operators import NotEliminated, NotLinear, Operators, at_time
 from optode.pairs import pair_claims
 from optode.verdicts import (

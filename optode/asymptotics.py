@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import sympy as sp
 
-from optode.notation import COUNTER, TIME, Field, Gradient, Oracle, dot, partial
+from optode.language.symbols import COUNTER, TIME, Field, Gradient, Oracle, dot, partial
 from optode.series import EXACT, LostPrecision, NoExpansion, Order, Series
 from optode.tangent import tangent
 

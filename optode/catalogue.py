@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optode.compiler import Derivation, derive
+from optode.language.text import to_text
 from optode.resources import shipped_specs
 from optode.spec import Spec
-from optode.text_printer import to_text
 
 COMMAND = "optode list --format markdown"
 

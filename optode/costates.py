@@ -16,11 +16,11 @@ import sympy as sp
 
 from optode.adjoint import AdjointSystem, adjoint_system
 from optode.elimination import Flow
+from optode.language.program import FieldCall
+from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, symbol
 from optode.model import NeuralODE
 from optode.multipliers import velocity
-from optode.notation import TIME, Field, FieldTransposed, Tangent, symbol
 from optode.operators import NotEliminated, NotLinear, Operators, shortest, vanishes
-from optode.program import FieldCall
 from optode.volume import integral
 
 Equations: TypeAlias = dict[sp.Symbol, sp.Expr]

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import sympy as sp
 
-from optode.notation import TIME, At
-from optode.text_printer import to_latex, to_text
+from optode.language.symbols import TIME, At
+from optode.language.text import to_latex, to_text
 
 
 class Dialect(Protocol):

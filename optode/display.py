@@ -9,15 +9,15 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
-from optode import notation
 from optode.adjoint import AdjointSystem
 from optode.dialect import Dialect, Latex, PlainText, latex_words, markdown_words
+from optode.language import symbols
+from optode.language.symbols import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
+from optode.language.text import to_text
 from optode.limit import ContinuousLimit
 from optode.model import Initial, LearnedParameter, NeuralODE
-from optode.notation import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
 from optode.rule import UpdateRule
 from optode.stepper import LENGTH, SCALED, Damped, General, Separable, Stepper
-from optode.text_printer import to_text
 from optode.volume import volume
 
 Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem | Stepper
@@ -180,7 +180,7 @@ def _parameter(parameter: LearnedParameter, dialect: Dialect) -> Line:
         start = dialect.expression(_number(parameter.init))
         return left, start + dialect.words(" at first, learned") + each
     raw = symbol(f"raw_{parameter.symbol}")
-    function = sp.exp if parameter.transform == "exp" else getattr(notation, parameter.transform)
+    function = sp.exp if parameter.transform == "exp" else getattr(symbols, parameter.transform)
     value = f"{dialect.expression(raw)} = {dialect.expression(_number(parameter.init))}"
     return left, dialect.expression(function(raw)) + dialect.words(", learned from ") + value + each
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from optode.notation import TIME, Field
+from optode.language.symbols import TIME, Field
 from optode.operators import NotEliminated, Operators, Terms, at_time
 from optode.volume import END
 

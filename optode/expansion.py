@@ -10,13 +10,13 @@ import sympy as sp
 from optode.asymptotics import Scale, expand
 from optode.diagnostics import Diagnostic, SpecError
 from optode.growth import growing_states, positive
-from optode.presentation import present
+from optode.language.presentation import present
+from optode.language.text import to_text
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, step_map_in_step_size
 from optode.series import NoExpansion, Series
 from optode.sizes import forgetting
 from optode.slow_manifold import Increments
-from optode.text_printer import to_text
 
 
 def increments_of(rule: UpdateRule, scaling: Scaling, order: int, offset: sp.Expr) -> Increments:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
-from optode.notation import (
+from optode.language.symbols import (
     At,
     dot,
     hardtanh,

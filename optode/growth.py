@@ -7,7 +7,7 @@ from fractions import Fraction
 import sympy as sp
 
 from optode.asymptotics import Scale, expand
-from optode.notation import COUNTER
+from optode.language.symbols import COUNTER
 from optode.rule import UpdateRule
 from optode.series import NoExpansion
 

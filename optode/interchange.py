@@ -15,11 +15,11 @@ import sympy as sp
 from optode.adjoint import AdjointSystem
 from optode.dialect import PlainText
 from optode.display import Stage, step_lines
+from optode.language.text import to_text
 from optode.limit import ContinuousLimit
 from optode.model import Initial, LearnedParameter, NeuralODE
 from optode.rule import UpdateRule
 from optode.stepper import Damped, General, Separable
-from optode.text_printer import to_text
 from optode.volume import Volume, volume
 
 Json: TypeAlias = dict[str, Any]

@@ -11,9 +11,9 @@ import sympy as sp
 from optode.asymptotics import expand
 from optode.diagnostics import Diagnostic, SpecError
 from optode.expansion import increments_of, scale_of
+from optode.language.presentation import collected, present
+from optode.language.symbols import TIME, Oracle, reaches, relu
 from optode.modified import modified_fields
-from optode.notation import TIME, Oracle, reaches, relu
-from optode.presentation import collected, present
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, in_step_size
 from optode.second_order import second_order_form, velocity_symbol

@@ -8,8 +8,8 @@ from typing import Any
 import sympy as sp
 
 from optode.adjoint import AdjointSystem
+from optode.language.program import Total
 from optode.model import NeuralODE
-from optode.program import Total
 from optode.torch_program import BODY, Statements, call_lines, tuple_lines, unpacking
 
 

@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
+from optode.language.presentation import present
+from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, symbol
 from optode.limit import ContinuousLimit
-from optode.notation import TIME, Field, Gradient, Tangent, by_name, symbol
-from optode.presentation import present
 from optode.singular import at_start, regular_branch
 from optode.start import singular_times
 from optode.tangent import substituted

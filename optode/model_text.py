@@ -10,9 +10,9 @@ import sympy as sp
 
 from optode.diagnostics import Diagnostic, Located, Reporter, SpecError, nearest
 from optode.expression import FUNCTIONS, Scope, parse_expression
+from optode.language.symbols import TIME, Field, by_name, field_call, symbol
 from optode.limit import ContinuousLimit
 from optode.model import DERIVED, Architecture, Initial, InitialKind, LearnedParameter
-from optode.notation import TIME, Field, by_name, field_call, symbol
 from optode.rule import UpdateRule
 from optode.spec import InitialSpec, LearnedSpec, ModelSpec, Spec
 

@@ -14,8 +14,8 @@ from fractions import Fraction
 
 import sympy as sp
 
-from optode.notation import TIME
-from optode.presentation import present
+from optode.language.presentation import present
+from optode.language.symbols import TIME
 from optode.series import Series
 from optode.tangent import derivative_along
 

@@ -9,7 +9,7 @@ from itertools import count
 import sympy as sp
 
 from optode.elimination import Flow
-from optode.notation import Field, Tangent, symbol
+from optode.language.symbols import Field, Tangent, symbol
 from optode.operators import OPERATORS, Operators, shortest
 from optode.tangent import derivative_along
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import sympy as sp
 
 from optode.growth import growing_states, positive
-from optode.notation import COUNTER, At, Gradient, partial, symbol
+from optode.language.symbols import COUNTER, At, Gradient, partial, symbol
 from optode.rule import UpdateRule
 
 

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import sympy as sp
 
-from optode.notation import TIME, Field, FieldTransposed, Tangent, dot, reaches, step, total
-from optode.presentation import distributed, present
+from optode.language.presentation import distributed, present
+from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, dot, reaches, step, total
 from optode.tangent import derivative_along
 
 Terms: TypeAlias = dict[sp.Expr, sp.Expr]

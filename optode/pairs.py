@@ -15,7 +15,7 @@ from dataclasses import replace
 import sympy as sp
 
 from optode.costates import Costates
-from optode.notation import TIME, FieldTransposed, symbol
+from optode.language.symbols import TIME, FieldTransposed, symbol
 from optode.operators import Operators, Terms
 from optode.verdicts import Change, Claim, Verdict
 from optode.volume import END, growth, integral

@@ -9,12 +9,12 @@ from fractions import Fraction
 import sympy as sp
 
 from optode.diagnostics import SpecError
+from optode.language.symbols import COUNTER, partial, symbol
+from optode.language.text import to_text
 from optode.limit import ContinuousLimit, continuous_limit
-from optode.notation import COUNTER, partial, symbol
 from optode.rule import UpdateRule
 from optode.scaling import scalings
 from optode.sizes import Regime
-from optode.text_printer import to_text
 
 FAST, FROZEN = 10.0, 0.1
 """A state that forgets more than FAST times within the horizon is fast; less than FROZEN, frozen."""

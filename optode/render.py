@@ -16,14 +16,14 @@ import sympy as sp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from optode.adjoint import AdjointSystem
+from optode.language.program import FieldCall, Program, lower
+from optode.language.symbols import TIME, Field, sigmoid, softplus, symbol
+from optode.language.text import to_text
 from optode.method_text import forward_lines, linear_lines
 from optode.model import Initial, LearnedParameter, NeuralODE
-from optode.notation import TIME, Field, sigmoid, softplus, symbol
-from optode.program import FieldCall, Program, lower
 from optode.resources import templates_directory
 from optode.stepper import Stepper
 from optode.stepper_text import stepper_text
-from optode.text_printer import to_text
 from optode.torch_printer import LINE_LENGTH, TorchPrinter, float_text
 from optode.torch_program import BODY, Statements, call_lines, tuple_lines
 

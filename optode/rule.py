@@ -15,8 +15,8 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.diagnostics import Span
-from optode.notation import COUNTER, At, Oracle, relu, step_symbol, symbol
-from optode.program import Program, lower
+from optode.language.program import Program, lower
+from optode.language.symbols import COUNTER, At, Oracle, relu, step_symbol, symbol
 
 Step: TypeAlias = dict[sp.Expr, sp.Expr]
 

@@ -12,10 +12,19 @@ import sympy as sp
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
 from optode.expression import FUNCTIONS, Scope, parse_expression
+from optode.language.presentation import present
+from optode.language.symbols import (
+    COUNTER,
+    TIME,
+    Field,
+    Gradient,
+    Oracle,
+    field_call,
+    step_symbol,
+    symbol,
+)
 from optode.limit import ContinuousLimit
 from optode.normal_form import normal_form
-from optode.notation import COUNTER, TIME, Field, Gradient, Oracle, field_call, step_symbol, symbol
-from optode.presentation import present
 from optode.rule import RuleError, UpdateRule, update_rule
 from optode.spec import Spec
 from optode.start import singular_times

@@ -24,7 +24,8 @@ import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
 from optode.growth import growing_states, opened
-from optode.notation import relu
+from optode.language.symbols import relu
+from optode.language.text import to_text
 from optode.rule import UpdateRule
 from optode.sizes import (
     Form,
@@ -37,7 +38,6 @@ from optode.sizes import (
     unit,
 )
 from optode.terms import Term, grouped_terms
-from optode.text_printer import to_text
 
 _SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
     "fixed": (Fraction(0),),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from optode.notation import TIME, symbol
-from optode.presentation import present
+from optode.language.presentation import present
+from optode.language.symbols import TIME, symbol
 from optode.tangent import derivative_along, substituted
 
 

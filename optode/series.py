@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import Field, Gradient, Oracle, Tangent, dot
+from optode.language.symbols import Field, Gradient, Oracle, Tangent, dot
 
 Order: TypeAlias = Fraction | float
 EXACT = float("inf")

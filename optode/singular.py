@@ -15,8 +15,8 @@ from fractions import Fraction
 import sympy as sp
 
 from optode.asymptotics import expand_at
-from optode.notation import TIME, Field
-from optode.presentation import present
+from optode.language.presentation import present
+from optode.language.symbols import TIME, Field
 from optode.series import NoExpansion, Series
 
 _MAX_ROUNDS = 8

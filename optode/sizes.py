@@ -10,7 +10,7 @@ import sympy as sp
 
 from optode.asymptotics import Scale, expand
 from optode.growth import positive
-from optode.notation import COUNTER, Field, Gradient, Oracle, Tangent, dot, relu
+from optode.language.symbols import COUNTER, Field, Gradient, Oracle, Tangent, dot, relu
 from optode.rule import UpdateRule
 
 Form: TypeAlias = tuple[Fraction, ...]

@@ -15,8 +15,8 @@ from fractions import Fraction
 
 import sympy as sp
 
-from optode.notation import partial
-from optode.presentation import collected
+from optode.language.presentation import collected
+from optode.language.symbols import partial
 from optode.series import Series
 from optode.tangent import Rates, derivative_along, substituted
 

@@ -11,12 +11,12 @@ import sympy as sp
 from optode.asymptotics import Scale, expand
 from optode.diagnostics import Diagnostic, SpecError
 from optode.expansion import scale_of
-from optode.notation import TIME, Gradient, maximum, symbol
+from optode.language.symbols import TIME, Gradient, maximum, symbol
+from optode.language.text import to_text
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, in_step_size
 from optode.slow_manifold import Increments, SlowManifold, initial_shift
 from optode.tangent import substituted
-from optode.text_printer import to_text
 
 
 def initial_values(

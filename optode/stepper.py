@@ -20,9 +20,9 @@ from typing import ClassVar, TypeAlias
 
 import sympy as sp
 
+from optode.language.presentation import present
+from optode.language.symbols import TIME, Field, Tangent, dot, expm1
 from optode.model import NeuralODE
-from optode.notation import TIME, Field, Tangent, dot, expm1
-from optode.presentation import present
 from optode.tableaux import NYSTROM, SPLITTINGS
 from optode.volume import antiderivative
 

@@ -16,11 +16,11 @@ from typing import Any
 import sympy as sp
 
 from optode.adjoint import adjoint_system
+from optode.language.presentation import present
+from optode.language.program import lower
+from optode.language.symbols import TIME, symbol
 from optode.method_text import forward_lines, linear_lines
 from optode.model import LearnedParameter, NeuralODE
-from optode.notation import TIME, symbol
-from optode.presentation import present
-from optode.program import lower
 from optode.stepper import LENGTH, START, Damped, Separable, Stepper
 from optode.tableaux import NYSTROM, RUNGE_KUTTA, SPLITTINGS, Nystrom, RungeKutta, Splitting
 from optode.torch_printer import LINE_LENGTH, float_text

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import TIME, Field, Gradient, Oracle, Tangent, dot, partial
-from optode.presentation import distributed
+from optode.language.presentation import distributed
+from optode.language.symbols import TIME, Field, Gradient, Oracle, Tangent, dot, partial
 
 Rates: TypeAlias = Mapping[sp.Symbol, sp.Expr]
 _ORACLES = (Gradient, Field, Oracle)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from optode.notation import At, dot
+from optode.language.symbols import At, dot
 from optode.rule import UpdateRule
 from optode.sizes import ORACLES
 

@@ -15,7 +15,8 @@ from operator import itemgetter
 
 import sympy as sp
 
-from optode.notation import (
+from optode.language.ordering import ordered_factors, ordered_terms
+from optode.language.symbols import (
     TIME,
     dot,
     expm1,
@@ -28,7 +29,6 @@ from optode.notation import (
     symbol,
     total,
 )
-from optode.ordering import ordered_factors, ordered_terms
 
 LINE_LENGTH = 88
 

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import sympy as sp
 
-from optode.model import NeuralODE
-from optode.notation import symbol
-from optode.program import (
+from optode.language.program import (
     Assign,
     FieldCall,
     FieldPullback,
@@ -22,6 +20,8 @@ from optode.program import (
     defines,
     uses,
 )
+from optode.language.symbols import symbol
+from optode.model import NeuralODE
 from optode.torch_printer import LINE_LENGTH, TorchPrinter, assignment
 
 BODY = 8

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
-from optode.presentation import present
+from optode.language.presentation import present
 from optode.volume import antiderivative, exponential
 
 CLOCK = sp.Symbol("tau", real=True, nonzero=True)

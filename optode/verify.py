@@ -13,9 +13,9 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from optode.language.program import Assign, FieldCall, Program, Statement
+from optode.language.symbols import COUNTER, TIME, Field, Gradient, Tangent
 from optode.limit import ContinuousLimit
-from optode.notation import COUNTER, TIME, Field, Gradient, Tangent
-from optode.program import Assign, FieldCall, Program, Statement
 from optode.rule import UpdateRule
 
 Array: TypeAlias = NDArray[np.float64]

@@ -17,8 +17,8 @@ import sympy as sp
 from scipy.integrate import quad
 
 from optode.costates import Costates
+from optode.language.symbols import TIME
 from optode.multipliers import velocity
-from optode.notation import TIME
 from optode.verdicts import CLOCK, FACTOR, JACOBIANS, Change, Claim, Verdict
 from optode.verify_network import TINY, Array
 from optode.verify_trajectory import FEATURES, Trajectory

@@ -19,7 +19,7 @@ import sympy as sp
 
 from optode.diagnostics import SpecError
 from optode.expansion import increments_of
-from optode.notation import TIME, symbol
+from optode.language.symbols import TIME, symbol
 from optode.slow_manifold import initial_shift, slow_manifold
 from optode.tangent import derivative_along, substituted
 from optode.verify import Array, Rates, numerical

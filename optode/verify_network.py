@@ -14,7 +14,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from optode.notation import Field, Tangent
+from optode.language.symbols import Field, Tangent
 from optode.operators import TransposedRate
 from optode.verdicts import Jacobian
 

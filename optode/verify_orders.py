@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sympy as sp
 
-from optode.notation import hardtanh, relu, step
+from optode.language.symbols import hardtanh, relu, step
 from optode.verify import Array, observed_order
 from optode.verify_expectation import Expectation, expected_order, has_matched_start
 from optode.verify_starts import solve

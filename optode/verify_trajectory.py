@@ -16,8 +16,7 @@ import sympy as sp
 from scipy.integrate import solve_ivp
 
 from optode.costates import Costates
-from optode.multipliers import velocity
-from optode.notation import (
+from optode.language.symbols import (
     TIME,
     Field,
     FieldTransposed,
@@ -27,6 +26,7 @@ from optode.notation import (
     step,
     symbol,
 )
+from optode.multipliers import velocity
 from optode.operators import TransposedRate
 from optode.verdicts import Equation, Jacobian
 from optode.verify_network import TINY, Array, RandomNetwork, compiled, operator_name

@@ -9,8 +9,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 import sympy as sp
 
+from optode.language.symbols import TIME
 from optode.limit import ContinuousLimit, continuous_limit
-from optode.notation import TIME
 from optode.rule import UpdateRule
 from optode.scaling import Scaling
 from optode.sizes import forgetting

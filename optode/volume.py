@@ -12,9 +12,9 @@ from typing import Any
 
 import sympy as sp
 
+from optode.language.presentation import present
+from optode.language.symbols import TIME, Field, Tangent, dot, partial, total
 from optode.model import NeuralODE
-from optode.notation import TIME, Field, Tangent, dot, partial, total
-from optode.presentation import present
 
 ELEMENTS = sp.Symbol("N", positive=True)
 """The number of elements of a state."""

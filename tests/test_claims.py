@@ -19,7 +19,7 @@ from optode.claims_text import as_json, page
 from optode.cli import app
 from optode.compiler import derive
 from optode.costates import Costates, without_clocks
-from optode.notation import TIME, FieldTransposed, dot, field_call, symbol, total
+from optode.language.symbols import TIME, FieldTransposed, dot, field_call, symbol, total
 from optode.operators import NotLinear, Operators, TransposedRate
 from optode.spec import parse_spec
 from optode.verdicts import CLOCK, Change

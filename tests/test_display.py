@@ -15,7 +15,7 @@ from optode.compiler import derive
 from optode.dialect import latex_words, markdown_words
 from optode.display import show
 from optode.interchange import as_json
-from optode.notation import Gradient, step_symbol, symbol
+from optode.language.symbols import Gradient, step_symbol, symbol
 from optode.resources import find_spec, shipped_specs
 from optode.rule import update_rule
 from optode.spec import parse_spec, read_spec

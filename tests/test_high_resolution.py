@@ -12,9 +12,9 @@ from torch import nn
 import optode
 from optode.compiler import Derivation, derive
 from optode.diagnostics import SpecError
+from optode.language.symbols import TIME, At, Gradient, Tangent, step_symbol, symbol
 from optode.limit import continuous_limit
 from optode.memory import class_from_text
-from optode.notation import TIME, At, Gradient, Tangent, step_symbol, symbol
 from optode.rule import update_rule
 from optode.scaling import scalings
 

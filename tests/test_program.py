@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from optode.notation import TIME, Field, Gradient, symbol
-from optode.program import Assign, FieldCall, FieldPullback, Program, lower, reverse
+from optode.language.program import Assign, FieldCall, FieldPullback, Program, lower, reverse
+from optode.language.symbols import TIME, Field, Gradient, symbol
 from optode.verify import evaluator
 
 h, m, v, p = map(symbol, ("h", "m", "v", "p"))

@@ -19,9 +19,9 @@ from torch.utils.checkpoint import checkpoint
 
 from optode.adjoint import adjoint_system
 from optode.compiler import derive, shipped_models
+from optode.language.symbols import TIME, Field, relu, sigmoid, symbol
 from optode.memory import class_from_text
 from optode.model import Initial, LearnedParameter, NeuralODE
-from optode.notation import TIME, Field, relu, sigmoid, symbol
 from optode.render import render
 from optode.stepper import derive_stepper
 

@@ -10,8 +10,7 @@ import sympy as sp
 
 from optode.compiler import derive
 from optode.diagnostics import SpecError
-from optode.limit import continuous_limit
-from optode.notation import (
+from optode.language.symbols import (
     TIME,
     At,
     Gradient,
@@ -22,6 +21,7 @@ from optode.notation import (
     step_symbol,
     symbol,
 )
+from optode.limit import continuous_limit
 from optode.regimes import describe, describe_at, loosened, parse_numbers
 from optode.rule import update_rule
 from optode.scaling import scalings

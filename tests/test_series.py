@@ -9,9 +9,9 @@ import pytest
 import sympy as sp
 
 from optode.asymptotics import Scale, expand
-from optode.notation import COUNTER as k
-from optode.notation import TIME as t
-from optode.notation import Gradient, sigmoid, step_symbol, symbol
+from optode.language.symbols import COUNTER as k
+from optode.language.symbols import TIME as t
+from optode.language.symbols import Gradient, sigmoid, step_symbol, symbol
 from optode.series import NoExpansion
 
 s = step_symbol("s")

@@ -10,8 +10,8 @@ from torch import nn
 from generated.adam_bias_corrected import BiasCorrectedAdamNODE
 from generated.nesterov import NesterovNODE
 from optode.compiler import derive
-from optode.notation import TIME as t
-from optode.notation import Gradient, symbol
+from optode.language.symbols import TIME as t
+from optode.language.symbols import Gradient, symbol
 from optode.singular import regular_branch
 
 x = symbol("x")

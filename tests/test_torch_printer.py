@@ -12,7 +12,7 @@ import sympy as sp
 import torch
 from torch.nn import functional
 
-from optode.notation import (
+from optode.language.symbols import (
     TIME,
     Field,
     hardtanh,

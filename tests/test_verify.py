@@ -13,7 +13,7 @@ import pytest
 import sympy as sp
 
 from optode.compiler import derive
-from optode.notation import TIME, At, Gradient, Tangent, symbol
+from optode.language.symbols import TIME, At, Gradient, Tangent, symbol
 from optode.plot import plot_orders
 from optode.rule import update_rule
 from optode.scaling import scalings

@@ -12,10 +12,10 @@ import torch
 from optode import compile as compiled
 from optode.compiler import derive, shipped_models
 from optode.interchange import as_json
+from optode.language.symbols import Field, symbol
+from optode.language.text import to_text
 from optode.model import NeuralODE
-from optode.notation import Field, symbol
 from optode.spec import parse_spec
-from optode.text_printer import to_text
 from optode.volume import ELEMENTS, END, START, antiderivative, growth, volume
 
 TRACES = {

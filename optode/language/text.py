@@ -10,8 +10,17 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
-from optode.notation import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot, symbol
-from optode.ordering import ordered_factors, ordered_terms
+from optode.language.ordering import ordered_factors, ordered_terms
+from optode.language.symbols import (
+    At,
+    Field,
+    FieldTransposed,
+    Gradient,
+    Oracle,
+    Tangent,
+    dot,
+    symbol,
+)
 
 
 def decimal_text(number: sp.Rational) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import sympy as sp
 
-from optode.notation import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot
+from optode.language.symbols import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot
 
 _ORACLES = (Gradient, Field, Oracle, Tangent, FieldTransposed, At, dot)
 

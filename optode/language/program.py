@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.notation import TIME, Field, Gradient, Tangent, dot, partial, symbol, total
-from optode.presentation import present
+from optode.language.presentation import present
+from optode.language.symbols import TIME, Field, Gradient, Tangent, dot, partial, symbol, total
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import sympy as sp
 
-from optode.notation import COUNTER, TIME, Field, FieldTransposed, Gradient, Oracle, Tangent
+from optode.language.symbols import COUNTER, TIME, Field, FieldTransposed, Gradient, Oracle, Tangent
 
 _ORACLES = (Field, Gradient, FieldTransposed, Oracle, Tangent)
 
