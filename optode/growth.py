@@ -6,10 +6,10 @@ from fractions import Fraction
 
 import sympy as sp
 
-from optode.asymptotics import Scale, expand
+from optode.calculus.expansion import Scale, expand
+from optode.calculus.series import NoExpansion
 from optode.language.symbols import COUNTER
 from optode.rule import UpdateRule
-from optode.series import NoExpansion
 
 _TRIAL_STEPS = 400
 

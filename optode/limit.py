@@ -8,7 +8,9 @@ from fractions import Fraction
 
 import sympy as sp
 
-from optode.asymptotics import expand
+from optode.calculus.expansion import expand
+from optode.calculus.series import Series
+from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import Diagnostic, SpecError
 from optode.expansion import increments_of, scale_of
 from optode.language.presentation import collected, present
@@ -17,7 +19,6 @@ from optode.modified import modified_fields
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, in_step_size
 from optode.second_order import second_order_form, velocity_symbol
-from optode.series import Series
 from optode.sizes import forgetting
 from optode.slow_manifold import (
     Increments,
@@ -28,7 +29,6 @@ from optode.slow_manifold import (
     slow_manifold,
 )
 from optode.start import initial_values, notes_on, singular_times, standstill, start_singularities
-from optode.tangent import derivative_along, substituted
 
 
 @dataclass(frozen=True, slots=True)

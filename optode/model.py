@@ -7,12 +7,12 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
+from optode.calculus.tangent import substituted
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, symbol
 from optode.limit import ContinuousLimit
 from optode.singular import at_start, regular_branch
 from optode.start import singular_times
-from optode.tangent import substituted
 
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
 

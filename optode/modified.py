@@ -14,10 +14,10 @@ from fractions import Fraction
 
 import sympy as sp
 
+from optode.calculus.series import Series
+from optode.calculus.tangent import derivative_along
 from optode.language.presentation import present
 from optode.language.symbols import TIME
-from optode.series import Series
-from optode.tangent import derivative_along
 
 
 def modified_fields(

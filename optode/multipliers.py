@@ -8,10 +8,10 @@ from itertools import count
 
 import sympy as sp
 
+from optode.calculus.tangent import derivative_along
 from optode.elimination import Flow
 from optode.language.symbols import Field, Tangent, symbol
 from optode.operators import OPERATORS, Operators, shortest
-from optode.tangent import derivative_along
 
 
 def velocity(of: sp.Symbol) -> sp.Symbol:

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 import sympy as sp
 
+from optode.calculus.tangent import derivative_along
 from optode.language.presentation import distributed, present
 from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, dot, reaches, step, total
-from optode.tangent import derivative_along
 
 Terms: TypeAlias = dict[sp.Expr, sp.Expr]
 """Vectors with their elementwise coefficients."""

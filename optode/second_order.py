@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import sympy as sp
 
+from optode.calculus.tangent import derivative_along, substituted
 from optode.language.presentation import present
 from optode.language.symbols import TIME, symbol
-from optode.tangent import derivative_along, substituted
 
 
 def velocity_symbol(position: sp.Symbol) -> sp.Symbol:

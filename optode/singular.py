@@ -14,10 +14,10 @@ from fractions import Fraction
 
 import sympy as sp
 
-from optode.asymptotics import expand_at
+from optode.calculus.expansion import expand_at
+from optode.calculus.series import NoExpansion, Series
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field
-from optode.series import NoExpansion, Series
 
 _MAX_ROUNDS = 8
 

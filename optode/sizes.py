@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
-from optode.asymptotics import Scale, expand
+from optode.calculus.expansion import Scale, expand
 from optode.growth import positive
 from optode.language.symbols import COUNTER, Field, Gradient, Oracle, Tangent, dot, relu
 from optode.rule import UpdateRule

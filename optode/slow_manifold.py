@@ -15,10 +15,10 @@ from fractions import Fraction
 
 import sympy as sp
 
+from optode.calculus.series import Series
+from optode.calculus.tangent import Rates, derivative_along, substituted
 from optode.language.presentation import collected
 from optode.language.symbols import partial
-from optode.series import Series
-from optode.tangent import Rates, derivative_along, substituted
 
 
 @dataclass(frozen=True, slots=True)

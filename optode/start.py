@@ -8,7 +8,8 @@ from functools import cache
 
 import sympy as sp
 
-from optode.asymptotics import Scale, expand
+from optode.calculus.expansion import Scale, expand
+from optode.calculus.tangent import substituted
 from optode.diagnostics import Diagnostic, SpecError
 from optode.expansion import scale_of
 from optode.language.symbols import TIME, Gradient, maximum, symbol
@@ -16,7 +17,6 @@ from optode.language.text import to_text
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, in_step_size
 from optode.slow_manifold import Increments, SlowManifold, initial_shift
-from optode.tangent import substituted
 
 
 def initial_values(

@@ -8,9 +8,9 @@ from fractions import Fraction
 
 import sympy as sp
 
+from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series
+from optode.calculus.tangent import tangent
 from optode.language.symbols import COUNTER, TIME, Field, Gradient, Oracle, dot, partial
-from optode.series import EXACT, LostPrecision, NoExpansion, Order, Series
-from optode.tangent import tangent
 
 _MAX_EXTRA_ORDER = 12
 
