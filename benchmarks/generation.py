@@ -38,8 +38,8 @@ STEPPER = "stepper"
 
 FUNCTIONS = {
     "reading, validation": (
-        "resources:find_spec",
-        "spec:read_spec",
+        "spec.shipped:find_spec",
+        "spec.reader:read_spec",
         "rule_text:build_rule",
         "rule_text:given_limit",
         "model_text:read_architecture",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from optode.compiler import Derivation, derive
 from optode.language.text import to_text
-from optode.resources import shipped_specs
-from optode.spec import Spec
+from optode.spec.reader import Spec
+from optode.spec.shipped import shipped_specs
 
 COMMAND = "optode list --format markdown"
 

@@ -231,8 +231,8 @@ def list_specs(
     from rich.console import Console
     from rich.table import Table
 
-    from optode.resources import shipped_spec, shipped_specs
-    from optode.spec import read_spec
+    from optode.spec.reader import read_spec
+    from optode.spec.shipped import shipped_spec, shipped_specs
 
     table = Table("name", "class", "title", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     with errors_reported():

@@ -21,11 +21,11 @@ from optode.model import Architecture, NeuralODE, neural_ode
 from optode.model_text import read_architecture
 from optode.output import sealed, write_modules
 from optode.render import render
-from optode.resources import find_spec, shipped_specs, templates_directory
 from optode.rule import UpdateRule
 from optode.rule_text import build_rule, expression_errors, given_limit
 from optode.scaling import Scaling, scalings
-from optode.spec import Spec, UnfinishedSpec, read_spec
+from optode.spec.reader import Spec, UnfinishedSpec, read_spec
+from optode.spec.shipped import find_spec, shipped_specs, templates_directory
 from optode.stepper import Stepper, derive_stepper
 from optode.version import __version__
 

@@ -9,12 +9,12 @@ from typing import get_args
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, Located, Reporter, SpecError, nearest
-from optode.expression import FUNCTIONS, Scope, parse_expression
 from optode.language.symbols import TIME, Field, by_name, field_call, symbol
 from optode.limit import ContinuousLimit
 from optode.model import DERIVED, Architecture, Initial, InitialKind, LearnedParameter
 from optode.rule import UpdateRule
-from optode.spec import InitialSpec, LearnedSpec, ModelSpec, Spec
+from optode.spec.expression import FUNCTIONS, Scope, parse_expression
+from optode.spec.reader import InitialSpec, LearnedSpec, ModelSpec, Spec
 
 
 def read_architecture(

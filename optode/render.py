@@ -21,7 +21,7 @@ from optode.language.symbols import TIME, Field, sigmoid, softplus, symbol
 from optode.language.text import to_text
 from optode.method_text import forward_lines, linear_lines
 from optode.model import Initial, LearnedParameter, NeuralODE
-from optode.resources import templates_directory
+from optode.spec.shipped import templates_directory
 from optode.stepper import Stepper
 from optode.stepper_text import stepper_text
 from optode.torch_printer import LINE_LENGTH, TorchPrinter, float_text

@@ -11,7 +11,6 @@ from functools import partial
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
-from optode.expression import FUNCTIONS, Scope, parse_expression
 from optode.language.presentation import present
 from optode.language.symbols import (
     COUNTER,
@@ -26,7 +25,8 @@ from optode.language.symbols import (
 from optode.limit import ContinuousLimit
 from optode.normal_form import normal_form
 from optode.rule import RuleError, UpdateRule, update_rule
-from optode.spec import Spec
+from optode.spec.expression import FUNCTIONS, Scope, parse_expression
+from optode.spec.reader import Spec
 from optode.start import singular_times
 
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from optode.diagnostics import Located, Reporter, Source, Span
-from optode.names import check_file_name
 from optode.output import write_new
+from optode.spec.names import check_file_name
 
 _TEXT = """\
 # A spec of optode. `optode check {name}.yaml` says what is wrong with it,

@@ -20,7 +20,7 @@ from optode.compiler import AnySpec, derive, shipped_models
 from optode.diagnostics import SpecError, did_you_mean
 from optode.memory import class_from_text
 from optode.model import NeuralODE
-from optode.resources import is_file
+from optode.spec.shipped import is_file
 from optode.verify_gradients import GradientCheck, check_gradients
 
 Field: TypeAlias = Callable[..., Tensor]

@@ -11,9 +11,9 @@ from optode.compiler import AnySpec, derive
 from optode.diagnostics import SpecError
 from optode.language.symbols import Oracle
 from optode.language.text import to_text
-from optode.resources import shipped_specs
 from optode.rule import UpdateRule
 from optode.scaling import Scaling, scalings
+from optode.spec.shipped import shipped_specs
 from optode.verify_functions import game_field, optimizer_field
 from optode.verify_orders import Order, OrderCheck, limit_order, next_order
 from optode.verify_starts import NoSolution

@@ -21,7 +21,7 @@ from optode.compiler import derive
 from optode.costates import Costates, without_clocks
 from optode.language.symbols import TIME, FieldTransposed, dot, field_call, symbol, total
 from optode.operators import NotLinear, Operators, TransposedRate
-from optode.spec import parse_spec
+from optode.spec.reader import parse_spec
 from optode.verdicts import CLOCK, Change
 from optode.verify_claims import observed_error
 from optode.verify_trajectory import Trajectory

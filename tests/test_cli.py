@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from optode.cli import app
 from optode.compiler import shipped_models
-from optode.resources import shipped_specs
-from optode.spec import parse_spec
+from optode.spec.reader import parse_spec
+from optode.spec.shipped import shipped_specs
 from optode.starter import starter_text
 from optode.version import __version__
 

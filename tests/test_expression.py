@@ -14,7 +14,6 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Source, Span
-from optode.expression import FUNCTIONS, Scope, parse_expression
 from optode.language.symbols import (
     COUNTER,
     TIME,
@@ -29,7 +28,8 @@ from optode.language.symbols import (
     symbol,
 )
 from optode.language.text import to_text
-from optode.names import FUNCTION_NAMES
+from optode.spec.expression import FUNCTIONS, Scope, parse_expression
+from optode.spec.names import FUNCTION_NAMES
 
 NAMES = ("x", "v", "m", "beta", "eps", "β1")
 X, V, M, BETA, EPS, GREEK = (symbol(name) for name in NAMES)

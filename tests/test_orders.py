@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from optode.resources import shipped_specs
+from optode.spec.shipped import shipped_specs
 from optode.verify_report import as_text, rows, verify
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "verification.md"

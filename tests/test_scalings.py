@@ -25,7 +25,7 @@ from optode.limit import continuous_limit
 from optode.regimes import describe, describe_at, loosened, parse_numbers
 from optode.rule import update_rule
 from optode.scaling import scalings
-from optode.spec import parse_spec
+from optode.spec.reader import parse_spec
 
 s = step_symbol("s")
 x, v, m, z = map(symbol, ("x", "v", "m", "z"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from optode.diagnostics import Diagnostic, Span, SpecError, did_you_mean, quoted
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def templates_directory() -> Path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from optode.declarations import ModelSpec, Spec
 from optode.diagnostics import Located, Reporter, did_you_mean, quoted
-from optode.statements import check_assignments
+from optode.spec.declarations import ModelSpec, Spec
+from optode.spec.statements import check_assignments
 
 
 def check_spec(spec: Spec, is_ode: bool, reporter: Reporter) -> None:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import cast
 
-from optode.consistency import check_spec
-from optode.declarations import (
+from optode.diagnostics import Located, Reporter, Source, did_you_mean, nearest, quoted
+from optode.spec.consistency import check_spec
+from optode.spec.declarations import (
     EquationSpec,
     InitialSpec,
     LearnedSpec,
@@ -17,10 +18,9 @@ from optode.declarations import (
     Spec,
     Transform,
 )
-from optode.diagnostics import Located, Reporter, Source, did_you_mean, nearest, quoted
-from optode.names import check_class_name, check_file_name, check_name
-from optode.statements import read_statements
-from optode.yaml_source import Mapping, Node, Scalar, Sequence
+from optode.spec.names import check_class_name, check_file_name, check_name
+from optode.spec.statements import read_statements
+from optode.spec.yaml_source import Mapping, Node, Scalar, Sequence
 
 SPEC_KEYS = (
     "name", "title", "reference", "step_size", "parameters", "state", "update", "ode", "scaling",

@@ -7,15 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from optode.declarations import (
-    Assignment,
-    EquationSpec,
-    InitialSpec,
-    LearnedSpec,
-    ModelSpec,
-    ParameterSpec,
-    Spec,
-)
 from optode.diagnostics import (
     Diagnostic,
     Reporter,
@@ -25,10 +16,19 @@ from optode.diagnostics import (
     quoted,
     unprintable,
 )
-from optode.overlay import laid_over
-from optode.resources import is_file, no_such_spec, shipped_spec
-from optode.sections import read_sections
-from optode.yaml_source import Mapping, Scalar, read_yaml
+from optode.spec.declarations import (
+    Assignment,
+    EquationSpec,
+    InitialSpec,
+    LearnedSpec,
+    ModelSpec,
+    ParameterSpec,
+    Spec,
+)
+from optode.spec.inheritance import laid_over
+from optode.spec.sections import read_sections
+from optode.spec.shipped import is_file, no_such_spec, shipped_spec
+from optode.spec.yaml_source import Mapping, Scalar, read_yaml
 
 __all__ = [
     "Assignment",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optode.diagnostics import Located, Reporter, quoted
-from optode.yaml_source import Mapping, Node
+from optode.spec.yaml_source import Mapping, Node
 
 _MERGED_SECTIONS = ("rename", "parameters", "initial", "equations")
 _SHORTHANDS = ("initial", "equations")

@@ -26,7 +26,7 @@ from optode.language.symbols import (
     sigmoid,
     softplus,
 )
-from optode.tokens import check_tokens
+from optode.spec.tokens import check_tokens
 
 Function: TypeAlias = tuple[Callable[..., sp.Expr], "int | tuple[int, ...] | None"]
 """What a name calls, and how many arguments it takes; None: any number from 1."""

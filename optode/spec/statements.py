@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from optode.declarations import Assignment, Kind
 from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
-from optode.names import check_name
-from optode.yaml_source import Scalar
+from optode.spec.declarations import Assignment, Kind
+from optode.spec.names import check_name
+from optode.spec.yaml_source import Scalar
 
 MAX_STATEMENTS = 200
 _MAX_OPEN = 5000  # longer than any expression may be
