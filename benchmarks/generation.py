@@ -40,8 +40,8 @@ FUNCTIONS = {
     "reading, validation": (
         "spec.shipped:find_spec",
         "spec.reader:read_spec",
-        "rule_text:build_rule",
-        "rule_text:given_limit",
+        "rule.from_spec:build_rule",
+        "rule.from_spec:given_limit",
         "model_text:read_architecture",
     ),
     "limit": ("scaling:scalings", "limit:continuous_limit"),

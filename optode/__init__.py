@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optode.language.symbols import At, Gradient
     from optode.model import Architecture, Initial, LearnedParameter
     from optode.notebook import load_ipython_extension
-    from optode.rule import UpdateRule, update_rule
+    from optode.rule.rule import UpdateRule, update_rule
     from optode.verify_gradients import check_gradients
 
 __all__ = [
@@ -65,8 +65,8 @@ _HOMES = {
     "LearnedParameter": "model",
     "At": "language.symbols",
     "Gradient": "language.symbols",
-    "UpdateRule": "rule",
-    "update_rule": "rule",
+    "UpdateRule": "rule.rule",
+    "update_rule": "rule.rule",
     "check_gradients": "verify_gradients",
     "load_ipython_extension": "notebook",
 }

@@ -21,8 +21,8 @@ from optode.model import Architecture, NeuralODE, neural_ode
 from optode.model_text import read_architecture
 from optode.output import sealed, write_modules
 from optode.render import render
-from optode.rule import UpdateRule
-from optode.rule_text import build_rule, expression_errors, given_limit
+from optode.rule.from_spec import build_rule, expression_errors, given_limit
+from optode.rule.rule import UpdateRule
 from optode.scaling import Scaling, scalings
 from optode.spec.reader import Spec, UnfinishedSpec, read_spec
 from optode.spec.shipped import find_spec, shipped_specs, templates_directory

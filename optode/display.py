@@ -16,7 +16,7 @@ from optode.language.symbols import COUNTER, TIME, At, FieldTransposed, Tangent,
 from optode.language.text import to_text
 from optode.limit import ContinuousLimit
 from optode.model import Initial, LearnedParameter, NeuralODE
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 from optode.stepper import LENGTH, SCALED, Damped, General, Separable, Stepper
 from optode.volume import volume
 

@@ -10,10 +10,10 @@ import sympy as sp
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion, Series
 from optode.diagnostics import Diagnostic, SpecError
-from optode.growth import growing_states, positive
 from optode.language.presentation import present
 from optode.language.text import to_text
-from optode.rule import UpdateRule
+from optode.rule.growing_states import growing_states, positive
+from optode.rule.rule import UpdateRule
 from optode.scaling import Scaling, step_map_in_step_size
 from optode.sizes import forgetting
 from optode.slow_manifold import Increments

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from optode.model import Architecture
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 
 
 @dataclass(frozen=True, slots=True)

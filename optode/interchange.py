@@ -18,7 +18,7 @@ from optode.display import Stage, step_lines
 from optode.language.text import to_text
 from optode.limit import ContinuousLimit
 from optode.model import Initial, LearnedParameter, NeuralODE
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 from optode.stepper import Damped, General, Separable
 from optode.volume import Volume, volume
 

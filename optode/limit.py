@@ -16,7 +16,7 @@ from optode.expansion import increments_of, scale_of
 from optode.language.presentation import collected, present
 from optode.language.symbols import TIME, Oracle, reaches, relu
 from optode.modified import modified_fields
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 from optode.scaling import Scaling, in_step_size
 from optode.second_order import second_order_form, velocity_symbol
 from optode.sizes import forgetting

@@ -12,7 +12,7 @@ from optode.diagnostics import Diagnostic, Located, Reporter, SpecError, nearest
 from optode.language.symbols import TIME, Field, by_name, field_call, symbol
 from optode.limit import ContinuousLimit
 from optode.model import DERIVED, Architecture, Initial, InitialKind, LearnedParameter
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
 from optode.spec.reader import InitialSpec, LearnedSpec, ModelSpec, Spec
 

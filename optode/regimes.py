@@ -12,7 +12,7 @@ from optode.diagnostics import SpecError
 from optode.language.symbols import COUNTER, partial, symbol
 from optode.language.text import to_text
 from optode.limit import ContinuousLimit, continuous_limit
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 from optode.scaling import scalings
 from optode.sizes import Regime
 

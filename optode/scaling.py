@@ -23,10 +23,10 @@ from itertools import product
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
-from optode.growth import growing_states, opened
 from optode.language.symbols import relu
 from optode.language.text import to_text
-from optode.rule import UpdateRule
+from optode.rule.growing_states import growing_states, opened
+from optode.rule.rule import UpdateRule
 from optode.sizes import (
     Form,
     Regime,

@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias
 import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
-from optode.growth import positive
 from optode.language.symbols import COUNTER, Field, Gradient, Oracle, Tangent, dot, relu
-from optode.rule import UpdateRule
+from optode.rule.growing_states import positive
+from optode.rule.rule import UpdateRule
 
 Form: TypeAlias = tuple[Fraction, ...]
 """An exponent of Delta, affine in the unknowns: (constant, of the step size, of each decay)."""

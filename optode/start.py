@@ -14,7 +14,7 @@ from optode.diagnostics import Diagnostic, SpecError
 from optode.expansion import scale_of
 from optode.language.symbols import TIME, Gradient, maximum, symbol
 from optode.language.text import to_text
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 from optode.scaling import Scaling, in_step_size
 from optode.slow_manifold import Increments, SlowManifold, initial_shift
 

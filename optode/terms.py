@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from optode.language.symbols import At, dot
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 from optode.sizes import ORACLES
 
 

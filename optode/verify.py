@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from optode.language.program import Assign, FieldCall, Program, Statement
 from optode.language.symbols import COUNTER, TIME, Field, Gradient, Tangent
 from optode.limit import ContinuousLimit
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 
 Array: TypeAlias = NDArray[np.float64]
 Rates: TypeAlias = Callable[[float, Sequence[Array]], tuple[Array, ...]]

@@ -11,7 +11,7 @@ from optode.compiler import AnySpec, derive
 from optode.diagnostics import SpecError
 from optode.language.symbols import Oracle
 from optode.language.text import to_text
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 from optode.scaling import Scaling, scalings
 from optode.spec.shipped import shipped_specs
 from optode.verify_functions import game_field, optimizer_field

@@ -11,7 +11,7 @@ import sympy as sp
 
 from optode.language.symbols import TIME
 from optode.limit import ContinuousLimit, continuous_limit
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 from optode.scaling import Scaling
 from optode.sizes import forgetting
 from optode.verify import Array, Rates, iterate, numerical, right_hand_side, value_of

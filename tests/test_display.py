@@ -16,7 +16,7 @@ from optode.dialect import latex_words, markdown_words
 from optode.display import show
 from optode.interchange import as_json
 from optode.language.symbols import Gradient, step_symbol, symbol
-from optode.rule import update_rule
+from optode.rule.rule import update_rule
 from optode.spec.reader import parse_spec, read_spec
 from optode.spec.shipped import find_spec, shipped_specs
 

@@ -15,7 +15,7 @@ from optode.diagnostics import SpecError
 from optode.language.symbols import TIME, At, Gradient, Tangent, step_symbol, symbol
 from optode.limit import continuous_limit
 from optode.memory import class_from_text
-from optode.rule import update_rule
+from optode.rule.rule import update_rule
 from optode.scaling import scalings
 
 s = step_symbol("s")

@@ -23,7 +23,7 @@ from optode.language.symbols import (
 )
 from optode.limit import continuous_limit
 from optode.regimes import describe, describe_at, loosened, parse_numbers
-from optode.rule import update_rule
+from optode.rule.rule import update_rule
 from optode.scaling import scalings
 from optode.spec.reader import parse_spec
 

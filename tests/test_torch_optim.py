@@ -12,7 +12,7 @@ import torch
 from test_rules import X0, gradient, torch_iterates
 
 from optode.compiler import derive
-from optode.rule_text import build_rule
+from optode.rule.from_spec import build_rule
 from optode.spec.reader import parse_spec
 from optode.verify import iterate
 

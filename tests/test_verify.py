@@ -15,7 +15,7 @@ import sympy as sp
 from optode.compiler import derive
 from optode.language.symbols import TIME, At, Gradient, Tangent, symbol
 from optode.plot import plot_orders
-from optode.rule import update_rule
+from optode.rule.rule import update_rule
 from optode.scaling import scalings
 from optode.second_order import velocity_symbol
 from optode.verify import numerical, observed_order, value_of

@@ -23,8 +23,8 @@ from optode.language.symbols import (
     symbol,
 )
 from optode.limit import ContinuousLimit
-from optode.normal_form import normal_form
-from optode.rule import RuleError, UpdateRule, update_rule
+from optode.rule.normal_form import normal_form
+from optode.rule.rule import RuleError, UpdateRule, update_rule
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
 from optode.spec.reader import Spec
 from optode.start import singular_times

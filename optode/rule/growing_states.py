@@ -9,7 +9,7 @@ import sympy as sp
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion
 from optode.language.symbols import COUNTER
-from optode.rule import UpdateRule
+from optode.rule.rule import UpdateRule
 
 _TRIAL_STEPS = 400
 

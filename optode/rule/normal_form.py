@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import sympy as sp
 
-from optode.growth import growing_states, positive
 from optode.language.symbols import COUNTER, At, Gradient, partial, symbol
-from optode.rule import UpdateRule
+from optode.rule.growing_states import growing_states, positive
+from optode.rule.rule import UpdateRule
 
 
 def normal_form(rule: UpdateRule) -> UpdateRule:
