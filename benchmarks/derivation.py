@@ -17,9 +17,9 @@ import sympy as sp
 
 from optode.compiler import derive
 from optode.language.symbols import At, Gradient, step_symbol, symbol
-from optode.limit import continuous_limit
+from optode.limit.limit import continuous_limit
+from optode.limit.scaling import scalings
 from optode.rule.rule import UpdateRule, update_rule
-from optode.scaling import scalings
 from optode.spec.shipped import shipped_specs
 
 REPEATS = 3

@@ -44,7 +44,7 @@ FUNCTIONS = {
         "rule.from_spec:given_limit",
         "model_text:read_architecture",
     ),
-    "limit": ("scaling:scalings", "limit:continuous_limit"),
+    "limit": ("limit.scaling:scalings", "limit.limit:continuous_limit"),
     "model": ("model:neural_ode",),
     "adjoint": ("adjoint:adjoint_system",),
     STEPPER: ("stepper:derive_stepper",),

@@ -169,7 +169,7 @@ def derive(
 
 
 def _show_regimes(derivation: Derivation, numbers: str | None) -> None:
-    from optode.regimes import describe, describe_at, parse_numbers
+    from optode.limit.regimes import describe, describe_at, parse_numbers
 
     try:
         if numbers is None:

@@ -15,7 +15,8 @@ from optode.adjoint import AdjointSystem, adjoint_system
 from optode.diagnostics import Diagnostic, SpecError
 from optode.display import Form, Stage, show
 from optode.formulation import Formulation
-from optode.limit import ContinuousLimit, continuous_limit
+from optode.limit.limit import ContinuousLimit, continuous_limit
+from optode.limit.scaling import Scaling, scalings
 from optode.memory import class_from_text
 from optode.model import Architecture, NeuralODE, neural_ode
 from optode.model_text import read_architecture
@@ -23,7 +24,6 @@ from optode.output import sealed, write_modules
 from optode.render import render
 from optode.rule.from_spec import build_rule, expression_errors, given_limit
 from optode.rule.rule import UpdateRule
-from optode.scaling import Scaling, scalings
 from optode.spec.reader import Spec, UnfinishedSpec, read_spec
 from optode.spec.shipped import find_spec, shipped_specs, templates_directory
 from optode.stepper import Stepper, derive_stepper

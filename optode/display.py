@@ -14,7 +14,7 @@ from optode.dialect import Dialect, Latex, PlainText, latex_words, markdown_word
 from optode.language import symbols
 from optode.language.symbols import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
 from optode.language.text import to_text
-from optode.limit import ContinuousLimit
+from optode.limit.limit import ContinuousLimit
 from optode.model import Initial, LearnedParameter, NeuralODE
 from optode.rule.rule import UpdateRule
 from optode.stepper import LENGTH, SCALED, Damped, General, Separable, Stepper

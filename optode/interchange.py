@@ -16,7 +16,7 @@ from optode.adjoint import AdjointSystem
 from optode.dialect import PlainText
 from optode.display import Stage, step_lines
 from optode.language.text import to_text
-from optode.limit import ContinuousLimit
+from optode.limit.limit import ContinuousLimit
 from optode.model import Initial, LearnedParameter, NeuralODE
 from optode.rule.rule import UpdateRule
 from optode.stepper import Damped, General, Separable

@@ -10,9 +10,9 @@ import sympy as sp
 from optode.calculus.tangent import substituted
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, symbol
-from optode.limit import ContinuousLimit
+from optode.limit.initial_values import singular_times
+from optode.limit.limit import ContinuousLimit
 from optode.singular import at_start, regular_branch
-from optode.start import singular_times
 
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
 

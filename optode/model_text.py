@@ -10,7 +10,7 @@ import sympy as sp
 
 from optode.diagnostics import Diagnostic, Located, Reporter, SpecError, nearest
 from optode.language.symbols import TIME, Field, by_name, field_call, symbol
-from optode.limit import ContinuousLimit
+from optode.limit.limit import ContinuousLimit
 from optode.model import DERIVED, Architecture, Initial, InitialKind, LearnedParameter
 from optode.rule.rule import UpdateRule
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression

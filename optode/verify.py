@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from optode.language.program import Assign, FieldCall, Program, Statement
 from optode.language.symbols import COUNTER, TIME, Field, Gradient, Tangent
-from optode.limit import ContinuousLimit
+from optode.limit.limit import ContinuousLimit
 from optode.rule.rule import UpdateRule
 
 Array: TypeAlias = NDArray[np.float64]

@@ -19,9 +19,9 @@ import sympy as sp
 
 from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import SpecError
-from optode.expansion import increments_of
 from optode.language.symbols import TIME, symbol
-from optode.slow_manifold import initial_shift, slow_manifold
+from optode.limit.increments import increments_of
+from optode.limit.slow_manifold import initial_shift, slow_manifold
 from optode.verify import Array, Rates, numerical
 from optode.verify_starts import solve
 from optode.verify_trial import Trial

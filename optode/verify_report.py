@@ -11,8 +11,8 @@ from optode.compiler import AnySpec, derive
 from optode.diagnostics import SpecError
 from optode.language.symbols import Oracle
 from optode.language.text import to_text
+from optode.limit.scaling import Scaling, scalings
 from optode.rule.rule import UpdateRule
-from optode.scaling import Scaling, scalings
 from optode.spec.shipped import shipped_specs
 from optode.verify_functions import game_field, optimizer_field
 from optode.verify_orders import Order, OrderCheck, limit_order, next_order

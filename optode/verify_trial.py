@@ -10,10 +10,10 @@ import numpy as np
 import sympy as sp
 
 from optode.language.symbols import TIME
-from optode.limit import ContinuousLimit, continuous_limit
+from optode.limit.exponents import forgetting
+from optode.limit.limit import ContinuousLimit, continuous_limit
+from optode.limit.scaling import Scaling
 from optode.rule.rule import UpdateRule
-from optode.scaling import Scaling
-from optode.sizes import forgetting
 from optode.verify import Array, Rates, iterate, numerical, right_hand_side, value_of
 from optode.verify_functions import SmoothField
 from optode.verify_starts import REACH, RegularBranch, is_regular, regular_branch, solve

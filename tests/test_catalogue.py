@@ -11,7 +11,7 @@ from test_derivations import LIMITS as FIRST_LIMITS
 
 from optode.compiler import derive
 from optode.language.symbols import Gradient, Tangent, dot
-from optode.limit import continuous_limit
+from optode.limit.limit import continuous_limit
 from optode.spec.shipped import shipped_specs
 
 LIMITS = FIRST_LIMITS | catalogue.LIMITS

@@ -13,10 +13,10 @@ import optode
 from optode.compiler import Derivation, derive
 from optode.diagnostics import SpecError
 from optode.language.symbols import TIME, At, Gradient, Tangent, step_symbol, symbol
-from optode.limit import continuous_limit
+from optode.limit.limit import continuous_limit
+from optode.limit.scaling import scalings
 from optode.memory import class_from_text
 from optode.rule.rule import update_rule
-from optode.scaling import scalings
 
 s = step_symbol("s")
 x, v, y, x_dot = map(symbol, ("x", "v", "y", "x_dot"))

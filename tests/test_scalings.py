@@ -21,10 +21,10 @@ from optode.language.symbols import (
     step_symbol,
     symbol,
 )
-from optode.limit import continuous_limit
-from optode.regimes import describe, describe_at, loosened, parse_numbers
+from optode.limit.limit import continuous_limit
+from optode.limit.regimes import describe, describe_at, loosened, parse_numbers
+from optode.limit.scaling import scalings
 from optode.rule.rule import update_rule
-from optode.scaling import scalings
 from optode.spec.reader import parse_spec
 
 s = step_symbol("s")

@@ -14,10 +14,10 @@ import sympy as sp
 
 from optode.compiler import derive
 from optode.language.symbols import TIME, At, Gradient, Tangent, symbol
+from optode.limit.scaling import scalings
+from optode.limit.second_order import velocity_symbol
 from optode.plot import plot_orders
 from optode.rule.rule import update_rule
-from optode.scaling import scalings
-from optode.second_order import velocity_symbol
 from optode.verify import numerical, observed_order, value_of
 from optode.verify_expectation import Expectation, expected_order
 from optode.verify_functions import SmoothField, game_field, optimizer_field

@@ -22,12 +22,12 @@ from optode.language.symbols import (
     step_symbol,
     symbol,
 )
-from optode.limit import ContinuousLimit
+from optode.limit.initial_values import singular_times
+from optode.limit.limit import ContinuousLimit
 from optode.rule.normal_form import normal_form
 from optode.rule.rule import RuleError, UpdateRule, update_rule
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
 from optode.spec.reader import Spec
-from optode.start import singular_times
 
 
 def build_rule(spec: Spec) -> UpdateRule:

@@ -12,11 +12,11 @@ from optode.calculus.series import NoExpansion, Series
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.presentation import present
 from optode.language.text import to_text
+from optode.limit.exponents import forgetting
+from optode.limit.scaling import Scaling, step_map_in_step_size
+from optode.limit.slow_manifold import Increments
 from optode.rule.growing_states import growing_states, positive
 from optode.rule.rule import UpdateRule
-from optode.scaling import Scaling, step_map_in_step_size
-from optode.sizes import forgetting
-from optode.slow_manifold import Increments
 
 
 def increments_of(rule: UpdateRule, scaling: Scaling, order: int, offset: sp.Expr) -> Increments:

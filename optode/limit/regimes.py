@@ -11,10 +11,10 @@ import sympy as sp
 from optode.diagnostics import SpecError
 from optode.language.symbols import COUNTER, partial, symbol
 from optode.language.text import to_text
-from optode.limit import ContinuousLimit, continuous_limit
+from optode.limit.exponents import Regime
+from optode.limit.limit import ContinuousLimit, continuous_limit
+from optode.limit.scaling import scalings
 from optode.rule.rule import UpdateRule
-from optode.scaling import scalings
-from optode.sizes import Regime
 
 FAST, FROZEN = 10.0, 0.1
 """A state that forgets more than FAST times within the horizon is fast; less than FROZEN, frozen."""

@@ -12,15 +12,21 @@ from optode.calculus.expansion import expand
 from optode.calculus.series import Series
 from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import Diagnostic, SpecError
-from optode.expansion import increments_of, scale_of
 from optode.language.presentation import collected, present
 from optode.language.symbols import TIME, Oracle, reaches, relu
-from optode.modified import modified_fields
-from optode.rule.rule import UpdateRule
-from optode.scaling import Scaling, in_step_size
-from optode.second_order import second_order_form, velocity_symbol
-from optode.sizes import forgetting
-from optode.slow_manifold import (
+from optode.limit.exponents import forgetting
+from optode.limit.increments import increments_of, scale_of
+from optode.limit.initial_values import (
+    initial_values,
+    notes_on,
+    singular_times,
+    standstill,
+    start_singularities,
+)
+from optode.limit.modified_equation import modified_fields
+from optode.limit.scaling import Scaling, in_step_size
+from optode.limit.second_order import second_order_form, velocity_symbol
+from optode.limit.slow_manifold import (
     Increments,
     NotContracting,
     SlowManifold,
@@ -28,7 +34,7 @@ from optode.slow_manifold import (
     reduced,
     slow_manifold,
 )
-from optode.start import initial_values, notes_on, singular_times, standstill, start_singularities
+from optode.rule.rule import UpdateRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ import sympy as sp
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.tangent import substituted
 from optode.diagnostics import Diagnostic, SpecError
-from optode.expansion import scale_of
 from optode.language.symbols import TIME, Gradient, maximum, symbol
 from optode.language.text import to_text
+from optode.limit.increments import scale_of
+from optode.limit.scaling import Scaling, in_step_size
+from optode.limit.slow_manifold import Increments, SlowManifold, initial_shift
 from optode.rule.rule import UpdateRule
-from optode.scaling import Scaling, in_step_size
-from optode.slow_manifold import Increments, SlowManifold, initial_shift
 
 
 def initial_values(

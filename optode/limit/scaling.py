@@ -25,9 +25,7 @@ import sympy as sp
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.symbols import relu
 from optode.language.text import to_text
-from optode.rule.growing_states import growing_states, opened
-from optode.rule.rule import UpdateRule
-from optode.sizes import (
+from optode.limit.exponents import (
     Form,
     Regime,
     Sizes,
@@ -37,7 +35,9 @@ from optode.sizes import (
     scaled,
     unit,
 )
-from optode.terms import Term, grouped_terms
+from optode.limit.increment_terms import Term, grouped_terms
+from optode.rule.growing_states import growing_states, opened
+from optode.rule.rule import UpdateRule
 
 _SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
     "fixed": (Fraction(0),),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import sympy as sp
 
 from optode.language.symbols import At, dot
+from optode.limit.exponents import ORACLES
 from optode.rule.rule import UpdateRule
-from optode.sizes import ORACLES
 
 
 @dataclass(frozen=True, slots=True)
