@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from optode.diagnostics import Diagnostic, SpecError
     from optode.formulation import Formulation
     from optode.language.symbols import At, Gradient
-    from optode.model import Architecture, Initial, LearnedParameter
+    from optode.model.model import Architecture, Initial, LearnedParameter
     from optode.notebook import load_ipython_extension
     from optode.rule.rule import UpdateRule, update_rule
     from optode.verify_gradients import check_gradients
@@ -60,9 +60,9 @@ _HOMES = {
     "Diagnostic": "diagnostics",
     "SpecError": "diagnostics",
     "Formulation": "formulation",
-    "Architecture": "model",
-    "Initial": "model",
-    "LearnedParameter": "model",
+    "Architecture": "model.model",
+    "Initial": "model.model",
+    "LearnedParameter": "model.model",
     "At": "language.symbols",
     "Gradient": "language.symbols",
     "UpdateRule": "rule.rule",

@@ -30,7 +30,7 @@ from optode.language.program import (
     reverse,
 )
 from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, symbol
-from optode.model import NeuralODE
+from optode.model.model import NeuralODE
 
 
 @dataclass(frozen=True, slots=True)

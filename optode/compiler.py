@@ -18,15 +18,15 @@ from optode.formulation import Formulation
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling, scalings
 from optode.memory import class_from_text
-from optode.model import Architecture, NeuralODE, neural_ode
-from optode.model_text import read_architecture
+from optode.model.from_spec import read_architecture
+from optode.model.model import Architecture, NeuralODE, neural_ode
+from optode.model.structure import Stepper, derive_stepper
 from optode.output import sealed, write_modules
 from optode.render import render
 from optode.rule.from_spec import build_rule, expression_errors, given_limit
 from optode.rule.rule import UpdateRule
 from optode.spec.reader import Spec, UnfinishedSpec, read_spec
 from optode.spec.shipped import find_spec, shipped_specs, templates_directory
-from optode.stepper import Stepper, derive_stepper
 from optode.version import __version__
 
 AnySpec: TypeAlias = str | Path | Spec | Formulation

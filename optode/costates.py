@@ -18,7 +18,7 @@ from optode.adjoint import AdjointSystem, adjoint_system
 from optode.elimination import Flow
 from optode.language.program import FieldCall
 from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, symbol
-from optode.model import NeuralODE
+from optode.model.model import NeuralODE
 from optode.multipliers import velocity
 from optode.operators import NotEliminated, NotLinear, Operators, shortest, vanishes
 from optode.volume import integral

@@ -15,9 +15,9 @@ from optode.language import symbols
 from optode.language.symbols import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
 from optode.language.text import to_text
 from optode.limit.limit import ContinuousLimit
-from optode.model import Initial, LearnedParameter, NeuralODE
+from optode.model.model import Initial, LearnedParameter, NeuralODE
+from optode.model.structure import LENGTH, SCALED, Damped, General, Separable, Stepper
 from optode.rule.rule import UpdateRule
-from optode.stepper import LENGTH, SCALED, Damped, General, Separable, Stepper
 from optode.volume import volume
 
 Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem | Stepper

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from optode.model import Architecture
+from optode.model.model import Architecture
 from optode.rule.rule import UpdateRule
 
 

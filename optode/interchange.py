@@ -17,9 +17,9 @@ from optode.dialect import PlainText
 from optode.display import Stage, step_lines
 from optode.language.text import to_text
 from optode.limit.limit import ContinuousLimit
-from optode.model import Initial, LearnedParameter, NeuralODE
+from optode.model.model import Initial, LearnedParameter, NeuralODE
+from optode.model.structure import Damped, General, Separable
 from optode.rule.rule import UpdateRule
-from optode.stepper import Damped, General, Separable
 from optode.volume import Volume, volume
 
 Json: TypeAlias = dict[str, Any]

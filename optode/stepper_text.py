@@ -20,9 +20,9 @@ from optode.language.presentation import present
 from optode.language.program import lower
 from optode.language.symbols import TIME, symbol
 from optode.method_text import forward_lines, linear_lines
-from optode.model import LearnedParameter, NeuralODE
-from optode.stepper import LENGTH, START, Damped, Separable, Stepper
-from optode.tableaux import NYSTROM, RUNGE_KUTTA, SPLITTINGS, Nystrom, RungeKutta, Splitting
+from optode.model.model import LearnedParameter, NeuralODE
+from optode.model.structure import LENGTH, START, Damped, Separable, Stepper
+from optode.model.tableaux import NYSTROM, RUNGE_KUTTA, SPLITTINGS, Nystrom, RungeKutta, Splitting
 from optode.torch_printer import LINE_LENGTH, float_text
 from optode.torch_program import BODY, Statements, call_lines, tuple_lines, unpacking
 

@@ -21,7 +21,7 @@ from optode.language.program import (
     uses,
 )
 from optode.language.symbols import symbol
-from optode.model import NeuralODE
+from optode.model.model import NeuralODE
 from optode.torch_printer import LINE_LENGTH, TorchPrinter, assignment
 
 BODY = 8

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from optode.compiler import AnySpec, derive, shipped_models
 from optode.diagnostics import SpecError, did_you_mean
 from optode.memory import class_from_text
-from optode.model import NeuralODE
+from optode.model.model import NeuralODE
 from optode.spec.shipped import is_file
 from optode.verify_gradients import GradientCheck, check_gradients
 

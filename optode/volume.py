@@ -14,7 +14,7 @@ import sympy as sp
 
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Tangent, dot, partial, total
-from optode.model import NeuralODE
+from optode.model.model import NeuralODE
 
 ELEMENTS = sp.Symbol("N", positive=True)
 """The number of elements of a state."""

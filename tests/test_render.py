@@ -21,9 +21,9 @@ from optode.adjoint import adjoint_system
 from optode.compiler import derive, shipped_models
 from optode.language.symbols import TIME, Field, relu, sigmoid, symbol
 from optode.memory import class_from_text
-from optode.model import Initial, LearnedParameter, NeuralODE
+from optode.model.model import Initial, LearnedParameter, NeuralODE
+from optode.model.structure import derive_stepper
 from optode.render import render
-from optode.stepper import derive_stepper
 
 h, m, v, x = map(symbol, "hmvx")
 gamma, xi, eps = map(symbol, ["gamma", "xi", "eps"])

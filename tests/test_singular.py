@@ -12,7 +12,7 @@ from generated.nesterov import NesterovNODE
 from optode.compiler import derive
 from optode.language.symbols import TIME as t
 from optode.language.symbols import Gradient, symbol
-from optode.singular import regular_branch
+from optode.model.singular_start import regular_branch
 
 x = symbol("x")
 g = Gradient(x)

@@ -14,7 +14,7 @@ from optode.compiler import derive, shipped_models
 from optode.interchange import as_json
 from optode.language.symbols import Field, symbol
 from optode.language.text import to_text
-from optode.model import NeuralODE
+from optode.model.model import NeuralODE
 from optode.spec.reader import parse_spec
 from optode.volume import ELEMENTS, END, START, antiderivative, growth, volume
 

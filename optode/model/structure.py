@@ -22,8 +22,8 @@ import sympy as sp
 
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Tangent, dot, expm1
-from optode.model import NeuralODE
-from optode.tableaux import NYSTROM, SPLITTINGS
+from optode.model.model import NeuralODE
+from optode.model.tableaux import NYSTROM, SPLITTINGS
 from optode.volume import antiderivative
 
 START = sp.Symbol("t0", real=True, nonzero=True)

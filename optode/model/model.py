@@ -12,7 +12,7 @@ from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, symbol
 from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
-from optode.singular import at_start, regular_branch
+from optode.model.singular_start import at_start, regular_branch
 
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
 

@@ -11,7 +11,7 @@ import sympy as sp
 from optode.diagnostics import Diagnostic, Located, Reporter, SpecError, nearest
 from optode.language.symbols import TIME, Field, by_name, field_call, symbol
 from optode.limit.limit import ContinuousLimit
-from optode.model import DERIVED, Architecture, Initial, InitialKind, LearnedParameter
+from optode.model.model import DERIVED, Architecture, Initial, InitialKind, LearnedParameter
 from optode.rule.rule import UpdateRule
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
 from optode.spec.reader import InitialSpec, LearnedSpec, ModelSpec, Spec
