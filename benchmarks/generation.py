@@ -46,7 +46,7 @@ FUNCTIONS = {
     ),
     "limit": ("limit.scaling:scalings", "limit.limit:continuous_limit"),
     "model": ("model.model:neural_ode",),
-    "adjoint": ("adjoint:adjoint_system",),
+    "adjoint": ("adjoint.adjoint:adjoint_system",),
     STEPPER: ("model.structure:derive_stepper",),
     "rendering": ("compiler:ode_rnn_text", "render:render", "output:sealed"),
     "writing": ("output:write_modules",),

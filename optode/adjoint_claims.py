@@ -14,6 +14,7 @@ from itertools import combinations, permutations
 
 import sympy as sp
 
+from optode.adjoint.volume import END, flow_determinant, volume
 from optode.costates import Costates, Equations
 from optode.elimination import Elimination, Flow
 from optode.language.symbols import TIME, FieldTransposed
@@ -31,7 +32,6 @@ from optode.verdicts import (
     Verdict,
     with_names,
 )
-from optode.volume import END, flow_determinant, volume
 
 
 def adjoint_claims(costates: Costates) -> tuple[Claim, ...]:

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from optode.adjoint import AdjointSystem, adjoint_system
+from optode.adjoint.adjoint import AdjointSystem, adjoint_system
 from optode.diagnostics import Diagnostic, SpecError
 from optode.display import Form, Stage, show
 from optode.formulation import Formulation

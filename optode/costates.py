@@ -14,14 +14,14 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.adjoint import AdjointSystem, adjoint_system
+from optode.adjoint.adjoint import AdjointSystem, adjoint_system
+from optode.adjoint.volume import integral
 from optode.elimination import Flow
 from optode.language.program import FieldCall
 from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, symbol
 from optode.model.model import NeuralODE
 from optode.multipliers import velocity
 from optode.operators import NotEliminated, NotLinear, Operators, shortest, vanishes
-from optode.volume import integral
 
 Equations: TypeAlias = dict[sp.Symbol, sp.Expr]
 """The right-hand sides, each under the symbol that it is the derivative of."""

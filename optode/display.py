@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
-from optode.adjoint import AdjointSystem
+from optode.adjoint.adjoint import AdjointSystem
+from optode.adjoint.volume import volume
 from optode.dialect import Dialect, Latex, PlainText, latex_words, markdown_words
 from optode.language import symbols
 from optode.language.symbols import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
@@ -18,7 +19,6 @@ from optode.limit.limit import ContinuousLimit
 from optode.model.model import Initial, LearnedParameter, NeuralODE
 from optode.model.structure import LENGTH, SCALED, Damped, General, Separable, Stepper
 from optode.rule.rule import UpdateRule
-from optode.volume import volume
 
 Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem | Stepper
 Form: TypeAlias = Literal["text", "latex", "markdown"]

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 
 import sympy as sp
 
-from optode.adjoint import AdjointSystem
+from optode.adjoint.adjoint import AdjointSystem
+from optode.adjoint.volume import Volume, volume
 from optode.dialect import PlainText
 from optode.display import Stage, step_lines
 from optode.language.text import to_text
@@ -20,7 +21,6 @@ from optode.limit.limit import ContinuousLimit
 from optode.model.model import Initial, LearnedParameter, NeuralODE
 from optode.model.structure import Damped, General, Separable
 from optode.rule.rule import UpdateRule
-from optode.volume import Volume, volume
 
 Json: TypeAlias = dict[str, Any]
 

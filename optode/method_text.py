@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from optode.adjoint import AdjointSystem
+from optode.adjoint.adjoint import AdjointSystem
 from optode.language.program import Total
 from optode.model.model import NeuralODE
 from optode.torch_program import BODY, Statements, call_lines, tuple_lines, unpacking

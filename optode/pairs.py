@@ -14,11 +14,11 @@ from dataclasses import replace
 
 import sympy as sp
 
+from optode.adjoint.volume import END, growth, integral
 from optode.costates import Costates
 from optode.language.symbols import TIME, FieldTransposed, symbol
 from optode.operators import Operators, Terms
 from optode.verdicts import Change, Claim, Verdict
-from optode.volume import END, growth, integral
 
 _FIRST, _SECOND = symbol("mu_1"), symbol("mu_2")
 

@@ -15,7 +15,7 @@ from typing import Any
 import sympy as sp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from optode.adjoint import AdjointSystem
+from optode.adjoint.adjoint import AdjointSystem
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, sigmoid, softplus, symbol
 from optode.language.text import to_text

@@ -15,7 +15,7 @@ from typing import Any
 
 import sympy as sp
 
-from optode.adjoint import adjoint_system
+from optode.adjoint.adjoint import adjoint_system
 from optode.language.presentation import present
 from optode.language.program import lower
 from optode.language.symbols import TIME, symbol

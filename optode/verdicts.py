@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
+from optode.adjoint.volume import antiderivative, exponential
 from optode.language.presentation import present
-from optode.volume import antiderivative, exponential
 
 CLOCK = sp.Symbol("tau", real=True, nonzero=True)
 """Reversed time, ``tau = T - t``."""

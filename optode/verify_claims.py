@@ -16,13 +16,13 @@ import numpy as np
 import sympy as sp
 from scipy.integrate import quad
 
+from optode.adjoint.volume import ELEMENTS, END, START
 from optode.costates import Costates
 from optode.language.symbols import TIME
 from optode.multipliers import velocity
 from optode.verdicts import CLOCK, FACTOR, JACOBIANS, Change, Claim, Verdict
 from optode.verify_network import TINY, Array
 from optode.verify_trajectory import FEATURES, Trajectory
-from optode.volume import ELEMENTS, END, START
 
 HORIZON = 1.0
 """From the start to T; reversed time is 0 there, perhaps at a pole, and nothing is compared."""

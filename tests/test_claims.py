@@ -14,6 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 import optode
+from optode.adjoint.volume import END
 from optode.claims_report import every_claim
 from optode.claims_text import as_json, page
 from optode.cli import app
@@ -25,7 +26,6 @@ from optode.spec.reader import parse_spec
 from optode.verdicts import CLOCK, Change
 from optode.verify_claims import observed_error
 from optode.verify_trajectory import Trajectory
-from optode.volume import END
 
 ROOT = Path(__file__).parents[1]
 a_h, a_m, a_v, a_x = sp.symbols("a_h a_m a_v a_x", real=True)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from optode.adjoint import adjoint_system
+from optode.adjoint.adjoint import adjoint_system
 from optode.compiler import derive, shipped_models
 from optode.language.symbols import TIME, Field, relu, sigmoid, symbol
 from optode.memory import class_from_text

@@ -20,11 +20,11 @@ from typing import ClassVar, TypeAlias
 
 import sympy as sp
 
+from optode.adjoint.volume import antiderivative
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Tangent, dot, expm1
 from optode.model.model import NeuralODE
 from optode.model.tableaux import NYSTROM, SPLITTINGS
-from optode.volume import antiderivative
 
 START = sp.Symbol("t0", real=True, nonzero=True)
 """The time where R is 1."""
