@@ -106,8 +106,8 @@ def generate(
     ] = False,
 ) -> None:
     """Write the PyTorch module of each spec to DIR, as NAME.py (NAME_order1.py)."""
+    from optode.codegen.files import differences, write_modules
     from optode.compiler import modules, shipped_models
-    from optode.output import differences, write_modules
 
     if (every and specs) or not (every or specs or ode_rnn):
         raise typer.BadParameter("give one or more SPECs, or --all")

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from optode.adjoint.adjoint import AdjointSystem, adjoint_system
+from optode.codegen.files import sealed, write_modules
+from optode.codegen.in_memory import class_from_text
+from optode.codegen.module import render
 from optode.diagnostics import Diagnostic, SpecError
 from optode.display import Form, Stage, show
 from optode.formulation import Formulation
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling, scalings
-from optode.memory import class_from_text
 from optode.model.from_spec import read_architecture
 from optode.model.model import Architecture, NeuralODE, neural_ode
 from optode.model.structure import Stepper, derive_stepper
-from optode.output import sealed, write_modules
-from optode.render import render
 from optode.rule.from_spec import build_rule, expression_errors, given_limit
 from optode.rule.rule import UpdateRule
 from optode.spec.reader import Spec, UnfinishedSpec, read_spec

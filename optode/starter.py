@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from optode.codegen.files import write_new
 from optode.diagnostics import Located, Reporter, Source, Span
-from optode.output import write_new
 from optode.spec.names import check_file_name
 
 _TEXT = """\

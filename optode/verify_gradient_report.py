@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from optode.codegen.in_memory import class_from_text
 from optode.compiler import AnySpec, derive, shipped_models
 from optode.diagnostics import SpecError, did_you_mean
-from optode.memory import class_from_text
 from optode.model.model import NeuralODE
 from optode.spec.shipped import is_file
 from optode.verify_gradients import GradientCheck, check_gradients

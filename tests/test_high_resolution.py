@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 import optode
+from optode.codegen.in_memory import class_from_text
 from optode.compiler import Derivation, derive
 from optode.diagnostics import SpecError
 from optode.language.symbols import TIME, At, Gradient, Tangent, step_symbol, symbol
 from optode.limit.limit import continuous_limit
 from optode.limit.scaling import scalings
-from optode.memory import class_from_text
 from optode.rule.rule import update_rule
 
 s = step_symbol("s")

@@ -8,9 +8,9 @@ from typing import Any
 import sympy as sp
 
 from optode.adjoint.adjoint import AdjointSystem
+from optode.codegen.statements import BODY, Statements, call_lines, tuple_lines, unpacking
 from optode.language.program import Total
 from optode.model.model import NeuralODE
-from optode.torch_program import BODY, Statements, call_lines, tuple_lines, unpacking
 
 
 def forward_lines(

@@ -16,16 +16,16 @@ import sympy as sp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from optode.adjoint.adjoint import AdjointSystem
+from optode.codegen.expressions import LINE_LENGTH, TorchPrinter, float_text
+from optode.codegen.methods import forward_lines, linear_lines
+from optode.codegen.parts import stepper_text
+from optode.codegen.statements import BODY, Statements, call_lines, tuple_lines
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, sigmoid, softplus, symbol
 from optode.language.text import to_text
-from optode.method_text import forward_lines, linear_lines
 from optode.model.model import Initial, LearnedParameter, NeuralODE
 from optode.model.structure import Stepper
 from optode.spec.shipped import templates_directory
-from optode.stepper_text import stepper_text
-from optode.torch_printer import LINE_LENGTH, TorchPrinter, float_text
-from optode.torch_program import BODY, Statements, call_lines, tuple_lines
 
 _TRANSFORMS: dict[str, Any] = {
     "none": lambda raw: raw,

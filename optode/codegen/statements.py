@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import sympy as sp
 
+from optode.codegen.expressions import LINE_LENGTH, TorchPrinter, assignment
 from optode.language.program import (
     Assign,
     FieldCall,
@@ -22,7 +23,6 @@ from optode.language.program import (
 )
 from optode.language.symbols import symbol
 from optode.model.model import NeuralODE
-from optode.torch_printer import LINE_LENGTH, TorchPrinter, assignment
 
 BODY = 8
 """The indentation of a method's statements."""

@@ -16,15 +16,15 @@ from typing import Any
 import sympy as sp
 
 from optode.adjoint.adjoint import adjoint_system
+from optode.codegen.expressions import LINE_LENGTH, float_text
+from optode.codegen.methods import forward_lines, linear_lines
+from optode.codegen.statements import BODY, Statements, call_lines, tuple_lines, unpacking
 from optode.language.presentation import present
 from optode.language.program import lower
 from optode.language.symbols import TIME, symbol
-from optode.method_text import forward_lines, linear_lines
 from optode.model.model import LearnedParameter, NeuralODE
 from optode.model.structure import LENGTH, START, Damped, Separable, Stepper
 from optode.model.tableaux import NYSTROM, RUNGE_KUTTA, SPLITTINGS, Nystrom, RungeKutta, Splitting
-from optode.torch_printer import LINE_LENGTH, float_text
-from optode.torch_program import BODY, Statements, call_lines, tuple_lines, unpacking
 
 _LENGTH, _START, _E = symbol("length"), symbol("start"), symbol("math.e")
 
