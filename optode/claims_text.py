@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 
 import sympy as sp
 
-from optode.dialect import markdown_words
 from optode.language.symbols import FieldTransposed
 from optode.language.text import to_text
 from optode.multipliers import velocity
 from optode.operators import TransposedRate
+from optode.show.dialect import markdown_words
 from optode.verdicts import Claim, Findings, Verdict
 
 Json: TypeAlias = dict[str, Any]

@@ -17,7 +17,7 @@ from optode.version import __version__
 
 if TYPE_CHECKING:
     from optode.compiler import Derivation
-    from optode.display import Stage
+    from optode.show.equations import Stage
 
 app = typer.Typer(
     name="optode",
@@ -186,7 +186,7 @@ def _show_regimes(derivation: Derivation, numbers: str | None) -> None:
 def _json(name: str, stages: tuple[Stage, ...]) -> str:
     import json
 
-    from optode.interchange import as_json
+    from optode.show.as_json import as_json
 
     return json.dumps(as_json(name, stages), indent=2)
 

@@ -16,7 +16,6 @@ from optode.codegen.files import sealed, write_modules
 from optode.codegen.in_memory import class_from_text
 from optode.codegen.module import render
 from optode.diagnostics import Diagnostic, SpecError
-from optode.display import Form, Stage, show
 from optode.formulation import Formulation
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling, scalings
@@ -25,6 +24,7 @@ from optode.model.model import Architecture, NeuralODE, neural_ode
 from optode.model.structure import Stepper, derive_stepper
 from optode.rule.from_spec import build_rule, expression_errors, given_limit
 from optode.rule.rule import UpdateRule
+from optode.show.equations import Form, Stage, show
 from optode.spec.reader import Spec, UnfinishedSpec, read_spec
 from optode.spec.shipped import find_spec, shipped_specs, templates_directory
 from optode.version import __version__

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from optode.compiler import Derivation, compile, derive, finished
 from optode.diagnostics import SpecError
-from optode.display import Stage, show
+from optode.show.equations import Stage, show
 from optode.spec.reader import parse_spec
 
 

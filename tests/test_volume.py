@@ -12,10 +12,10 @@ import torch
 from optode import compile as compiled
 from optode.adjoint.volume import ELEMENTS, END, START, antiderivative, growth, volume
 from optode.compiler import derive, shipped_models
-from optode.interchange import as_json
 from optode.language.symbols import Field, symbol
 from optode.language.text import to_text
 from optode.model.model import NeuralODE
+from optode.show.as_json import as_json
 from optode.spec.reader import parse_spec
 
 TRACES = {

@@ -11,7 +11,6 @@ import sympy as sp
 
 from optode.adjoint.adjoint import AdjointSystem
 from optode.adjoint.volume import volume
-from optode.dialect import Dialect, Latex, PlainText, latex_words, markdown_words
 from optode.language import symbols
 from optode.language.symbols import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
 from optode.language.text import to_text
@@ -19,6 +18,7 @@ from optode.limit.limit import ContinuousLimit
 from optode.model.model import Initial, LearnedParameter, NeuralODE
 from optode.model.structure import LENGTH, SCALED, Damped, General, Separable, Stepper
 from optode.rule.rule import UpdateRule
+from optode.show.dialect import Dialect, Latex, PlainText, latex_words, markdown_words
 
 Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem | Stepper
 Form: TypeAlias = Literal["text", "latex", "markdown"]

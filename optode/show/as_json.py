@@ -14,13 +14,13 @@ import sympy as sp
 
 from optode.adjoint.adjoint import AdjointSystem
 from optode.adjoint.volume import Volume, volume
-from optode.dialect import PlainText
-from optode.display import Stage, step_lines
 from optode.language.text import to_text
 from optode.limit.limit import ContinuousLimit
 from optode.model.model import Initial, LearnedParameter, NeuralODE
 from optode.model.structure import Damped, General, Separable
 from optode.rule.rule import UpdateRule
+from optode.show.dialect import PlainText
+from optode.show.equations import Stage, step_lines
 
 Json: TypeAlias = dict[str, Any]
 
