@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from optode.version import __version__
 
 if TYPE_CHECKING:
-    from optode.claims_report import Claims, claims
+    from optode.claim.report import Claims, claims
     from optode.compiler import Derivation, check, compile, derive, generate
     from optode.diagnostics import Diagnostic, SpecError
     from optode.formulation import Formulation
@@ -50,8 +50,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Claims": "claims_report",
-    "claims": "claims_report",
+    "Claims": "claim.report",
+    "claims": "claim.report",
     "Derivation": "compiler",
     "check": "compiler",
     "compile": "compiler",

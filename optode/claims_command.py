@@ -38,8 +38,8 @@ def claims(
     if every == (spec is not None):
         raise typer.BadParameter("give one SPEC, or --all")
     with errors_reported():
-        from optode import claims_text
-        from optode.claims_report import claims, every_claim
+        from optode.claim import text as claims_text
+        from optode.claim.report import claims, every_claim
 
         found = [*every_claim()] if spec is None else [claims(spec, order, step)]
     if form is ReportFormat.json:

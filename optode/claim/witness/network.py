@@ -14,9 +14,9 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from optode.claim.operators import TransposedRate
+from optode.claim.verdicts import Jacobian
 from optode.language.symbols import Field, Tangent
-from optode.operators import TransposedRate
-from optode.verdicts import Jacobian
 
 Array: TypeAlias = NDArray[Any]
 TINY = 1e-30

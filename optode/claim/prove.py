@@ -15,13 +15,12 @@ from itertools import combinations, permutations
 import sympy as sp
 
 from optode.adjoint.volume import END, flow_determinant, volume
-from optode.costates import Costates, Equations
-from optode.elimination import Elimination, Flow
-from optode.language.symbols import TIME, FieldTransposed
-from optode.multipliers import named, velocity
-from optode.operators import NotEliminated, NotLinear, Operators, at_time
-from optode.pairs import pair_claims
-from optode.verdicts import (
+from optode.claim.costates import Costates, Equations
+from optode.claim.eigenvalue_pairs import pair_claims
+from optode.claim.elimination import Elimination, Flow
+from optode.claim.multipliers import named, velocity
+from optode.claim.operators import NotEliminated, NotLinear, Operators, at_time
+from optode.claim.verdicts import (
     CLOCK,
     FACTOR,
     STATUSES,
@@ -32,6 +31,7 @@ from optode.verdicts import (
     Verdict,
     with_names,
 )
+from optode.language.symbols import TIME, FieldTransposed
 
 
 def adjoint_claims(costates: Costates) -> tuple[Claim, ...]:

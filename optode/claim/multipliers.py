@@ -9,9 +9,9 @@ from itertools import count
 import sympy as sp
 
 from optode.calculus.tangent import derivative_along
-from optode.elimination import Flow
+from optode.claim.elimination import Flow
+from optode.claim.operators import OPERATORS, Operators, shortest
 from optode.language.symbols import Field, Tangent, symbol
-from optode.operators import OPERATORS, Operators, shortest
 
 
 def velocity(of: sp.Symbol) -> sp.Symbol:

@@ -16,12 +16,12 @@ import sympy as sp
 
 from optode.adjoint.adjoint import AdjointSystem, adjoint_system
 from optode.adjoint.volume import integral
-from optode.elimination import Flow
+from optode.claim.elimination import Flow
+from optode.claim.multipliers import velocity
+from optode.claim.operators import NotEliminated, NotLinear, Operators, shortest, vanishes
 from optode.language.program import FieldCall
 from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, symbol
 from optode.model.model import NeuralODE
-from optode.multipliers import velocity
-from optode.operators import NotEliminated, NotLinear, Operators, shortest, vanishes
 
 Equations: TypeAlias = dict[sp.Symbol, sp.Expr]
 """The right-hand sides, each under the symbol that it is the derivative of."""

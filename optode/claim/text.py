@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 
 import sympy as sp
 
+from optode.claim.multipliers import velocity
+from optode.claim.operators import TransposedRate
+from optode.claim.verdicts import Claim, Findings, Verdict
 from optode.language.symbols import FieldTransposed
 from optode.language.text import to_text
-from optode.multipliers import velocity
-from optode.operators import TransposedRate
 from optode.show.dialect import markdown_words
-from optode.verdicts import Claim, Findings, Verdict
 
 Json: TypeAlias = dict[str, Any]
 Line: TypeAlias = tuple[str, str]

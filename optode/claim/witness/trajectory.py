@@ -15,7 +15,11 @@ import numpy as np
 import sympy as sp
 from scipy.integrate import solve_ivp
 
-from optode.costates import Costates
+from optode.claim.costates import Costates
+from optode.claim.multipliers import velocity
+from optode.claim.operators import TransposedRate
+from optode.claim.verdicts import Equation, Jacobian
+from optode.claim.witness.network import TINY, Array, RandomNetwork, compiled, operator_name
 from optode.language.symbols import (
     TIME,
     Field,
@@ -26,10 +30,6 @@ from optode.language.symbols import (
     step,
     symbol,
 )
-from optode.multipliers import velocity
-from optode.operators import TransposedRate
-from optode.verdicts import Equation, Jacobian
-from optode.verify_network import TINY, Array, RandomNetwork, compiled, operator_name
 
 Function: TypeAlias = Callable[..., Array]
 Along: TypeAlias = Callable[[float, Array, Array], Array]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from optode.adjoint.volume import END
+from optode.claim.operators import NotEliminated, Operators, Terms, at_time
 from optode.language.symbols import TIME, Field
-from optode.operators import NotEliminated, Operators, Terms, at_time
 
 RATE, _RATE_DOT = sp.Dummy("rho", real=True), sp.Dummy("rho_dot", real=True)
 """``rho`` in ``P' = rho P``, and its derivative."""

@@ -15,10 +15,10 @@ from dataclasses import replace
 import sympy as sp
 
 from optode.adjoint.volume import END, growth, integral
-from optode.costates import Costates
+from optode.claim.costates import Costates
+from optode.claim.operators import Operators, Terms
+from optode.claim.verdicts import Change, Claim, Verdict
 from optode.language.symbols import TIME, FieldTransposed, symbol
-from optode.operators import Operators, Terms
-from optode.verdicts import Change, Claim, Verdict
 
 _FIRST, _SECOND = symbol("mu_1"), symbol("mu_2")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from optode.adjoint_claims import adjoint_claims
-from optode.claims_text import as_markdown, as_text
+from optode.claim.costates import Costates, without_clocks
+from optode.claim.prove import adjoint_claims
+from optode.claim.text import as_markdown, as_text
+from optode.claim.verdicts import Findings
+from optode.claim.witness.errors import witnessed
 from optode.compiler import AnySpec, derive, shipped_models
-from optode.costates import Costates, without_clocks
-from optode.verdicts import Findings
-from optode.verify_claims import witnessed
 
 
 class Claims(Findings):

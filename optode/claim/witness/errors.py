@@ -17,12 +17,12 @@ import sympy as sp
 from scipy.integrate import quad
 
 from optode.adjoint.volume import ELEMENTS, END, START
-from optode.costates import Costates
+from optode.claim.costates import Costates
+from optode.claim.multipliers import velocity
+from optode.claim.verdicts import CLOCK, FACTOR, JACOBIANS, Change, Claim, Verdict
+from optode.claim.witness.network import TINY, Array
+from optode.claim.witness.trajectory import FEATURES, Trajectory
 from optode.language.symbols import TIME
-from optode.multipliers import velocity
-from optode.verdicts import CLOCK, FACTOR, JACOBIANS, Change, Claim, Verdict
-from optode.verify_network import TINY, Array
-from optode.verify_trajectory import FEATURES, Trajectory
 
 HORIZON = 1.0
 """From the start to T; reversed time is 0 there, perhaps at a pole, and nothing is compared."""
