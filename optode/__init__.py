@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optode.model.model import Architecture, Initial, LearnedParameter
     from optode.notebook import load_ipython_extension
     from optode.rule.rule import UpdateRule, update_rule
-    from optode.verify_gradients import check_gradients
+    from optode.verify.gradients.checks import check_gradients
 
 __all__ = [
     "Architecture",
@@ -67,7 +67,7 @@ _HOMES = {
     "Gradient": "language.symbols",
     "UpdateRule": "rule.rule",
     "update_rule": "rule.rule",
-    "check_gradients": "verify_gradients",
+    "check_gradients": "verify.gradients.checks",
     "load_ipython_extension": "notebook",
 }
 

@@ -67,15 +67,13 @@ def verify(
 
 def _verify_orders(spec: str | None, order: int, form: ReportFormat, picture: Path | None) -> None:
     with errors_reported():
-        from optode import verify_report
+        from optode.verify.orders import report
 
-        checks = tuple(
-            verify_report.verify_all(order) if spec is None else verify_report.verify(spec, order)
-        )
-    write = verify_report.page if form is ReportFormat.markdown else verify_report.as_text
+        checks = tuple(report.verify_all(order) if spec is None else report.verify(spec, order))
+    write = report.page if form is ReportFormat.markdown else report.as_text
     typer.echo(write(checks), nl=False)
     if picture is not None:
-        from optode.plot import plot_orders
+        from optode.verify.orders.plot import plot_orders
 
         plot_orders(checks, picture)
     raise typer.Exit(0 if all(check.passes for check in checks) else 1)
@@ -88,7 +86,7 @@ def _verify_gradients(
     method: str,
     form: ReportFormat,
 ) -> None:
-    from optode import verify_gradient_report as report
+    from optode.verify.gradients import report
 
     with errors_reported():
         try:

@@ -1,6 +1,6 @@
 """Checks of a node's gradients, by routes that do not share their derivation.
 
-    from optode.verify_gradients import check_gradients
+    from optode.verify.gradients.checks import check_gradients
 
     for check in check_gradients(node, h0):
         print(check)
@@ -25,8 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optode.verify import observed_order
-from optode.verify_gradient_case import GradientCase, Node, Tensors, Times, dot, moved, size
+from optode.verify.gradients.case import GradientCase, Node, Tensors, Times, dot, moved, size
+from optode.verify.orders.numerics import observed_order
 
 
 @dataclass(frozen=True, slots=True)

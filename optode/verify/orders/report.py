@@ -14,10 +14,10 @@ from optode.language.text import to_text
 from optode.limit.scaling import Scaling, scalings
 from optode.rule.rule import UpdateRule
 from optode.spec.shipped import shipped_specs
-from optode.verify_functions import game_field, optimizer_field
-from optode.verify_orders import Order, OrderCheck, limit_order, next_order
-from optode.verify_starts import NoSolution
-from optode.verify_trial import Trial, finite_start
+from optode.verify.orders.orders import Order, OrderCheck, limit_order, next_order
+from optode.verify.orders.smooth_field import game_field, optimizer_field
+from optode.verify.orders.starts import NoSolution
+from optode.verify.orders.trial import Trial, finite_start
 
 COLUMNS = ("rule", "scaling", "limit", "expected", "next order", "expected", "remarks")
 COMMAND = "optode verify --all --format markdown"

@@ -16,7 +16,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import root
 from scipy.special import roots_jacobi
 
-from optode.verify import Array, Rates
+from optode.verify.orders.numerics import Array, Rates
 
 _NODES = 10
 REACH = 0.01

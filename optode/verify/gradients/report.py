@@ -21,7 +21,7 @@ from optode.compiler import AnySpec, derive, shipped_models
 from optode.diagnostics import SpecError, did_you_mean
 from optode.model.model import NeuralODE
 from optode.spec.shipped import is_file
-from optode.verify_gradients import GradientCheck, check_gradients
+from optode.verify.gradients.checks import GradientCheck, check_gradients
 
 Field: TypeAlias = Callable[..., Tensor]
 

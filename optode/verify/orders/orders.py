@@ -13,10 +13,10 @@ import numpy as np
 import sympy as sp
 
 from optode.language.symbols import hardtanh, relu, step
-from optode.verify import Array, observed_order
-from optode.verify_expectation import Expectation, expected_order, has_matched_start
-from optode.verify_starts import solve
-from optode.verify_trial import Trial
+from optode.verify.orders.expectation import Expectation, expected_order, has_matched_start
+from optode.verify.orders.numerics import Array, observed_order
+from optode.verify.orders.starts import solve
+from optode.verify.orders.trial import Trial
 
 TOLERANCE = 0.1
 _LEVELS = 4

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import cycle
 from pathlib import Path
 
-from optode.verify_orders import Order, OrderCheck
+from optode.verify.orders.orders import Order, OrderCheck
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")

@@ -14,9 +14,16 @@ from optode.limit.exponents import forgetting
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling
 from optode.rule.rule import UpdateRule
-from optode.verify import Array, Rates, iterate, numerical, right_hand_side, value_of
-from optode.verify_functions import SmoothField
-from optode.verify_starts import REACH, RegularBranch, is_regular, regular_branch, solve
+from optode.verify.orders.numerics import (
+    Array,
+    Rates,
+    iterate,
+    numerical,
+    right_hand_side,
+    value_of,
+)
+from optode.verify.orders.smooth_field import SmoothField
+from optode.verify.orders.starts import REACH, RegularBranch, is_regular, regular_branch, solve
 
 START = (0.8, -0.9)
 POSITIVE_START = (0.8, 0.6)
