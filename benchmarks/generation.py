@@ -165,7 +165,8 @@ def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> N
     import sympy  # noqa: F401
 
     clock.tick("imports: sympy")
-    from optode import cli, compiler
+    from optode import compiler
+    from optode.cli.main import main
 
     for module in {path.partition(":")[0] for paths in functions.values() for path in paths}:
         __import__(f"optode.{module}")
@@ -197,7 +198,7 @@ def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> N
     vars(compiler).update(derive=marked_derive, modules=marked_modules)
     sys.argv = ["optode", *arguments]
     try:
-        clock.timed("command line", cli.main)()
+        clock.timed("command line", main)()
     except SystemExit as end:
         if end.code:
             raise
@@ -248,7 +249,7 @@ def _processor_of_children() -> float:
 def command(arguments: Sequence[str]) -> Process:
     """``optode`` with these arguments, as it is installed beside this Python."""
     script = shutil.which("optode", path=str(Path(sys.executable).parent))
-    start = (script,) if script else (sys.executable, "-m", "optode.cli")
+    start = (script,) if script else (sys.executable, "-m", "optode.cli.main")
     return process((*start, *arguments))
 
 

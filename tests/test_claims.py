@@ -22,7 +22,7 @@ from optode.claim.text import as_json, page
 from optode.claim.verdicts import CLOCK, Change
 from optode.claim.witness.errors import observed_error
 from optode.claim.witness.trajectory import Trajectory
-from optode.cli import app
+from optode.cli.main import app
 from optode.compiler import derive
 from optode.language.symbols import TIME, FieldTransposed, dot, field_call, symbol, total
 from optode.spec.reader import parse_spec

@@ -17,7 +17,7 @@ from generated.adam import AdamNODE
 from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
 from generated.second_order import SONODE
-from optode.cli import app
+from optode.cli.main import app
 from optode.verify.gradients import report
 from optode.verify.gradients.checks import (
     GradientCheck,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optode.claims_command import claims
-from optode.terminal import TableFormat, errors_reported, print_error
-from optode.verify_command import verify
+from optode.cli.claims import claims
+from optode.cli.terminal import TableFormat, errors_reported, print_error
+from optode.cli.verify import verify
 from optode.version import __version__
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def list_specs(
 ) -> None:
     """List the shipped specs; in Markdown with the equations of each."""
     if form is TableFormat.markdown:
-        from optode.catalogue import page
+        from optode.cli.catalogue import page
 
         typer.echo(page(), nl=False)
         return
@@ -252,7 +252,7 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the optimizer.")],
 ) -> None:
     """Write NAME.yaml, a commented spec to start from."""
-    from optode.starter import write_starter
+    from optode.cli.new import write_starter
 
     with errors_reported():
         path = write_starter(name)

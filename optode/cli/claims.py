@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from optode.terminal import errors_reported
+from optode.cli.terminal import errors_reported
 
 
 class ReportFormat(str, Enum):
