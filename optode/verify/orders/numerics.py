@@ -24,7 +24,7 @@ Rates: TypeAlias = Callable[[float, Sequence[Array]], tuple[Array, ...]]
 
 
 class Oracle(Protocol):
-    """What answers the calls of an oracle, such as verify_functions.SmoothField."""
+    """What answers the calls of an oracle, such as smooth_field.SmoothField."""
 
     def __call__(self, *points: Array) -> Array:
         """``g(x)``: the arguments of a call without the time."""
