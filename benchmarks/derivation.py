@@ -16,11 +16,11 @@ import numpy as np
 import sympy as sp
 
 from optode.compiler import derive
-from optode.limit import continuous_limit
-from optode.notation import At, Gradient, step_symbol, symbol
-from optode.resources import shipped_specs
-from optode.rule import UpdateRule, update_rule
-from optode.scaling import scalings
+from optode.language.symbols import At, Gradient, step_symbol, symbol
+from optode.limit.limit import continuous_limit
+from optode.limit.scaling import scalings
+from optode.rule.rule import UpdateRule, update_rule
+from optode.spec.shipped import shipped_specs
 
 REPEATS = 3
 

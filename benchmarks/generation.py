@@ -38,18 +38,18 @@ STEPPER = "stepper"
 
 FUNCTIONS = {
     "reading, validation": (
-        "resources:find_spec",
-        "spec:read_spec",
-        "rule_text:build_rule",
-        "rule_text:given_limit",
-        "model_text:read_architecture",
+        "spec.shipped:find_spec",
+        "spec.reader:read_spec",
+        "rule.from_spec:build_rule",
+        "rule.from_spec:given_limit",
+        "model.from_spec:read_architecture",
     ),
-    "limit": ("scaling:scalings", "limit:continuous_limit"),
-    "model": ("model:neural_ode",),
-    "adjoint": ("adjoint:adjoint_system",),
-    STEPPER: ("stepper:derive_stepper",),
-    "rendering": ("compiler:ode_rnn_text", "render:render", "output:sealed"),
-    "writing": ("output:write_modules",),
+    "limit": ("limit.scaling:scalings", "limit.limit:continuous_limit"),
+    "model": ("model.model:neural_ode",),
+    "adjoint": ("adjoint.adjoint:adjoint_system",),
+    STEPPER: ("model.structure:derive_stepper",),
+    "rendering": ("compiler:ode_rnn_text", "codegen.module:render", "codegen.files:sealed"),
+    "writing": ("codegen.files:write_modules",),
 }
 """The functions of optode that each stage consists of, as ``module:name``."""
 
@@ -165,7 +165,8 @@ def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> N
     import sympy  # noqa: F401
 
     clock.tick("imports: sympy")
-    from optode import cli, compiler
+    from optode import compiler
+    from optode.cli.main import main
 
     for module in {path.partition(":")[0] for paths in functions.values() for path in paths}:
         __import__(f"optode.{module}")
@@ -197,7 +198,7 @@ def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> N
     vars(compiler).update(derive=marked_derive, modules=marked_modules)
     sys.argv = ["optode", *arguments]
     try:
-        clock.timed("command line", cli.main)()
+        clock.timed("command line", main)()
     except SystemExit as end:
         if end.code:
             raise
@@ -248,7 +249,7 @@ def _processor_of_children() -> float:
 def command(arguments: Sequence[str]) -> Process:
     """``optode`` with these arguments, as it is installed beside this Python."""
     script = shutil.which("optode", path=str(Path(sys.executable).parent))
-    start = (script,) if script else (sys.executable, "-m", "optode.cli")
+    start = (script,) if script else (sys.executable, "-m", "optode.cli.main")
     return process((*start, *arguments))
 
 

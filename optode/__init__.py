@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 from optode.version import __version__
 
 if TYPE_CHECKING:
-    from optode.claims_report import Claims, claims
+    from optode.claim.report import Claims, claims
     from optode.compiler import Derivation, check, compile, derive, generate
     from optode.diagnostics import Diagnostic, SpecError
     from optode.formulation import Formulation
-    from optode.model import Architecture, Initial, LearnedParameter
-    from optode.notation import At, Gradient
+    from optode.language.symbols import At, Gradient
+    from optode.model.model import Architecture, Initial, LearnedParameter
     from optode.notebook import load_ipython_extension
-    from optode.rule import UpdateRule, update_rule
-    from optode.verify_gradients import check_gradients
+    from optode.rule.rule import UpdateRule, update_rule
+    from optode.verify.gradients.checks import check_gradients
 
 __all__ = [
     "Architecture",
@@ -50,8 +50,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Claims": "claims_report",
-    "claims": "claims_report",
+    "Claims": "claim.report",
+    "claims": "claim.report",
     "Derivation": "compiler",
     "check": "compiler",
     "compile": "compiler",
@@ -60,14 +60,14 @@ _HOMES = {
     "Diagnostic": "diagnostics",
     "SpecError": "diagnostics",
     "Formulation": "formulation",
-    "Architecture": "model",
-    "Initial": "model",
-    "LearnedParameter": "model",
-    "At": "notation",
-    "Gradient": "notation",
-    "UpdateRule": "rule",
-    "update_rule": "rule",
-    "check_gradients": "verify_gradients",
+    "Architecture": "model.model",
+    "Initial": "model.model",
+    "LearnedParameter": "model.model",
+    "At": "language.symbols",
+    "Gradient": "language.symbols",
+    "UpdateRule": "rule.rule",
+    "update_rule": "rule.rule",
+    "check_gradients": "verify.gradients.checks",
     "load_ipython_extension": "notebook",
 }
 

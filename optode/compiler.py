@@ -11,22 +11,22 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from optode.adjoint import AdjointSystem, adjoint_system
+from optode.adjoint.adjoint import AdjointSystem, adjoint_system
+from optode.codegen.files import sealed, write_modules
+from optode.codegen.in_memory import class_from_text
+from optode.codegen.module import render
 from optode.diagnostics import Diagnostic, SpecError
-from optode.display import Form, Stage, show
 from optode.formulation import Formulation
-from optode.limit import ContinuousLimit, continuous_limit
-from optode.memory import class_from_text
-from optode.model import Architecture, NeuralODE, neural_ode
-from optode.model_text import read_architecture
-from optode.output import sealed, write_modules
-from optode.render import render
-from optode.resources import find_spec, shipped_specs, templates_directory
-from optode.rule import UpdateRule
-from optode.rule_text import build_rule, expression_errors, given_limit
-from optode.scaling import Scaling, scalings
-from optode.spec import Spec, UnfinishedSpec, read_spec
-from optode.stepper import Stepper, derive_stepper
+from optode.limit.limit import ContinuousLimit, continuous_limit
+from optode.limit.scaling import Scaling, scalings
+from optode.model.from_spec import read_architecture
+from optode.model.model import Architecture, NeuralODE, neural_ode
+from optode.model.structure import Stepper, derive_stepper
+from optode.rule.from_spec import build_rule, expression_errors, given_limit
+from optode.rule.rule import UpdateRule
+from optode.show.equations import Form, Stage, show
+from optode.spec.reader import Spec, UnfinishedSpec, read_spec
+from optode.spec.shipped import find_spec, shipped_specs, templates_directory
 from optode.version import __version__
 
 AnySpec: TypeAlias = str | Path | Spec | Formulation

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from optode.model import Architecture
-from optode.rule import UpdateRule
+from optode.model.model import Architecture
+from optode.rule.rule import UpdateRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from optode.compiler import Derivation, compile, derive, finished
 from optode.diagnostics import SpecError
-from optode.display import Stage, show
-from optode.spec import parse_spec
+from optode.show.equations import Stage, show
+from optode.spec.reader import parse_spec
 
 
 class Shell(Protocol):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from optode.notation import (
+from optode.language.symbols import (
     TIME,
     Gradient,
     Oracle,

@@ -10,9 +10,9 @@ import sympy as sp
 from test_derivations import LIMITS as FIRST_LIMITS
 
 from optode.compiler import derive
-from optode.limit import continuous_limit
-from optode.notation import Gradient, Tangent, dot
-from optode.resources import shipped_specs
+from optode.language.symbols import Gradient, Tangent, dot
+from optode.limit.limit import continuous_limit
+from optode.spec.shipped import shipped_specs
 
 LIMITS = FIRST_LIMITS | catalogue.LIMITS
 

@@ -14,18 +14,18 @@ import torch
 from typer.testing import CliRunner
 
 import optode
-from optode.claims_report import every_claim
-from optode.claims_text import as_json, page
-from optode.cli import app
+from optode.adjoint.volume import END
+from optode.claim.costates import Costates, without_clocks
+from optode.claim.operators import NotLinear, Operators, TransposedRate
+from optode.claim.report import every_claim
+from optode.claim.text import as_json, page
+from optode.claim.verdicts import CLOCK, Change
+from optode.claim.witness.errors import observed_error
+from optode.claim.witness.trajectory import Trajectory
+from optode.cli.main import app
 from optode.compiler import derive
-from optode.costates import Costates, without_clocks
-from optode.notation import TIME, FieldTransposed, dot, field_call, symbol, total
-from optode.operators import NotLinear, Operators, TransposedRate
-from optode.spec import parse_spec
-from optode.verdicts import CLOCK, Change
-from optode.verify_claims import observed_error
-from optode.verify_trajectory import Trajectory
-from optode.volume import END
+from optode.language.symbols import TIME, FieldTransposed, dot, field_call, symbol, total
+from optode.spec.reader import parse_spec
 
 ROOT = Path(__file__).parents[1]
 a_h, a_m, a_v, a_x = sp.symbols("a_h a_m a_v a_x", real=True)

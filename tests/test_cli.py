@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from optode.cli import app
+from optode.cli.main import app
+from optode.cli.new import starter_text
 from optode.compiler import shipped_models
-from optode.resources import shipped_specs
-from optode.spec import parse_spec
-from optode.starter import starter_text
+from optode.spec.reader import parse_spec
+from optode.spec.shipped import shipped_specs
 from optode.version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +28,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path
 def run(*arguments, code=0, **options):
     """The standard output (and error output) of a command in its own process."""
     done = subprocess.run(
-        (sys.executable, "-m", "optode.cli", *map(str, arguments)),
+        (sys.executable, "-m", "optode.cli.main", *map(str, arguments)),
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
@@ -146,7 +146,7 @@ def test_colour_only_on_a_terminal(environment, coloured):
     parent, child = pty.openpty()
     environment = {k: v for k, v in ENVIRONMENT.items() if k != "NO_COLOR"} | environment
     environment["TERM"] = "xterm"
-    command = (sys.executable, "-m", "optode.cli", "check", "nope")
+    command = (sys.executable, "-m", "optode.cli.main", "check", "nope")
     subprocess.run(command, stderr=child, env=environment, check=False)
     os.close(child)
     shown = os.read(parent, 4096).decode()
@@ -233,7 +233,7 @@ def test_reader_that_goes_away(arguments):
     """A closed pipe ends the command without a word."""
     reader, writer = os.pipe()
     os.close(reader)
-    command = (sys.executable, "-m", "optode.cli", *arguments)
+    command = (sys.executable, "-m", "optode.cli.main", *arguments)
     done = subprocess.run(
         command, stdout=writer, stderr=subprocess.PIPE, env=ENVIRONMENT, check=False
     )
@@ -283,7 +283,7 @@ def test_starter_explains_itself():
 def test_imports_no_more_than_it_needs(arguments, absent, tmp_path):
     arguments = [argument.format(tmp=tmp_path) for argument in arguments]
     code = (
-        "import sys\nfrom optode.cli import app\n"
+        "import sys\nfrom optode.cli.main import app\n"
         f"app({arguments!r}, standalone_mode=False)\n"
         f"found = [name for name in {absent!r} if name in sys.modules]\n"
         "sys.exit(f'imported: {found}' if found else 0)"

@@ -10,7 +10,15 @@ import pytest
 import sympy as sp
 
 from optode.compiler import derive
-from optode.notation import TIME, Field, FieldTransposed, Gradient, sigmoid, softplus, symbol
+from optode.language.symbols import (
+    TIME,
+    Field,
+    FieldTransposed,
+    Gradient,
+    sigmoid,
+    softplus,
+    symbol,
+)
 
 t = TIME
 h, m, v, x, dx = map(symbol, ("h", "m", "v", "x", "dx"))

@@ -57,7 +57,7 @@ def test_every_invalid_spec_has_a_mended_one() -> None:
 
 
 def test_every_code_has_a_pair() -> None:
-    sources = [path.read_text(encoding="utf-8") for path in sorted(PACKAGE.glob("*.py"))]
+    sources = [path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))]
     codes = {code for source in sources for code in re.findall(r'"(E\d{3})"', source)}
     paired = {path.stem[:4] for path in INVALID}
     assert codes - paired == NOT_OF_A_SPEC

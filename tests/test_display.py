@@ -12,13 +12,13 @@ import pytest
 import sympy as sp
 
 from optode.compiler import derive
-from optode.dialect import latex_words, markdown_words
-from optode.display import show
-from optode.interchange import as_json
-from optode.notation import Gradient, step_symbol, symbol
-from optode.resources import find_spec, shipped_specs
-from optode.rule import update_rule
-from optode.spec import parse_spec, read_spec
+from optode.language.symbols import Gradient, step_symbol, symbol
+from optode.rule.rule import update_rule
+from optode.show.as_json import as_json
+from optode.show.dialect import latex_words, markdown_words
+from optode.show.equations import show
+from optode.spec.reader import parse_spec, read_spec
+from optode.spec.shipped import find_spec, shipped_specs
 
 HEAVY_BALL = """\
 Heavy ball (Polyak 1964)

@@ -14,9 +14,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Source, Span
-from optode.expression import FUNCTIONS, Scope, parse_expression
-from optode.names import FUNCTION_NAMES
-from optode.notation import (
+from optode.language.symbols import (
     COUNTER,
     TIME,
     At,
@@ -29,7 +27,9 @@ from optode.notation import (
     step_symbol,
     symbol,
 )
-from optode.text_printer import to_text
+from optode.language.text import to_text
+from optode.spec.expression import FUNCTIONS, Scope, parse_expression
+from optode.spec.names import FUNCTION_NAMES
 
 NAMES = ("x", "v", "m", "beta", "eps", "β1")
 X, V, M, BETA, EPS, GREEK = (symbol(name) for name in NAMES)

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 import optode
+from optode.codegen.in_memory import class_from_text
 from optode.compiler import Derivation, derive
 from optode.diagnostics import SpecError
-from optode.limit import continuous_limit
-from optode.memory import class_from_text
-from optode.notation import TIME, At, Gradient, Tangent, step_symbol, symbol
-from optode.rule import update_rule
-from optode.scaling import scalings
+from optode.language.symbols import TIME, At, Gradient, Tangent, step_symbol, symbol
+from optode.limit.limit import continuous_limit
+from optode.limit.scaling import scalings
+from optode.rule.rule import update_rule
 
 s = step_symbol("s")
 x, v, y, x_dot = map(symbol, ("x", "v", "y", "x_dot"))

@@ -24,7 +24,7 @@ from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
 from generated.ode_rnn import ODERNN, padded
 from generated.second_order import SONODE
-from optode.cli import app
+from optode.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("OPTODE_DATA", ROOT.parent / "shared" / "data"))

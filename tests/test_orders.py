@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from optode.resources import shipped_specs
-from optode.verify_report import as_text, rows, verify
+from optode.spec.shipped import shipped_specs
+from optode.verify.orders.report import as_text, rows, verify
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "verification.md"
 EXPECTED = (0, 1, 3, 5)  # name, scaling and the expected orders: the same on every machine

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import optode
+from optode.codegen.files import differences, sealed, write_modules, write_new
+from optode.codegen.in_memory import class_from_text
 from optode.diagnostics import SpecError
-from optode.memory import class_from_text
-from optode.output import differences, sealed, write_modules, write_new
 
 MODULE = "# Generated.\n# SHA-256 of the spec: 00\n\nimport math\n"
 

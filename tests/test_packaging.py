@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,12 @@ def test_templates_and_specs_lie_inside_the_package(programs: Path, tmp_path: Pa
         expected = {path.name for path in (ROOT / outside).iterdir() if path.suffix != ".py"}
         assert shipped - {"__pycache__"} == expected - {"__pycache__"}
     assert (package / "py.typed").is_file()
+
+
+def test_every_module_is_in_the_wheel(wheel: Path) -> None:
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "optode").rglob("*.py")}
+    with zipfile.ZipFile(wheel) as archive:
+        assert modules - {*archive.namelist()} == set()
 
 
 def test_wheel_is_named_by_the_version(wheel: Path) -> None:

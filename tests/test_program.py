@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from optode.notation import TIME, Field, Gradient, symbol
-from optode.program import Assign, FieldCall, FieldPullback, Program, lower, reverse
-from optode.verify import evaluator
+from optode.language.program import Assign, FieldCall, FieldPullback, Program, lower, reverse
+from optode.language.symbols import TIME, Field, Gradient, symbol
+from optode.verify.orders.numerics import evaluator
 
 h, m, v, p = map(symbol, ("h", "m", "v", "p"))
 r, q = symbol("r"), symbol("q")

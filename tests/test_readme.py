@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from optode.catalogue import page
+from optode.cli.catalogue import page
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ def test_shell_transcripts_are_what_is_printed(tmp_path: Path) -> None:
     assert len(transcripts) == 2
     for part in [part for block in transcripts for part in block.split("$ ")[1:]]:
         command, _, expected = part.partition("\n")
-        arguments = [sys.executable, "-m", "optode.cli", *command.split()[1:]]
+        arguments = [sys.executable, "-m", "optode.cli.main", *command.split()[1:]]
         printed = subprocess.run(
             arguments, cwd=tmp_path, capture_output=True, text=True, check=True
         )

@@ -17,13 +17,13 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from optode.adjoint import adjoint_system
+from optode.adjoint.adjoint import adjoint_system
+from optode.codegen.in_memory import class_from_text
+from optode.codegen.module import render
 from optode.compiler import derive, shipped_models
-from optode.memory import class_from_text
-from optode.model import Initial, LearnedParameter, NeuralODE
-from optode.notation import TIME, Field, relu, sigmoid, symbol
-from optode.render import render
-from optode.stepper import derive_stepper
+from optode.language.symbols import TIME, Field, relu, sigmoid, symbol
+from optode.model.model import Initial, LearnedParameter, NeuralODE
+from optode.model.structure import derive_stepper
 
 h, m, v, x = map(symbol, "hmvx")
 gamma, xi, eps = map(symbol, ["gamma", "xi", "eps"])

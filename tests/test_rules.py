@@ -8,7 +8,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from optode.compiler import derive
-from optode.verify import iterate, observed_order, right_hand_side
+from optode.verify.orders.numerics import iterate, observed_order, right_hand_side
 
 X0 = np.array([0.8, -0.5])
 

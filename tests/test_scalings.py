@@ -10,8 +10,7 @@ import sympy as sp
 
 from optode.compiler import derive
 from optode.diagnostics import SpecError
-from optode.limit import continuous_limit
-from optode.notation import (
+from optode.language.symbols import (
     TIME,
     At,
     Gradient,
@@ -22,10 +21,11 @@ from optode.notation import (
     step_symbol,
     symbol,
 )
-from optode.regimes import describe, describe_at, loosened, parse_numbers
-from optode.rule import update_rule
-from optode.scaling import scalings
-from optode.spec import parse_spec
+from optode.limit.limit import continuous_limit
+from optode.limit.regimes import describe, describe_at, loosened, parse_numbers
+from optode.limit.scaling import scalings
+from optode.rule.rule import update_rule
+from optode.spec.reader import parse_spec
 
 s = step_symbol("s")
 x, v, m, z = map(symbol, ("x", "v", "m", "z"))

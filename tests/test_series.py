@@ -8,11 +8,11 @@ import mpmath
 import pytest
 import sympy as sp
 
-from optode.asymptotics import Scale, expand
-from optode.notation import COUNTER as k
-from optode.notation import TIME as t
-from optode.notation import Gradient, sigmoid, step_symbol, symbol
-from optode.series import NoExpansion
+from optode.calculus.expansion import Scale, expand
+from optode.calculus.series import NoExpansion
+from optode.language.symbols import COUNTER as k
+from optode.language.symbols import TIME as t
+from optode.language.symbols import Gradient, sigmoid, step_symbol, symbol
 
 s = step_symbol("s")
 a, b, m, v, x = map(symbol, ("a", "b", "m", "v", "x"))

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from optode.compiler import check
 from optode.diagnostics import Located, Reporter, Source, Span, SpecError
-from optode.names import FUNCTION_NAMES, check_class_name, check_file_name, check_name
-from optode.resources import find_spec, shipped_specs, specs_directory
-from optode.spec import MAX_BYTES, Spec, parse_spec, read_spec
+from optode.spec.names import FUNCTION_NAMES, check_class_name, check_file_name, check_name
+from optode.spec.reader import MAX_BYTES, Spec, parse_spec, read_spec
+from optode.spec.shipped import find_spec, shipped_specs, specs_directory
 
 RULE = """\
 name: momentum

@@ -11,13 +11,13 @@ import sympy as sp
 import torch
 from scipy.integrate import solve_ivp
 
+from optode.codegen.expressions import TorchPrinter
 from optode.compiler import derive, shipped_models
-from optode.interchange import as_json
-from optode.model import Initial, LearnedParameter, NeuralODE
-from optode.notation import TIME, Field, dot, expm1, hardtanh, softplus, symbol
-from optode.stepper import LENGTH, SCALED, START, Damped, General, Separable, derive_stepper
-from optode.text_printer import to_latex, to_text
-from optode.torch_printer import TorchPrinter
+from optode.language.symbols import TIME, Field, dot, expm1, hardtanh, softplus, symbol
+from optode.language.text import to_latex, to_text
+from optode.model.model import Initial, LearnedParameter, NeuralODE
+from optode.model.structure import LENGTH, SCALED, START, Damped, General, Separable, derive_stepper
+from optode.show.as_json import as_json
 
 h, m, v, p, gamma, xi, eps = map(symbol, ["h", "m", "v", "p", "gamma", "xi", "eps"])
 alpha, beta, mu, r, decay = map(symbol, ["alpha", "beta", "mu", "r", "decay"])

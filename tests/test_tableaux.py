@@ -18,7 +18,7 @@ import sympy as sp
 from scipy.integrate import solve_ivp
 from torchode.single_step_methods import Tsit5
 
-from optode.tableaux import (
+from optode.model.tableaux import (
     NYSTROM,
     RUNGE_KUTTA,
     SPLITTINGS,
@@ -354,7 +354,9 @@ def test_methods_compare_and_are_hashed_by_their_coefficients():
 
 
 def test_neither_sympy_nor_torch_is_needed():
-    code = "import sys, optode.tableaux as t; print(sorted({'sympy', 'torch'} & {*sys.modules}))"
+    code = (
+        "import sys, optode.model.tableaux as t; print(sorted({'sympy', 'torch'} & {*sys.modules}))"
+    )
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -12,7 +12,8 @@ import sympy as sp
 import torch
 from torch.nn import functional
 
-from optode.notation import (
+from optode.codegen.expressions import LINE_LENGTH, TorchPrinter, assignment
+from optode.language.symbols import (
     TIME,
     Field,
     hardtanh,
@@ -24,7 +25,6 @@ from optode.notation import (
     step,
     symbol,
 )
-from optode.torch_printer import LINE_LENGTH, TorchPrinter, assignment
 
 h, m, v, a_m, gamma, alpha, eps, low, t = map(
     symbol, ["h", "m", "v", "a_m", "gamma", "alpha", "eps", "low", "t"]

@@ -13,18 +13,25 @@ import pytest
 import sympy as sp
 
 from optode.compiler import derive
-from optode.notation import TIME, At, Gradient, Tangent, symbol
-from optode.plot import plot_orders
-from optode.rule import update_rule
-from optode.scaling import scalings
-from optode.second_order import velocity_symbol
-from optode.verify import numerical, observed_order, value_of
-from optode.verify_expectation import Expectation, expected_order
-from optode.verify_functions import SmoothField, game_field, optimizer_field
-from optode.verify_orders import Order, OrderCheck, horizon, limit_order, measured, next_order
-from optode.verify_report import as_markdown, as_text, check_orders, rows, verify
-from optode.verify_starts import NoSolution, is_regular, regular_branch, solve
-from optode.verify_trial import Trial
+from optode.language.symbols import TIME, At, Gradient, Tangent, symbol
+from optode.limit.scaling import scalings
+from optode.limit.second_order import velocity_symbol
+from optode.rule.rule import update_rule
+from optode.verify.orders.expectation import Expectation, expected_order
+from optode.verify.orders.numerics import numerical, observed_order, value_of
+from optode.verify.orders.orders import (
+    Order,
+    OrderCheck,
+    horizon,
+    limit_order,
+    measured,
+    next_order,
+)
+from optode.verify.orders.plot import plot_orders
+from optode.verify.orders.report import as_markdown, as_text, check_orders, rows, verify
+from optode.verify.orders.smooth_field import SmoothField, game_field, optimizer_field
+from optode.verify.orders.starts import NoSolution, is_regular, regular_branch, solve
+from optode.verify.orders.trial import Trial
 
 NUMBERS = (40, 80, 160, 320)
 

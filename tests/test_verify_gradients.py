@@ -17,9 +17,9 @@ from generated.adam import AdamNODE
 from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
 from generated.second_order import SONODE
-from optode import verify_gradient_report as report
-from optode.cli import app
-from optode.verify_gradients import (
+from optode.cli.main import app
+from optode.verify.gradients import report
+from optode.verify.gradients.checks import (
     GradientCheck,
     adjoint_against_discrete,
     check_gradients,

@@ -10,13 +10,13 @@ import sympy as sp
 import torch
 
 from optode import compile as compiled
+from optode.adjoint.volume import ELEMENTS, END, START, antiderivative, growth, volume
 from optode.compiler import derive, shipped_models
-from optode.interchange import as_json
-from optode.model import NeuralODE
-from optode.notation import Field, symbol
-from optode.spec import parse_spec
-from optode.text_printer import to_text
-from optode.volume import ELEMENTS, END, START, antiderivative, growth, volume
+from optode.language.symbols import Field, symbol
+from optode.language.text import to_text
+from optode.model.model import NeuralODE
+from optode.show.as_json import as_json
+from optode.spec.reader import parse_spec
 
 TRACES = {
     "heavy_ball": ("-N*gamma", "exp(-N*gamma*(T - t0))"),

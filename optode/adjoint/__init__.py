@@ -1,0 +1,1 @@
+"""Stage 4: the equations of the costates, and what a model does to volumes."""

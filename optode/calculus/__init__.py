@@ -1,0 +1,1 @@
+"""Series in a small step, and derivatives along a direction."""

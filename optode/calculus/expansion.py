@@ -1,0 +1,227 @@
+"""The series of an expression in the continuous step, by one pass over its tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import sympy as sp
+
+from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series
+from optode.calculus.tangent import tangent
+from optode.language.symbols import COUNTER, TIME, Field, Gradient, Oracle, dot, partial
+
+_MAX_EXTRA_ORDER = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How symbols move with Delta: ``symbol -> c * Delta^e`` and ``k = t/Delta - offset``.
+
+    ``vectors`` are the symbols that are no scalars: the states, which Jacobians do not commute
+    with.
+    """
+
+    monomials: tuple[tuple[sp.Symbol, sp.Expr, Fraction], ...]
+    offset: sp.Expr = sp.S.Zero
+    vectors: frozenset[sp.Symbol] = frozenset()
+
+
+def expand(expression: sp.Expr, scale: Scale, order: Order) -> Series:
+    """The expression's series, known at least up to O(Delta^order).
+
+    Raises NoExpansion where there is none (an essential singularity, a logarithm of Delta, an
+    oracle at a point that runs away).
+    """
+    leaves = {s: Series.monomial(c, e) for s, c, e in scale.monomials}
+    leaves[COUNTER] = Series.of({Fraction(-1): TIME, Fraction(0): -scale.offset})
+    return _known_to(expression, leaves, scale.vectors, order)
+
+
+def expand_at(expression: sp.Expr, leaves: Mapping[sp.Symbol, Series], order: Order) -> Series:
+    """The expression's series where each given symbol is a series itself; as ``expand`` otherwise."""
+    return _known_to(expression, leaves, frozenset(leaves) - {TIME}, order)
+
+
+def _known_to(
+    expression: sp.Expr,
+    leaves: Mapping[sp.Symbol, Series],
+    vectors: frozenset[sp.Symbol],
+    order: Order,
+) -> Series:
+    for extra in range(_MAX_EXTRA_ORDER):
+        try:
+            series = _Expansion(leaves, vectors, order + extra).of(expression)
+        except LostPrecision:
+            continue
+        if series.order >= order:
+            return series
+    raise NoExpansion(f"no leading term found in {expression}")
+
+
+class _Expansion:
+    """One pass over an expression tree with a fixed working order."""
+
+    def __init__(
+        self, leaves: Mapping[sp.Symbol, Series], vectors: frozenset[sp.Symbol], order: Order
+    ) -> None:
+        self.order = order
+        self.vectors = vectors
+        self.leaves = leaves
+
+    def of(self, expression: sp.Expr) -> Series:
+        if expression in self.leaves:
+            return self.leaves[expression]
+        if not expression.has(*self.leaves):
+            return Series.monomial(expression)
+        if isinstance(expression, sp.Add):
+            return sum((self.of(a) for a in expression.args), Series(()))
+        if isinstance(expression, sp.Mul):
+            product = Series.monomial(sp.S.One)
+            for factor in expression.args:
+                product = product.times(self.of(factor), self.order)
+            return product
+        if isinstance(expression, sp.exp):
+            return self.exponential(self.of(expression.args[0]), expression)
+        if isinstance(expression, sp.Pow):
+            return self.power(expression)
+        if isinstance(expression, sp.log):
+            return self.logarithm(self.of(expression.args[0]), expression.args[0])
+        if isinstance(expression, (Gradient, Field, Oracle)):
+            return self.oracle(expression)
+        if isinstance(expression, dot):
+            return self.inner_product(*map(self.of, expression.args))
+        return self.function(expression)
+
+    def power(self, expression: sp.Pow) -> Series:
+        base, exponent = expression.args
+        series = self.of(base)
+        if exponent.is_Rational:
+            return self.constant_power(series, exponent)
+        if not exponent.has(*self.leaves) and series.leading[0] == 0:
+            return self.constant_power(series, exponent)
+        return self.exponential(
+            self.of(exponent).times(self.logarithm(series, base), self.order), expression
+        )
+
+    def constant_power(self, series: Series, power: sp.Expr) -> Series:
+        e0, c0 = series.leading
+        if e0 != 0 and not power.is_Rational:
+            raise NoExpansion(f"a power of the step size with the exponent {power}")
+        relative = _without_leading(series)
+        scaled = self.compose(relative, lambda n: sp.binomial(power, n), self.order - e0)
+        shift = e0 * Fraction(int(power.p), int(power.q)) if e0 != 0 else Fraction(0)
+        return scaled.shifted(shift, c0**power)
+
+    def logarithm(self, series: Series, expression: sp.Expr) -> Series:
+        e0, c0 = series.leading
+        if e0 != 0:
+            raise NoExpansion(f"log({expression}) grows like the logarithm of the step size")
+
+        def coefficient(n: int) -> sp.Expr:
+            return sp.log(c0) if n == 0 else sp.Rational((-1) ** (n + 1), n)
+
+        return self.compose(_without_leading(series), coefficient, self.order)
+
+    def exponential(self, series: Series, expression: sp.Expr) -> Series:
+        grows = [(e, c) for e, c in series.terms if e < 0]
+        if grows:
+            return self.essential(grows[0][1], expression)
+        constant = series.coefficient(Fraction(0))
+        small = series + Series.monomial(-constant)
+        scaled = self.compose(small, lambda n: 1 / sp.factorial(n), self.order)
+        return scaled.shifted(Fraction(0), sp.exp(constant))
+
+    def essential(self, coefficient: sp.Expr, expression: sp.Expr) -> Series:
+        """exp(c/Delta^a): beyond all orders where c < 0 for positive time and parameters."""
+        point = {s: sp.Rational(1, 2) for s in coefficient.free_symbols}
+        if coefficient.xreplace(point).is_negative:
+            return Series((), EXACT)
+        raise NoExpansion(f"{expression} grows faster than any power of 1/Delta")
+
+    def oracle(self, call: sp.Expr) -> Series:
+        """A gradient or field by Taylor's theorem about the leading point; its derivatives are
+        Jacobian products."""
+        arguments = [self.of(a) for a in call.args]
+        if any(a.terms and a.terms[0][0] < 0 for a in arguments):
+            raise NoExpansion(f"the argument of {call} runs away")
+        at = call.func(*(a.coefficient(Fraction(0)) for a in arguments))
+        known = min(a.order for a in arguments)
+        shifts = {
+            e: [a.coefficient(e) for a in arguments]
+            for e in sorted({e for a in arguments for e, _ in a.terms if e > 0})
+        }
+        total = {Fraction(0): at}
+        powers: list[tuple[Fraction, tuple[sp.Expr, ...]]] = [(Fraction(0), ())]
+        n = 0
+        while powers and shifts:
+            n += 1
+            powers = [
+                (e1 + e2, (*directions, d[0] if len(d) == 1 else sp.Tuple(*d)))
+                for e1, directions in powers
+                for e2, d in shifts.items()
+                if e1 + e2 < self.order
+            ]
+            for exponent, directions in powers:
+                term = tangent(at, directions, self.vectors) / sp.factorial(n)
+                total[exponent] = total.get(exponent, sp.S.Zero) + term
+        return Series.of(total, min(known, self.order) if shifts else known)
+
+    def inner_product(self, left: Series, right: Series) -> Series:
+        """dot is bilinear."""
+        total: dict[Fraction, sp.Expr] = {}
+        for e1, c1 in left.terms:
+            for e2, c2 in right.terms:
+                total[e1 + e2] = total.get(e1 + e2, sp.S.Zero) + dot(c1, c2)
+        floor = min([left.order, *(e for e, _ in left.terms)])
+        other = min([right.order, *(e for e, _ in right.terms)])
+        return Series.of(total, min(floor + right.order, other + left.order))
+
+    def function(self, expression: sp.Expr) -> Series:
+        """A smooth or positively homogeneous elementwise function of its first argument."""
+        inner, *rest = expression.args
+        series = self.of(inner)
+        if isinstance(expression, HOMOGENEOUS) and series.terms:
+            degree = 0 if isinstance(expression, sp.sign) else 1
+            exponent = series.leading[0]
+            series = series.shifted(-exponent)
+        else:
+            degree, exponent = 0, Fraction(0)
+        if series.terms and series.terms[0][0] < 0:
+            raise NoExpansion(f"the argument of {expression} grows without bound")
+        point = series.coefficient(Fraction(0))
+        small = series + Series.monomial(-point)
+        u = sp.Dummy("u", real=True)
+        derivatives = [expression.func(u, *rest)]
+
+        def taylor(n: int) -> sp.Expr:
+            while len(derivatives) <= n:
+                derivatives.append(partial(derivatives[-1], u))
+            return derivatives[n].subs(u, point) / sp.factorial(n)
+
+        return self.compose(small, taylor, self.order).shifted(exponent * degree)
+
+    def compose(self, small: Series, coefficient: Callable[[int], sp.Expr], order: Order) -> Series:
+        """``sum_n coefficient(n) * small^n`` for a series that starts above Delta^0."""
+        total = Series.monomial(coefficient(0))
+        if not small.terms:
+            return total + Series((), small.order)
+        power, n = Series.monomial(sp.S.One), 0
+        while True:
+            n += 1
+            if n * small.leading[0] >= order:
+                return total + Series((), min(order, small.order))
+            power = power.times(small, order)
+            total = total + power.shifted(Fraction(0), coefficient(n))
+
+
+def _without_leading(series: Series) -> Series:
+    """w in ``series = c Delta^e (1 + w)``."""
+    e0, c0 = series.leading
+    relative = series.shifted(-e0, 1 / c0)
+    return Series(relative.terms[1:], relative.order)
+
+
+HOMOGENEOUS = (sp.Abs, sp.sign)
+"""Functions F with F(a u) = a^d F(u) for a > 0."""

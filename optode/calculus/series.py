@@ -1,0 +1,108 @@
+"""Puiseux series in the continuous step Delta: exact rational exponents, SymPy coefficients.
+
+What a limit needs from asymptotics: an iteration counter that grows like t/Delta, hyper-parameters
+that are powers of Delta, ``beta**k -> exp(-a t)``, and opaque gradients. A series carries the order
+up to which it is known, so that cancellation is noticed instead of guessed around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeAlias
+
+import sympy as sp
+
+from optode.language.symbols import Field, Gradient, Oracle, Tangent, dot
+
+Order: TypeAlias = Fraction | float
+EXACT = float("inf")
+
+
+class NoExpansion(ValueError):
+    """The expression has no power series in Delta; the message names the part that has none."""
+
+
+class LostPrecision(Exception):
+    """A leading term vanished within the known order: more terms are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """``sum c_e Delta^e + O(Delta^order)``; exponents ascending, no zero coefficient."""
+
+    terms: tuple[tuple[Fraction, sp.Expr], ...]
+    order: Order = EXACT
+
+    @staticmethod
+    def of(coefficients: Mapping[Fraction, sp.Expr], order: Order = EXACT) -> Series:
+        """From a mapping of exponents, dropping zeros and what lies at or beyond the order."""
+        kept = ((e, _normal(c)) for e, c in sorted(coefficients.items()) if e < order)
+        return Series(tuple((e, c) for e, c in kept if c != 0), order)
+
+    @staticmethod
+    def monomial(coefficient: sp.Expr, exponent: Fraction = Fraction(0)) -> Series:
+        """The exact series ``coefficient * Delta^exponent``."""
+        return Series.of({exponent: sp.sympify(coefficient)})
+
+    @property
+    def leading(self) -> tuple[Fraction, sp.Expr]:
+        """Exponent and coefficient of the first term."""
+        if not self.terms:
+            raise LostPrecision
+        return self.terms[0]
+
+    def coefficient(self, exponent: Fraction) -> sp.Expr:
+        """The coefficient of Delta^exponent."""
+        return dict(self.terms).get(exponent, sp.S.Zero)
+
+    def shifted(self, exponent: Fraction, factor: sp.Expr = sp.S.One) -> Series:
+        """The series times ``factor * Delta^exponent``."""
+        terms = {e + exponent: c * factor for e, c in self.terms}
+        return Series.of(terms, self.order + exponent)
+
+    def __add__(self, other: Series) -> Series:
+        total = dict(self.terms)
+        for exponent, coefficient in other.terms:
+            total[exponent] = total.get(exponent, sp.S.Zero) + coefficient
+        return Series.of(total, min(self.order, other.order))
+
+    def times(self, other: Series, order: Order) -> Series:
+        """The product, truncated at the order."""
+        known = min(self._floor + other.order, other._floor + self.order)
+        total: dict[Fraction, sp.Expr] = {}
+        for e1, c1 in self.terms:
+            for e2, c2 in other.terms:
+                if e1 + e2 < order:
+                    total[e1 + e2] = total.get(e1 + e2, sp.S.Zero) + c1 * c2
+        truncated = any(e1 + e2 >= order for e1, _ in self.terms for e2, _ in other.terms)
+        return Series.of(total, min(known, order) if truncated else known)
+
+    @property
+    def _floor(self) -> Order:
+        return self.terms[0][0] if self.terms else self.order
+
+
+def _normal(coefficient: sp.Expr) -> sp.Expr:
+    """The coefficient, 0 where it is identically zero, though the sum may hide it."""
+    if not coefficient.is_Add:
+        return coefficient
+    expanded = sp.expand(coefficient)
+    if expanded == 0 or not expanded.is_Add:
+        return expanded
+    return sp.S.Zero if _vanishes(coefficient) else coefficient
+
+
+def _vanishes(expression: sp.Expr) -> bool:
+    """Whether the expression is zero: tried at generic points, then proved by simplification."""
+    atoms = sorted(
+        expression.free_symbols | expression.atoms(Gradient, Field, Oracle, Tangent, dot),
+        key=sp.default_sort_key,
+    )
+    for seed in (3, 7):
+        point = {a: sp.Rational(seed + 2 * i, 5 + i) for i, a in enumerate(atoms)}
+        value = expression.xreplace(point).evalf(30, maxn=200)
+        if not value.is_number or abs(value) > 1e-20:
+            return False
+    return bool(sp.simplify(expression) == 0)

@@ -1,0 +1,1 @@
+"""What is true of an adjoint: proven or refuted, and observed on a random network."""

@@ -1,0 +1,43 @@
+"""The claims on the adjoint of a spec's model: derived, proven or refuted, and observed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from optode.claim.costates import Costates, without_clocks
+from optode.claim.prove import adjoint_claims
+from optode.claim.text import as_markdown, as_text
+from optode.claim.verdicts import Findings
+from optode.claim.witness.errors import witnessed
+from optode.compiler import AnySpec, derive, shipped_models
+
+
+class Claims(Findings):
+    """What is true of the adjoint of a model; prints itself, in notebooks as tables."""
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def __repr__(self) -> str:
+        return f"<Claims on {self.class_name}>"
+
+    def _repr_markdown_(self) -> str:
+        return as_markdown(self)
+
+
+def claims(spec: AnySpec, order: int = 0, step: float | None = None) -> Claims:
+    """What is true of the adjoint of a spec's model: verdicts with leftovers and witnesses.
+
+    ``order`` and ``step`` are those of ``derive``. Raises SpecError for a spec in error, and for
+    one without a model.
+    """
+    derivation = derive(spec, order, step)
+    model, clocks = without_clocks(derivation.model)
+    costates = Costates(model)
+    found = witnessed(costates, adjoint_claims(costates))
+    return Claims(derivation.name, model.class_name, model.title, tuple(clocks.items()), found)
+
+
+def every_claim() -> Iterator[Claims]:
+    """The claims on all models that ship."""
+    return map(claims, shipped_models())

@@ -1,0 +1,1 @@
+"""What a random network does, beside each verdict."""

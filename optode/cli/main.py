@@ -1,0 +1,263 @@
+"""The command line. What a command needs is imported when it runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from optode.cli.claims import claims
+from optode.cli.terminal import TableFormat, errors_reported, print_error
+from optode.cli.verify import verify
+from optode.version import __version__
+
+if TYPE_CHECKING:
+    from optode.compiler import Derivation
+    from optode.show.equations import Stage
+
+app = typer.Typer(
+    name="optode",
+    help="A compiler from optimizer update rules to neural ODEs.",
+    epilog="SPEC is a path, else the name of a shipped spec: `optode list` shows them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # the help in boxes takes twice as long
+    pretty_exceptions_enable=False,
+)
+
+
+class StageName(str, Enum):
+    """A stage of the compiler."""
+
+    rule = "rule"
+    limit = "limit"
+    model = "model"
+    adjoint = "adjoint"
+    stepper = "stepper"
+
+
+class Format(str, Enum):
+    """A way to write a derivation down."""
+
+    text = "text"
+    latex = "latex"
+    markdown = "markdown"
+    json = "json"
+
+
+def main() -> None:
+    """The ``optode`` command: exit code 1 for errors of a spec or a file, 2 for misuse."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without Greek letters is no error
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader has gone, as in `optode list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"optode {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """A compiler from optimizer update rules to neural ODEs."""
+
+
+@app.command()
+def generate(
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SPEC", help="Paths, or names of shipped specs."),
+    ] = None,
+    directory: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the modules go.")
+    ] = Path("generated"),
+    every: Annotated[bool, typer.Option("--all", help="All shipped specs.")] = False,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Write nothing; show what is stale and exit with 1.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite edited files and files of others.")
+    ] = False,
+    order: Annotated[
+        int, typer.Option(min=0, max=1, help="Terms of the modified equation up to this order.")
+    ] = 0,
+    step: Annotated[
+        float | None, typer.Option(help="The step size's value in the terms of next order.")
+    ] = None,
+    ode_rnn: Annotated[
+        bool, typer.Option("--ode-rnn", help="Also write ode_rnn.py, sequence models.")
+    ] = False,
+) -> None:
+    """Write the PyTorch module of each spec to DIR, as NAME.py (NAME_order1.py)."""
+    from optode.codegen.files import differences, write_modules
+    from optode.compiler import modules, shipped_models
+
+    if (every and specs) or not (every or specs or ode_rnn):
+        raise typer.BadParameter("give one or more SPECs, or --all")
+    with errors_reported():
+        chosen = shipped_models() if every else specs or ()
+        texts = modules(chosen, directory, order, step, ode_rnn=ode_rnn or every)
+        if check_only:
+            _report_stale(differences(texts))
+            return
+        changed = write_modules(texts, force=force)
+    for path in texts:
+        typer.echo(f"{path}" if path in changed else f"{path} (unchanged)")
+
+
+def _report_stale(diff: str) -> None:
+    if diff:
+        colours = {"+": "green", "-": "red", "@": "cyan"}
+        for line in diff.splitlines():
+            typer.secho(line, fg=colours.get(line[:1]))
+        raise typer.Exit(1)
+
+
+@app.command()
+def derive(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A path, or a shipped spec's name.")],
+    stage: Annotated[StageName | None, typer.Option(help="This stage only.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to write it down.")] = Format.text,
+    order: Annotated[
+        int, typer.Option(min=0, max=2, help="Terms of the modified equation up to this order.")
+    ] = 0,
+    step: Annotated[
+        float | None, typer.Option(help="The step size's value in the model's terms of next order.")
+    ] = None,
+    every_scaling: Annotated[
+        bool, typer.Option("--scalings", help="List every scaling that has a limit.")
+    ] = False,
+    numbers: Annotated[
+        str | None,
+        typer.Option("--at", metavar="NAME=NUMBER,...", help="Which regime these numbers are in."),
+    ] = None,
+) -> None:
+    """Show what follows: rule, limit, neural ODE, adjoint."""
+    from optode import compiler
+
+    with errors_reported():
+        derivation = compiler.derive(spec, order, step)
+        if every_scaling or numbers is not None:
+            _show_regimes(derivation, numbers)
+            return
+        if stage is StageName.rule and derivation.spec.is_ode:
+            raise typer.BadParameter(
+                f"{spec} states an ODE, there is no rule", param_hint="--stage"
+            )
+        names = () if stage is None else (stage.value,)
+        if form is Format.json:
+            typer.echo(_json(derivation.name, derivation.stages(*names)))
+        else:
+            typer.echo(derivation.show(*names, form=form.value), nl=False)
+
+
+def _show_regimes(derivation: Derivation, numbers: str | None) -> None:
+    from optode.limit.regimes import describe, describe_at, parse_numbers
+
+    try:
+        if numbers is None:
+            lines = describe(derivation.rule)
+        else:
+            values = parse_numbers(numbers)
+            lines = describe_at(derivation.rule, values, values.pop("horizon", 1.0))
+        for line in lines:
+            typer.echo(line)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--at") from error
+
+
+def _json(name: str, stages: tuple[Stage, ...]) -> str:
+    import json
+
+    from optode.show.as_json import as_json
+
+    return json.dumps(as_json(name, stages), indent=2)
+
+
+@app.command()
+def check(
+    specs: Annotated[
+        list[str], typer.Argument(metavar="SPEC", help="Paths, or names of shipped specs.")
+    ],
+) -> None:
+    """Say `ok` of each spec, or all its errors."""
+    from optode import compiler
+    from optode.diagnostics import SpecError
+
+    failures = 0
+    for spec in specs:
+        errors = compiler.check(spec)
+        failures += bool(errors)
+        if errors:
+            print_error(SpecError(errors))
+        else:
+            typer.echo(f"{spec}: ok")
+    raise typer.Exit(min(failures, 1))
+
+
+app.command()(verify)
+app.command()(claims)
+
+
+@app.command("list")
+def list_specs(
+    form: Annotated[
+        TableFormat, typer.Option("--format", help="How to write the list.")
+    ] = TableFormat.text,
+) -> None:
+    """List the shipped specs; in Markdown with the equations of each."""
+    if form is TableFormat.markdown:
+        from optode.cli.catalogue import page
+
+        typer.echo(page(), nl=False)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from optode.spec.reader import read_spec
+    from optode.spec.shipped import shipped_spec, shipped_specs
+
+    table = Table("name", "class", "title", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    with errors_reported():
+        for name in shipped_specs():
+            path = shipped_spec(name)
+            spec = read_spec(path) if path else None
+            if spec is not None:
+                table.add_row(name, spec.model.class_name.text if spec.model else "", spec.title)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 1000  # a pipe has no width: every spec on one line
+    console.print(table)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the optimizer.")],
+) -> None:
+    """Write NAME.yaml, a commented spec to start from."""
+    from optode.cli.new import write_starter
+
+    with errors_reported():
+        path = write_starter(name)
+    typer.echo(f"{path}\nNow edit it, then: optode derive {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""SymPy expressions as PyTorch text, laid out as ``ruff format`` leaves it.
+
+Symbols print as their own names. Those listed as floats are Python floats in the emitted code, all
+others tensors: a function of floats alone is taken from ``math``, every other one from ``torch``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import count
+from operator import itemgetter
+
+import sympy as sp
+
+from optode.language.ordering import ordered_factors, ordered_terms
+from optode.language.symbols import (
+    TIME,
+    dot,
+    expm1,
+    hardtanh,
+    reaches,
+    relu,
+    sigmoid,
+    softplus,
+    step,
+    symbol,
+    total,
+)
+
+LINE_LENGTH = 88
+
+
+class Binding(IntEnum):
+    """How tightly the outermost operator of a text binds."""
+
+    SUM = 1
+    PRODUCT = 2
+    SIGN = 3
+    POWER = 4
+    ATOM = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    text: str
+    binding: Binding
+
+    def within(self, binding: Binding) -> str:
+        """The text as an operand that has to bind at least that tightly."""
+        return self.text if self.binding >= binding else f"({self.text})"
+
+
+_NUMBER = re.compile(r"-?[\d.]+(e[+-]?\d+)?")
+_SIMPLE = re.compile(
+    rf"[^\W\d]\w*|{_NUMBER.pattern}"
+)  # what ruff hugs to ``**``: a name or a number
+_TENSOR_FUNCTIONS: dict[type[sp.Expr], str] = {
+    sp.exp: "torch.exp({})",
+    expm1: "torch.expm1({})",
+    sp.log: "torch.log({})",
+    sp.tanh: "torch.tanh({})",
+    sp.Abs: "torch.abs({})",
+    sp.sign: "torch.sign({})",
+    sigmoid: "torch.sigmoid({})",
+    softplus: "functional.softplus({})",
+    relu: "torch.relu({})",
+    dot: "_dot({}, {})",
+    total: "_total({})",
+}
+_FLOAT_FUNCTIONS: dict[type[sp.Expr], str] = {
+    sp.exp: "math.exp({})",
+    expm1: "math.expm1({})",
+    sp.log: "math.log({})",
+    sp.tanh: "math.tanh({})",
+    sp.Abs: "abs({})",
+    sp.sign: "float(({0} > 0) - ({0} < 0))",
+    relu: "max({}, 0.0)",
+    hardtanh: "min(max({}, {}), {})",
+    step: "float({} > 0)",
+    reaches: "float({} >= 0)",
+}
+_WITHOUT_TORCH: dict[type[sp.Expr], Callable[[sp.Expr], sp.Expr]] = {
+    sigmoid: lambda u: 1 / (1 + sp.exp(-u)),
+    softplus: lambda u: sp.log(1 + sp.exp(u)),
+}
+
+
+class TorchPrinter:
+    """Prints expressions; raises TypeError at what has no PyTorch text, such as a call of the
+    field. The scalars are tensors of one number, which cost less to divide by one another than
+    states do by them.
+    """
+
+    def __init__(
+        self, floats: Collection[sp.Symbol] = (), scalars: Collection[sp.Symbol] = ()
+    ) -> None:
+        self.floats = frozenset(floats)
+        self.scalars = self.floats.union(scalars)
+
+    def text(self, expression: sp.Expr) -> str:
+        """One line: ``-gamma * m + f``."""
+        return self._show(expression).text
+
+    def is_float(self, expression: sp.Expr) -> bool:
+        """Whether the emitted value is a Python number rather than a tensor."""
+        return bool(expression.free_symbols <= self.floats)
+
+    def _show(self, e: sp.Expr) -> _Text:
+        if isinstance(e, sp.Symbol):
+            return _Text(e.name, Binding.ATOM)
+        if e.is_number:
+            return _number(e)
+        if isinstance(e, sp.Add):
+            return _Text(" ".join(self._terms(e)), Binding.SUM)
+        if isinstance(e, sp.Pow) and not e.exp.could_extract_minus_sign():
+            return self._power(e)
+        if isinstance(e, (sp.Mul, sp.Pow)):
+            return _Text(" ".join(self._factors(e)), Binding.PRODUCT)
+        if isinstance(e, (sigmoid, softplus)) and self.is_float(e):
+            return self._show(_WITHOUT_TORCH[type(e)](e.args[0]))
+        return _Text(self._function(e), Binding.ATOM)
+
+    def operands(self, e: sp.Expr) -> list[str]:
+        """A sum or product in pieces, each but the first with its operator: ``-gamma * m``, ``+
+        f``.
+        """
+        return self._terms(e) if isinstance(e, sp.Add) else self._factors(e)
+
+    def _terms(self, total: sp.Expr) -> list[str]:
+        texts = [self._show(term).within(Binding.PRODUCT) for term in ordered_terms(total)]
+        signed = [f"- {text[1:]}" if text.startswith("-") else f"+ {text}" for text in texts[1:]]
+        return [texts[0], *signed]
+
+    def _factors(self, product: sp.Expr) -> list[str]:
+        coefficient, rest = product.as_coeff_Mul()
+        factors = ordered_factors(rest)
+        scalars = [factor for factor in factors if factor.free_symbols <= self.scalars]
+        others = [factor for factor in factors if factor not in scalars]
+        number = _fraction(abs(coefficient))
+        above, below = self._sides(scalars, *number)
+        rest_above, rest_below = self._sides(others)
+        if above and rest_above and len(below) > len(number[1]):
+            first, *more = _quotient(rest_above, rest_below)
+            return [*_quotient(above, below, coefficient < 0), f"* {first}", *more]
+        return _quotient(*self._sides(factors, *number), coefficient < 0)
+
+    def _sides(
+        self, factors: Iterable[sp.Expr], above: Iterable[_Text] = (), below: Iterable[_Text] = ()
+    ) -> tuple[list[_Text], list[_Text]]:
+        """What stands above and below the line, after what is there already."""
+        sides = [*above], [*below]
+        for factor in factors:
+            divides = isinstance(factor, sp.Pow) and factor.exp.could_extract_minus_sign()
+            sides[divides].append(self._show(1 / factor if divides else factor))
+        return sides
+
+    def _power(self, e: sp.Pow) -> _Text:
+        if e.exp == sp.Rational(1, 2):
+            module = "math" if self.is_float(e.base) else "torch"
+            return _Text(f"{module}.sqrt({self.text(e.base)})", Binding.ATOM)
+        base = self._show(e.base).within(Binding.ATOM)
+        exponent = self._show(e.exp).within(Binding.ATOM)
+        hugged = _SIMPLE.fullmatch(base) and _SIMPLE.fullmatch(exponent)
+        return _Text(f"{base}**{exponent}" if hugged else f"{base} ** {exponent}", Binding.POWER)
+
+    def _function(self, e: sp.Expr) -> str:
+        kind = type(e)
+        if self.is_float(e) and kind in _FLOAT_FUNCTIONS:
+            return _FLOAT_FUNCTIONS[kind].format(*map(self.argument, e.args))
+        if kind in (step, reaches):
+            return self._step(e.args[0], ("<", ">") if kind is step else ("<=", ">="))
+        if kind is hardtanh:
+            return self._clamp(*e.args)
+        if kind in _TENSOR_FUNCTIONS:
+            return _TENSOR_FUNCTIONS[kind].format(*map(self.argument, e.args))
+        raise TypeError(f"no PyTorch text for {e}")
+
+    def argument(self, e: sp.Expr) -> str:
+        """What a function is called with: numbers as floats."""
+        return float_text(e) if e.is_number else self.text(e)
+
+    def _step(self, u: sp.Expr, relations: tuple[str, str]) -> str:
+        """1 where u > 0, else 0, in the dtype of a tensor in u; ``5 - m > 0`` is written ``m < 5``."""
+        below, above = relations
+        tensors = sorted(u.free_symbols - self.floats, key=lambda s: (s == TIME, s.name))
+        constant, rest = u.as_coeff_Add()
+        if rest.could_extract_minus_sign():
+            condition = f"{self.text(-rest)} {below} {self.text(constant)}"
+        else:
+            condition = f"{self.text(rest)} {above} {self.text(-constant)}"
+        return f"({condition}).to({tensors[0]}.dtype)"
+
+    def _clamp(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> str:
+        shown = [self.argument(a) for a in (u, low, high)]
+        if self.is_float(low) == self.is_float(high):
+            return f"torch.clamp({', '.join(shown)})"
+        return f"torch.clamp(torch.clamp({shown[0]}, min={shown[1]}), max={shown[2]})"
+
+
+def float_text(value: sp.Expr | float) -> str:
+    """A Python float, as ruff leaves it: ``0.5``, ``1e-08``, ``1e16``."""
+    return repr(float(value)).replace("e+", "e")
+
+
+def _number(value: sp.Expr) -> _Text:
+    """An integer, an exact decimal, a fraction, or the nearest float of anything else."""
+    if not value.is_extended_real or not value.is_finite:
+        raise TypeError(f"no PyTorch text for {value}")
+    if value.is_Rational and _decimal(value) is None and max(abs(value.p), value.q) < 2**53:
+        return _Text(f"{value.p} / {value.q}", Binding.PRODUCT)
+    text = (_decimal(value) if value.is_Rational else None) or float_text(value)
+    return _Text(text, Binding.SIGN if text.startswith("-") else Binding.ATOM)
+
+
+def _quotient(above: list[_Text], below: list[_Text], negative: bool = False) -> list[str]:
+    """A product over a product in pieces, each but the first with its operator."""
+    first, *others = above or [_Text("1", Binding.ATOM)]
+    # ruff sets -(x**2) in parentheses
+    lead = f"-{first.within(Binding.ATOM)}" if negative else first.within(Binding.SIGN)
+    divisor = " * ".join(b.within(Binding.SIGN) for b in below)
+    pieces = [lead, *(f"* {a.within(Binding.SIGN)}" for a in others)]
+    if below:
+        pieces.append(f"/ ({divisor})" if len(below) > 1 else f"/ {divisor}")
+    return pieces
+
+
+def _fraction(magnitude: sp.Expr) -> tuple[list[_Text], list[_Text]]:
+    """A coefficient as factors above and below the line; nothing where it is 1."""
+    parts = (magnitude, sp.S.One)
+    if magnitude.is_Rational and _decimal(magnitude) is None:
+        parts = (sp.Integer(magnitude.p), sp.Integer(magnitude.q))
+    above, below = ([_number(part)] if part != 1 else [] for part in parts)
+    return above, below
+
+
+def _decimal(number: sp.Rational) -> str | None:
+    """The integer, or the decimal where there is an exact one; PyTorch takes no longer integers."""
+    if number.is_Integer and abs(number) < 2**53:
+        return str(number)
+    text = float_text(number)
+    return text if sp.Rational(text) == number else None
+
+
+def assignment(
+    name: str, value: sp.Expr, printer: TorchPrinter, indent: int, taken: Collection[str] = ()
+) -> list[str]:
+    """``name = value`` as lines, without the indentation that is to come, none too long.
+
+    A long sum or product is wrapped in parentheses as ruff does it; in anything else that is too
+    long, the longest part gets a name of its own, ``name_1``.
+    """
+    lines: list[str] = []
+    names = (f"{name}_{i}" for i in count(1))
+    while (layout := _layout(name, value, printer, LINE_LENGTH - indent)) is None:
+        short = symbol(next(n for n in names if n not in taken))
+        part, rest = _longest_part(value, short, printer)
+        if part.is_Atom:  # nothing is left to shorten
+            return [*lines, f"{name} = {printer.text(value)}"]
+        lines += assignment(short.name, part, printer, indent, taken)
+        value = rest
+    return lines + layout
+
+
+def _layout(name: str, value: sp.Expr, printer: TorchPrinter, room: int) -> list[str] | None:
+    text = printer.text(value)
+    if len(f"{name} = {text}") <= room or not value.args:
+        return [f"{name} = {text}"]
+    pieces = printer.operands(value) if isinstance(value, (sp.Add, sp.Mul)) else []
+    body = [text] if len(text) <= room - 4 else pieces
+    if len(pieces) < (2 if _has_bare_ends(text) else 3) or max(map(len, body)) > room - 4:
+        return None
+    return [f"{name} = (", *(f"    {line}" for line in body), ")"]
+
+
+def _has_bare_ends(text: str) -> bool:
+    """Whether no operand at an end has parentheses that ruff would rather split at."""
+    return not text.endswith(")") and not re.match(r"-?(\(|[\w.]+\()", text)
+
+
+def _longest_part(
+    value: sp.Expr, short: sp.Symbol, printer: TorchPrinter
+) -> tuple[sp.Expr, sp.Expr]:
+    """The operand with the longest text, and the value with a short name in its place."""
+    above, below = _split_fraction(value)
+    if below != 1:
+        choices = [(below, above / short), (above, short / below)]
+    else:
+        choices = [(operand, value.xreplace({operand: short})) for operand in value.args]
+    lengths = (0 if part.is_Atom else len(printer.text(part)) for part, _ in choices)
+    return max(zip(lengths, choices, strict=True), key=itemgetter(0))[1]
+
+
+def _split_fraction(value: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """What the printer sets above and below the line."""
+    below = [
+        1 / factor
+        for factor in sp.Mul.make_args(value)
+        if isinstance(factor, sp.Pow) and factor.exp.could_extract_minus_sign()
+    ]
+    divisor = sp.Mul(*below)
+    return value * divisor, divisor

@@ -1,0 +1,1 @@
+"""The vocabulary of equations, and how it is printed."""

@@ -1,0 +1,81 @@
+"""Expressions as a paper prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import sympy as sp
+
+from optode.language.symbols import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot
+
+_ORACLES = (Gradient, Field, Oracle, Tangent, FieldTransposed, At, dot)
+
+
+def present(expression: sp.Expr) -> sp.Expr:
+    """Common factors taken out of sums, nothing expanded."""
+    return sp.factor_terms(sp.sympify(expression), sign=False)
+
+
+def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
+    """A sum with one term for each product of states and calls, its scalar coefficient simplified.
+
+    ``vectors`` are the states; everything free of them and of calls is a scalar.
+    """
+    states = tuple(vectors)
+    groups: dict[sp.Expr, sp.Expr] = {}
+    for term in distributed(sp.sympify(expression)):
+        scalar, vector = term.as_independent(*states, *_ORACLES, as_Add=False)
+        groups[vector] = groups.get(vector, sp.S.Zero) + scalar
+    terms = ((simple_scalar(c), _collected_inside(v, states)) for v, c in groups.items())
+    return present(sp.Add(*(scalar * vector for scalar, vector in terms)))
+
+
+def _collected_inside(vector: sp.Expr, states: tuple[sp.Symbol, ...]) -> sp.Expr:
+    """The same inside roots and functions."""
+    if isinstance(vector, sp.Add):
+        return collected(vector, states)
+    if not vector.args or isinstance(vector, sp.Tuple):
+        return vector
+    return vector.func(*(_collected_inside(argument, states) for argument in vector.args))
+
+
+def distributed(expression: sp.Expr) -> Iterator[sp.Expr]:
+    """The terms of a sum, products distributed over the sums in them, denominators left alone."""
+    if isinstance(expression, sp.Add):
+        for argument in expression.args:
+            yield from distributed(argument)
+        return
+    sums = [f for f in sp.Mul.make_args(expression) if isinstance(f, sp.Add)]
+    if not sums or not isinstance(expression, sp.Mul):
+        yield expression
+        return
+    rest = expression / sums[0]
+    for argument in sums[0].args:
+        yield from distributed(rest * argument)
+
+
+def simple_scalar(scalar: sp.Expr) -> sp.Expr:
+    """A coefficient as one reduced fraction, denominators written ``1 - beta``."""
+    if not scalar.has(sp.Add) or scalar.has(sp.exp):
+        return scalar
+    fraction = _positive(sp.factor(sp.cancel(sp.together(scalar)), deep=False))
+    return fraction if sp.count_ops(fraction) <= sp.count_ops(scalar) + 4 else scalar
+
+
+def _positive(fraction: sp.Expr) -> sp.Expr:
+    """Sums in a product turned so that their constant, else their first term, is positive."""
+    sign, factors = sp.S.One, []
+    for factor in sp.Mul.make_args(fraction):
+        base, power = factor.as_base_exp()
+        if base.is_Add and power.is_Integer and _reads_backwards(base):
+            sign *= (-1) ** power
+            base = sp.Add(*(-term for term in base.args))
+        factors.append(base**power)
+    return sign * sp.Mul(*factors)
+
+
+def _reads_backwards(total: sp.Expr) -> bool:
+    constant, rest = total.as_coeff_Add()
+    if constant != 0:
+        return bool(constant < 0)
+    return bool(rest.could_extract_minus_sign())

@@ -1,0 +1,241 @@
+"""Programs: ordered assignments and calls of an oracle, the only thing that is ever differentiated.
+
+``lower`` turns equations into a program; ``reverse`` is reverse-mode differentiation from source to
+source. Elementwise statements are differentiated in closed form; a call of the oracle (the field f,
+or the gradient g of an update rule) becomes one vector-Jacobian product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import sympy as sp
+
+from optode.language.presentation import present
+from optode.language.symbols import TIME, Field, Gradient, Tangent, dot, partial, symbol, total
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """``name = value``, elementwise."""
+
+    name: sp.Symbol
+    value: sp.Expr
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCall:
+    """``name = f(time, *arguments)``, one evaluation of the oracle; a gradient has no time.
+
+    With directions, one for each argument, it is the Jacobian product ``J(arguments) directions``.
+    """
+
+    name: sp.Symbol
+    time: sp.Symbol | None
+    arguments: tuple[sp.Symbol, ...]
+    directions: tuple[sp.Symbol, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[sp.Symbol, ...]:
+        """What it is differentiated by: the arguments, then the directions."""
+        return (*self.arguments, *self.directions)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPullback:
+    """``names = J^T cotangent`` of one field call, one name for each of its inputs.
+
+    The same vector-Jacobian product also yields the cotangents of the field's own parameters.
+    """
+
+    names: tuple[sp.Symbol, ...]
+    call: FieldCall
+    cotangent: sp.Symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """``name = sum of value over all elements``: the cotangent of a scalar parameter."""
+
+    name: sp.Symbol
+    value: sp.Expr
+
+
+Statement: TypeAlias = Assign | FieldCall | FieldPullback | Total
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A straight-line program: every name is an input or assigned once, before it is used."""
+
+    inputs: tuple[sp.Symbol, ...]
+    statements: tuple[Statement, ...]
+    outputs: tuple[sp.Symbol, ...]
+
+    def __post_init__(self) -> None:
+        known = set(self.inputs)
+        for statement in self.statements:
+            if not uses(statement) <= known or known & set(defines(statement)):
+                raise ValueError(f"not a straight-line program at {statement}")
+            known |= set(defines(statement))
+        if not set(self.outputs) <= known:
+            raise ValueError(f"outputs {self.outputs} are not all assigned")
+
+
+def defines(statement: Statement) -> tuple[sp.Symbol, ...]:
+    """The names a statement assigns."""
+    return statement.names if isinstance(statement, FieldPullback) else (statement.name,)
+
+
+def uses(statement: Statement) -> set[sp.Symbol]:
+    """The names a statement reads."""
+    if isinstance(statement, FieldCall):
+        return {*statement.inputs, *([statement.time] if statement.time is not None else [])}
+    if isinstance(statement, FieldPullback):
+        return {statement.call.name, statement.cotangent}
+    return set(statement.value.free_symbols)
+
+
+def lower(inputs: Iterable[sp.Symbol], equations: Mapping[sp.Symbol, sp.Expr]) -> Program:
+    """Equations ``name = expression`` in order, as a program that calls each distinct oracle once.
+
+    Jacobian products and inner products are statements of their own as well. What they are applied
+    to is assigned to ``<name>_at`` first where it is not a plain name.
+    """
+    inputs = tuple(inputs)
+    nodes = _distinct_nodes(equations.values())
+    names = _node_names(nodes, taken={s.name for s in (*inputs, *equations)})
+    statements: list[Statement] = []
+    for name, expression in equations.items():
+        for node in nodes:
+            if expression.has(node) and not any(names[node] in defines(s) for s in statements):
+                statements.extend(_node_statements(node, names))
+        statements.append(Assign(name, _without_nodes(expression, names)))
+    return Program(inputs, tuple(statements), tuple(equations))
+
+
+_STEMS = ((Gradient, "g"), (Field, "f"), (Tangent, "Ju"), (dot, "inner"))
+
+
+def _distinct_nodes(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
+    """All calls and products, each once, inner ones before those that contain them."""
+    kinds = tuple(kind for kind, _ in _STEMS)
+    found: list[sp.Expr] = []
+    for expression in expressions:
+        for node in sp.postorder_traversal(expression):
+            if isinstance(node, kinds) and node not in found:
+                found.append(node)
+    return found
+
+
+def _node_names(nodes: list[sp.Expr], taken: set[str]) -> dict[sp.Expr, sp.Symbol]:
+    names: dict[sp.Expr, sp.Symbol] = {}
+    for kind, stem in _STEMS:
+        alike = [node for node in nodes if isinstance(node, kind)]
+        for index, node in enumerate(alike, 1):
+            name = stem if len(alike) == 1 else f"{stem}{index}"
+            while name in taken:
+                name += "_"
+            names[node] = symbol(name)
+    return {node: names[node] for node in nodes}
+
+
+def _without_nodes(expression: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> sp.Expr:
+    """Every call replaced by its name; inner calls stand before those that contain them."""
+    for node in reversed(names):
+        expression = expression.xreplace({node: names[node]})
+    return expression
+
+
+def _node_statements(node: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> list[Statement]:
+    name = names[node]
+    statements: list[Statement] = []
+
+    def named(arguments: Iterable[sp.Expr], suffix: str) -> tuple[sp.Symbol, ...]:
+        arguments = tuple(arguments)
+        symbols = []
+        for index, argument in enumerate(arguments, 1):
+            plain = _without_nodes(argument, names)
+            if not isinstance(plain, sp.Symbol):
+                at = symbol(f"{name}_{suffix}{index if len(arguments) > 1 else ''}")
+                statements.append(Assign(at, plain))
+                plain = at
+            symbols.append(plain)
+        return tuple(symbols)
+
+    if isinstance(node, dot):
+        product = Assign(name, dot(*named(node.args, "at")))
+        return [*statements, product]
+    call = node.args[0] if isinstance(node, Tangent) else node
+    if isinstance(node, Tangent) and len(node.args) > 2:
+        raise ValueError("second derivatives of the field have no program")
+    time, arguments = (TIME, call.args[1:]) if isinstance(call, Field) else (None, call.args)
+    points = named(arguments, "at")
+    directions: tuple[sp.Symbol, ...] = ()
+    if isinstance(node, Tangent):
+        along = node.args[1]
+        directions = named(along if isinstance(along, sp.Tuple) else (along,), "along")
+    return [*statements, FieldCall(name, time, points, directions)]
+
+
+def reverse(
+    program: Program, cotangents: Mapping[sp.Symbol, sp.Symbol]
+) -> tuple[tuple[Statement, ...], dict[sp.Symbol, sp.Expr]]:
+    """Reverse mode, source to source.
+
+    ``cotangents`` gives each output's cotangent symbol. Returns the statements that compute what is
+    needed (the calls of the primal, then one pullback for each call), and the cotangent of every
+    name of the program as an expression in them. The map (cotangents) -> (cotangents of inputs) is
+    the transpose of the program's derivative.
+    """
+    bars: dict[sp.Symbol, sp.Expr] = {out: cotangents[out] for out in program.outputs}
+    backward: list[Statement] = []
+    for statement in reversed(program.statements):
+        if isinstance(statement, Assign):
+            _accumulate_elementwise(statement, bars)
+        elif isinstance(statement, FieldCall):
+            backward.extend(_accumulate_call(statement, bars))
+        else:
+            raise TypeError(f"cannot reverse {statement}")
+    return (*_needed(program, backward, bars), *backward), bars
+
+
+def _accumulate_elementwise(statement: Assign, bars: dict[sp.Symbol, sp.Expr]) -> None:
+    bar = bars.get(statement.name, sp.S.Zero)
+    if isinstance(statement.value, dot):
+        u, w = statement.value.args
+        bars[u] = bars.get(u, sp.S.Zero) + total(bar) * w
+        bars[w] = bars.get(w, sp.S.Zero) + total(bar) * u
+        return
+    for name in statement.value.free_symbols:
+        bars[name] = bars.get(name, sp.S.Zero) + bar * partial(statement.value, name)
+
+
+def _accumulate_call(call: FieldCall, bars: dict[sp.Symbol, sp.Expr]) -> list[Statement]:
+    bar = present(bars.get(call.name, sp.S.Zero))
+    if bar == 0:
+        return []
+    cotangent = symbol(f"{call.name}_bar")
+    single = len(call.inputs) == 1
+    stems = [f"{a}_" for a in call.arguments] + [f"u{i}_" for i, _ in enumerate(call.directions)]
+    names = tuple(symbol(f"JT_{'' if single else stem}{cotangent}") for stem in stems)
+    for argument, name in zip(call.inputs, names, strict=True):
+        bars[argument] = bars.get(argument, sp.S.Zero) + name
+    return [Assign(cotangent, bar), FieldPullback(names, call, cotangent)]
+
+
+def _needed(
+    program: Program, backward: list[Statement], bars: Mapping[sp.Symbol, sp.Expr]
+) -> list[Statement]:
+    """The statements of the primal whose results the reverse pass reads."""
+    live = set().union(
+        *(uses(s) for s in backward), *(bars[i].free_symbols for i in program.inputs if i in bars)
+    )
+    kept: list[Statement] = []
+    for statement in reversed(program.statements):
+        if live & set(defines(statement)):
+            kept.append(statement)
+            live |= uses(statement)
+    return kept[::-1]

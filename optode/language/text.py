@@ -1,0 +1,197 @@
+"""Expressions as text in the spec's own syntax, and as LaTeX."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import sympy as sp
+from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE, precedence
+from sympy.printing.str import StrPrinter
+
+from optode.language.ordering import ordered_factors, ordered_terms
+from optode.language.symbols import (
+    At,
+    Field,
+    FieldTransposed,
+    Gradient,
+    Oracle,
+    Tangent,
+    dot,
+    symbol,
+)
+
+
+def decimal_text(number: sp.Rational) -> str | None:
+    """The exact decimal of a rational whose denominator has no prime factor but 2 and 5, else None.
+
+    Halves, quarters and eighths stay fractions (None), as people write them.
+    """
+    if number.q in (1, 2, 4, 8) or set(sp.factorint(number.q)) - {2, 5}:
+        return None
+    text = repr(float(number))
+    return text if sp.Rational(text) == number else None
+
+
+def _norm_power(expr: sp.Pow) -> sp.Rational | None:
+    """n where the expression is the n-th power of a norm, written as a root of ``dot(u, u)``."""
+    base, power = expr.args
+    root = isinstance(base, dot) and base.args[0] == base.args[1] and power.is_Rational
+    return 2 * power if root and power.q != 1 else None
+
+
+class _TextPrinter(StrPrinter):
+    def _as_ordered_terms(self, expr: sp.Expr, order: Any = None) -> Any:
+        return list(ordered_terms(expr))
+
+    def _print_Rational(self, expr: sp.Rational) -> str:
+        return decimal_text(expr) or f"{expr.p}/{expr.q}"
+
+    def _print_Mul(self, expr: sp.Mul) -> str:
+        coefficient, rest = expr.as_coeff_Mul()
+        sign = "-" if coefficient < 0 else ""
+        above: list[sp.Expr] = []
+        below: list[sp.Expr] = []
+        magnitude = abs(coefficient)
+        if magnitude.is_Rational and decimal_text(magnitude) is None:
+            above += [sp.Integer(magnitude.p)] if magnitude.p != 1 else []
+            below += [sp.Integer(magnitude.q)] if magnitude.q != 1 else []
+        else:
+            above += [magnitude] if magnitude != 1 else []
+        for factor in ordered_factors(rest):
+            negative = isinstance(factor, sp.Pow) and factor.exp.could_extract_minus_sign()
+            (below if negative else above).append(1 / factor if negative else factor)
+        text = sign + ("*".join(self._factor(f) for f in above) or "1")
+        if not below:
+            return text
+        denominator = "*".join(self._factor(f) for f in below)
+        return f"{text}/({denominator})" if len(below) > 1 else f"{text}/{self._divisor(below[0])}"
+
+    def _factor(self, factor: sp.Expr) -> str:
+        if factor.is_Rational:
+            return str(self._print(factor))
+        return str(self.parenthesize(factor, PRECEDENCE["Mul"], strict=False))
+
+    def _divisor(self, factor: sp.Expr) -> str:
+        text = self._print(factor)
+        return f"({text})" if precedence(factor) <= PRECEDENCE["Mul"] else text
+
+    def _print_Exp1(self, expr: sp.Expr) -> str:
+        return "exp(1)"
+
+    def _print_At(self, expr: At) -> str:
+        offset = int(expr.args[1])
+        return f"{self._print(expr.args[0])}[k{offset:+d}]" if offset else f"{expr.args[0]}[k]"
+
+    def _print_Gradient(self, expr: Gradient) -> str:
+        return f"g({self.stringify(expr.args, ', ')})"
+
+    def _print_Oracle(self, expr: Oracle) -> str:
+        return f"{expr.args[0]}({self._print(expr.args[1])})"
+
+    def _print_Field(self, expr: Field) -> str:
+        return f"f({self.stringify(expr.args, ', ')})"
+
+    def _print_Tangent(self, expr: Tangent) -> str:
+        call, *directions = expr.args
+        name = "J" if len(directions) == 1 else f"D{len(directions)}"
+        position = call.args[-1] if isinstance(call, Field) else call.args[0]
+        at = "" if position.is_Symbol else f"[{self._print(position)}]"
+        return f"{name}{at}({self.stringify(directions, ', ')})"
+
+    def _print_FieldTransposed(self, expr: FieldTransposed) -> str:
+        cotangent, *argument = expr.args
+        product = [a for a in argument if isinstance(a, Tangent)]
+        name = "JT" + "".join(f"_{a}" for a in argument if a not in product)
+        name += "".join(f"[{self._print(a)}]" for a in product)
+        return f"{name}({self._print(cotangent)})"
+
+    def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:
+        power = _norm_power(expr)
+        if power is None:
+            return str(super()._print_Pow(expr, rational=rational))
+        text = f"norm({self._print(expr.base.args[0])})"
+        size = abs(power)
+        text += "" if size == 1 else f"**{size}" if size.is_Integer else f"**({size})"
+        return text if power > 0 else f"1/{text}"
+
+    def _print_Abs(self, expr: sp.Abs) -> str:
+        return f"abs({self._print(expr.args[0])})"
+
+    def _print_hardtanh(self, expr: sp.Expr) -> str:
+        return f"hardtanh({self.stringify(expr.args, ', ')})"
+
+
+class _LatexPrinter(LatexPrinter):
+    def _as_ordered_terms(self, expr: sp.Expr, order: Any = None) -> Any:
+        return list(ordered_terms(expr))
+
+    def _print_Mul(self, expr: sp.Mul) -> str:
+        return str(super()._print_Mul(sp.Mul(*ordered_factors(expr), evaluate=False)))
+
+    def _needs_mul_brackets(self, expr: sp.Expr, first: bool = False, last: bool = False) -> bool:
+        oracle = isinstance(expr, (Gradient, Field, FieldTransposed, Tangent))
+        return not oracle and bool(super()._needs_mul_brackets(expr, first, last))
+
+    def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
+        stem, _, accent = expr.name.rpartition("_")
+        if stem and accent in ("hat", "bar", "tilde", "dot"):
+            return rf"\{accent}{{{self._print(symbol(stem))}}}"
+        if expr.name == "eps":
+            return r"\varepsilon"
+        word = str(super()._print_Symbol(expr, style))
+        return re.sub(r"^([A-Za-z]{2,})(?=_|$)", r"\\mathit{\1}", word)
+
+    def _call(self, name: str, arguments: tuple[sp.Expr, ...], exp: str | None) -> str:
+        inner = ", ".join(self._print(a) for a in arguments)
+        power = f"^{{{exp}}}" if exp else ""
+        return rf"{name}\left({inner}\right){power}"
+
+    def _print_Gradient(self, expr: Gradient, exp: str | None = None) -> str:
+        return self._call("g", expr.args, exp)
+
+    def _print_Oracle(self, expr: Oracle, exp: str | None = None) -> str:
+        return self._call(rf"\operatorname{{{expr.args[0]}}}", expr.args[1:], exp)
+
+    def _print_Field(self, expr: Field, exp: str | None = None) -> str:
+        return self._call("f", expr.args, exp)
+
+    def _print_Tangent(self, expr: Tangent, exp: str | None = None) -> str:
+        _, *directions = expr.args
+        name = "J" if len(directions) == 1 else f"D^{{{len(directions)}}}"
+        return self._call(name, tuple(directions), exp)
+
+    def _print_FieldTransposed(self, expr: FieldTransposed, exp: str | None = None) -> str:
+        cotangent, *argument = expr.args
+        name = f"J_{{{self._print(argument[0])}}}^{{\\top}}" if argument else r"J^{\top}"
+        return self._call(name, (cotangent,), exp)
+
+    def _print_At(self, expr: At, exp: str | None = None) -> str:
+        name, offset = self._print(expr.args[0]), int(expr.args[1])
+        base = f"{{{name}}}" if "_" in name else name
+        index = f"_{{k{offset:+d}}}" if offset else "_{k}"
+        return base + index + (f"^{{{exp}}}" if exp else "")
+
+    def _print_Rational(self, expr: sp.Rational) -> str:
+        decimal = decimal_text(expr)
+        if decimal is None:
+            return str(super()._print_Rational(expr))
+        mantissa, _, exponent = decimal.partition("e")
+        return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
+
+    def _named(self, expr: sp.Expr, exp: str | None = None) -> str:
+        return self._call(rf"\operatorname{{{type(expr).__name__}}}", expr.args, exp)
+
+    _print_sigmoid = _print_softplus = _print_relu = _print_step = _print_hardtanh = _named
+    _print_expm1 = _named
+
+
+def to_text(expression: sp.Expr) -> str:
+    """One line in the spec's own syntax: ``-gamma*m + f(t, h)``."""
+    return str(_TextPrinter().doprint(expression))
+
+
+def to_latex(expression: sp.Expr) -> str:
+    """LaTeX, without delimiters."""
+    return str(_LatexPrinter({"order": "none"}).doprint(expression))

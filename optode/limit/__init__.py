@@ -1,0 +1,1 @@
+"""Stage 2: the differential equation that a rule approaches as its step size goes to zero."""

@@ -1,0 +1,159 @@
+"""The scalings of a rule in words, and the one that given numbers are in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import sympy as sp
+
+from optode.diagnostics import SpecError
+from optode.language.symbols import COUNTER, partial, symbol
+from optode.language.text import to_text
+from optode.limit.exponents import Regime
+from optode.limit.limit import ContinuousLimit, continuous_limit
+from optode.limit.scaling import scalings
+from optode.rule.rule import UpdateRule
+
+FAST, FROZEN = 10.0, 0.1
+"""A state that forgets more than FAST times within the horizon is fast; less than FROZEN, frozen."""
+
+_WORDS: dict[Regime, str] = {
+    "fixed": "{beta} is fixed: what it averages relaxes within a few steps and is slaved",
+    "fast": "1 - {beta} vanishes more slowly than the time step: what it averages is slaved",
+    "inertial": "1 - {beta} vanishes like the time step: what it averages moves with the position",
+    "frozen": "1 - {beta} vanishes faster than the time step: nothing is forgotten",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often a state forgets itself within the horizon, and what that makes of it."""
+
+    state: sp.Symbol
+    per_time: float
+    kind: Regime
+
+
+def describe(rule: UpdateRule) -> Iterator[str]:
+    """The scalings of a rule, distinguished ones first: unit of time, equations, a sentence.
+
+    Decays that the author has tied to the step size are set free, to show what lies beside.
+    """
+    rule = loosened(rule)
+    for number, scaling in enumerate(scalings(rule), 1):
+        kind = "distinguished" if scaling.is_distinguished else "between distinguished ones"
+        yield f"Scaling {number}, {kind}: t = k*{_unit_text(scaling.unit)}"
+        try:
+            yield from (f"  {line}" for line in _equations(continuous_limit(rule, scaling)))
+        except SpecError as error:
+            yield f"  {error.diagnostics[0].message}"
+        for decay, regime in zip(rule.decays, scaling.regimes, strict=True):
+            yield f"  {_WORDS[regime].format(beta=decay)}"
+        if rule.decays:
+            yield f"  to choose it: {scaling.as_declaration(rule)}"
+    yield _completeness(rule)
+
+
+def loosened(rule: UpdateRule) -> UpdateRule:
+    """The rule with every decay free whose formula goes to 1 with the step size."""
+    freed = [n for n, f in rule.formulas if sp.expand(1 - f).subs(rule.step_size, 0) == 0]
+    formulas = tuple((n, f) for n, f in rule.formulas if n not in freed)
+    return replace(rule, formulas=formulas, decays=(*rule.decays, *freed), declared_powers=())
+
+
+def _completeness(rule: UpdateRule) -> str:
+    if not rule.decays:
+        return "These are all: every power of the step size is determined by balance."
+    return (
+        "These are all regimes of each decay (fixed, slower than, as fast as and faster than the "
+        "time step); decays that are both between are taken at one ratio of their powers."
+    )
+
+
+def _equations(limit: ContinuousLimit) -> Iterator[str]:
+    for state, equation in zip(limit.states, limit.equations, strict=True):
+        yield f"{state}' = {to_text(equation)}"
+    for state, value in limit.manifold:
+        yield f"{state} = {to_text(value)}"
+
+
+def _unit_text(unit: sp.Expr) -> str:
+    return to_text(unit) if unit.is_Symbol or isinstance(unit, sp.Pow) else f"({to_text(unit)})"
+
+
+def rates(rule: UpdateRule, values: Mapping[str, float], horizon: float) -> tuple[Rate, ...]:
+    """For each state but the position, how often it forgets itself per unit of time.
+
+    ``values`` gives the step size and the hyper-parameters, those with a formula included; one unit
+    of time is ``horizon``. Raises ValueError where a value is missing.
+    """
+    unit = _time_unit(rule)
+    numbers = {s: sp.Float(v) for s, v in _by_symbol(rule, values).items()}
+    step = float(unit.xreplace(numbers))
+    found = []
+    for state, value in zip(rule.states[1:], rule.step_map[1:], strict=True):
+        kept = partial(sp.expand(value), state).xreplace(numbers)
+        kept = sp.limit(kept, COUNTER, sp.oo) if kept.has(COUNTER) else kept
+        if not kept.is_number:
+            missing = ", ".join(sorted(map(str, kept.free_symbols)))
+            raise ValueError(f"no value for {missing}")
+        per_time = (1 - float(kept)) / step
+        times = per_time * horizon
+        kind: Regime = "fast" if times > FAST else "frozen" if times < FROZEN else "inertial"
+        found.append(Rate(state, per_time, kind))
+    return tuple(found)
+
+
+def _by_symbol(rule: UpdateRule, values: Mapping[str, float]) -> dict[sp.Symbol, float]:
+    names = {str(rule.step_size): rule.step_size}
+    return {names.get(name, symbol(name)): value for name, value in values.items()}
+
+
+def _time_unit(rule: UpdateRule) -> sp.Expr:
+    """The unit in which the position moves when what it averages moves with it."""
+    found = [s for s in scalings(rule) if set(s.regimes) <= {"inertial"}]
+    return (found or list(scalings(rule)))[0].unit
+
+
+def limit_at(rule: UpdateRule, found: tuple[Rate, ...]) -> ContinuousLimit | None:
+    """The limit of the regime that the rates are in; None where no decay makes the difference."""
+    kinds = {rate.state: rate.kind for rate in found}
+    loose = loosened(rule)
+    wanted = tuple(_regime_of(decay, loose, kinds) for decay in loose.decays)
+    for scaling in scalings(loose):
+        if scaling.regimes == wanted:
+            return continuous_limit(loose, scaling)
+    return None
+
+
+def _regime_of(decay: sp.Symbol, rule: UpdateRule, kinds: Mapping[sp.Symbol, Regime]) -> Regime:
+    for state, value in zip(rule.states, rule.step_map, strict=True):
+        if state in kinds and partial(sp.expand(value), state).has(decay):
+            return kinds[state]
+    return "inertial"
+
+
+def describe_at(rule: UpdateRule, values: Mapping[str, float], horizon: float) -> Iterator[str]:
+    """Which regime numbers are in, in numbers."""
+    found = rates(rule, values, horizon)
+    for rate in found:
+        times = rate.per_time * horizon
+        yield f"{rate.state}: forgets at rate {rate.per_time:.4g}, {times:.4g} times: {rate.kind}"
+    yield f"(fast above {FAST:g} times within the horizon {horizon:g}, frozen below {FROZEN:g})"
+    limit = limit_at(rule, found)
+    if limit is not None:
+        yield f"in the limit, t = k*{_unit_text(limit.step)}"
+        yield from (f"  {line}" for line in _equations(limit))
+
+
+def parse_numbers(text: str) -> dict[str, float]:
+    """``lr=1e-3, beta1=0.9`` as numbers by name. Raises ValueError for anything else."""
+    numbers = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if not name.strip().isidentifier():
+            raise ValueError(f"{part.strip()!r} is not NAME=NUMBER")
+        numbers[name.strip()] = float(Fraction(value.strip())) if "/" in value else float(value)
+    return numbers

@@ -1,0 +1,274 @@
+"""Scalings: how the step size, the decay rates and the states move with the continuous step Delta.
+
+Every hyper-parameter is a power of Delta: a step size ``s = Delta^a``, a decay ``1 - beta = c
+Delta^a`` (a = 0: fixed). A state that starts at zero reaches the size ``Delta^b`` at which what
+drives it balances what it forgets: with e the exponent of its driving terms and r_self that of its
+self term,
+
+    r = min(1, r_self),    b = min(e - r, exponent of its start).
+
+r = 1: the state is inertial; r < 1: it is fast and slaved to the others. The position must move at
+rate 1, which determines the exponent of the step size: everything is piecewise linear in it and
+solved exactly. One regime of the decays (each fixed, fast, inertial or frozen) has at most one
+scaling for each root; those where a rate is exactly 0 or 1 are the distinguished ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import product
+
+import sympy as sp
+
+from optode.diagnostics import Diagnostic, SpecError
+from optode.language.symbols import relu
+from optode.language.text import to_text
+from optode.limit.exponents import (
+    Form,
+    Regime,
+    Sizes,
+    difference,
+    forgetting,
+    rational,
+    scaled,
+    unit,
+)
+from optode.limit.increment_terms import Term, grouped_terms
+from optode.rule.growing_states import growing_states, opened
+from optode.rule.rule import UpdateRule
+
+_SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
+    "fixed": (Fraction(0),),
+    "fast": (Fraction(1, 2), Fraction(1, 3), Fraction(1, 5)),
+    "inertial": (Fraction(1),),
+    "frozen": (Fraction(2), Fraction(3), Fraction(5)),
+}
+_GUESSES = tuple(Fraction(n, d) for n, d in ((1, 1), (2, 1), (1, 2), (3, 1), (1, 4), (4, 1)))
+_MAX_ROUNDS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """One way in which a rule goes to its limit.
+
+    ``s = Delta^step_power``; decay i has ``1 - beta_i = c_i Delta^decay_powers[i]`` (order of the
+    rule's decays; c_i = 1 where the power is strictly between the distinguished values), and
+    ``z_j = Delta^powers[j] Z_j``. ``rates[j]`` is the exponent at which state j moves, 1 inertial,
+    below fast, above frozen. ``unit`` is Delta in terms of the step size and the ``1 - beta_i``.
+    """
+
+    step_power: Fraction
+    powers: tuple[Fraction, ...]
+    rates: tuple[Fraction, ...]
+    decay_powers: tuple[Fraction, ...] = ()
+    regimes: tuple[Regime, ...] = ()
+    unit: sp.Expr = sp.S.One
+
+    def __post_init__(self) -> None:
+        if self.step_power <= 0:
+            raise ValueError("the step size must vanish with the continuous step")
+
+    def as_declaration(self, rule: UpdateRule) -> str:
+        """The line of a spec that chooses this scaling, decay by decay; else its unit of time."""
+        lines = []
+        for decay, power, regime in zip(rule.decays, self.decay_powers, self.regimes, strict=True):
+            small = rule.step_size ** rational(power / self.step_power)
+            factor = f"c_{decay}"
+            if regime == "inertial":
+                lines += [f"{decay}: 1 - {factor}*{to_text(small)}", f"{factor}: fixed"]
+            else:
+                lines.append(
+                    f"{decay}: {'fixed' if regime == 'fixed' else f'1 - {to_text(small)}'}"
+                )
+        if not lines:
+            return f"scaling: {{time: {to_text(self.unit)}}}"
+        return f"parameters: {{{', '.join(lines)}}}"
+
+    @property
+    def is_distinguished(self) -> bool:
+        """Whether no smaller change of a decay leaves the limit as it is."""
+        return all(regime in ("fixed", "inertial") for regime in self.regimes)
+
+
+def in_step_size(rule: UpdateRule, expression: sp.Expr) -> sp.Expr:
+    """An expression of the rule with formulas put in and undeclared decays as ``1 - rate``."""
+    formulas: dict[sp.Expr, sp.Expr] = {beta: 1 - forgetting(beta) for beta in rule.decays}
+    for name, formula in rule.formulas:
+        formulas[name] = formula.xreplace(formulas)
+    return expression.xreplace(formulas)
+
+
+def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
+    """The one-step map in step size and rates; of a state with a floor, the map without it."""
+    floors = rule.floors
+    values = []
+    for state, value in zip(rule.states, rule.step_map, strict=True):
+        if state in floors:
+            value = sp.Add(*(t for t in sp.Add.make_args(value) if not isinstance(t, relu)))
+        values.append(in_step_size(rule, value))
+    return tuple(values)
+
+
+def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
+    """Every scaling of the rule, one or more for each regime of its undeclared decays.
+
+    Raises SpecError (E401) naming the terms that do not vanish where there is none at all.
+    """
+    problem = _Problem(rule)
+    choices = product(_SAMPLES, repeat=len(rule.decays))
+    found = [scaling for regimes in choices for scaling in problem.solve(regimes)]
+    if not found:
+        raise SpecError(problem.obstacles())
+    return tuple(sorted(found, key=lambda scaling: not scaling.is_distinguished))
+
+
+class _Problem:
+    """The balance of one rule: which sizes its states reach, and at which rates they move."""
+
+    def __init__(self, rule: UpdateRule) -> None:
+        self.rule = rule
+        self.growing = growing_states(rule)
+        self.terms = [
+            term
+            for index, value in enumerate(step_map_in_step_size(rule))
+            for term in grouped_terms(rule, index, opened(value, rule.step_size), self.growing)
+        ]
+        self.floors = {z: in_step_size(rule, b) for z, b in rule.floors.items()}
+
+    def solve(self, regimes: tuple[Regime, ...]) -> list[Scaling]:
+        """The scalings of one regime of the decays: one for each root of the position's rate."""
+        decays = tuple(_sample(regime, i) for i, regime in enumerate(regimes))
+        found: dict[Fraction, Scaling] = {}
+        for guess in self.declared_step_power or _GUESSES:
+            scaling = self.root(guess, decays, regimes)
+            if scaling is not None:
+                found.setdefault(scaling.step_power, scaling)
+        return list(found.values())
+
+    @cached_property
+    def declared_step_power(self) -> tuple[Fraction, ...]:
+        return tuple(1 / power for index, power in self.rule.declared_powers if index == 0)
+
+    def root(
+        self, guess: Fraction, decays: tuple[Fraction, ...], regimes: tuple[Regime, ...]
+    ) -> Scaling | None:
+        """The step size's exponent at which the position moves at rate 1, from a first guess."""
+        for _ in range(_MAX_ROUNDS):
+            sizes = self.sizes((Fraction(1), guess, *decays))
+            moves = self.rate(0, sizes) if sizes is not None else None
+            if sizes is None or moves is None:
+                return None
+            if sizes.value(moves) == 1 and (moves[1] != 0 or self.declared_step_power):
+                return self.scaling(sizes, moves, regimes)
+            if moves[1] == 0 or self.declared_step_power:
+                return None
+            missing = 1 - sizes.value(moves)
+            guess = guess + missing / moves[1]
+            if guess <= 0:
+                return None
+        return None
+
+    def sizes(self, point: Form) -> Sizes | None:
+        """The sizes the states reach from their start, as a fixed point; None where there is none."""
+        sizes = Sizes(self.rule, point, self.growing)
+        declared = dict(self.rule.declared_powers)
+        for _ in range(_MAX_ROUNDS):
+            before = dict(sizes.leaves)
+            for index, state in enumerate(self.rule.states[1:], 1):
+                if index in declared:
+                    sizes.leaves[state] = scaled(unit(1, len(point)), declared[index])
+                elif state in self.growing:
+                    sizes.leaves[state] = scaled(unit(0, len(point)), self.growing[state])
+                else:
+                    sizes.leaves[state] = self.size(index, sizes)
+            if sizes.leaves == before:
+                return sizes
+        return None
+
+    def size(self, index: int, sizes: Sizes) -> Form | None:
+        """The size at which what drives a state balances what it forgets."""
+        driving = sizes.least(sizes.of(t.expression) for t in self.terms_of(index, is_self=False))
+        start = dict(self.rule.start).get(self.rule.states[index])
+        forms = [] if start in (None, 0) else [sizes.of(start)]
+        if self.rule.states[index] in self.floors:
+            forms.append(sizes.of(self.floors[self.rule.states[index]]))
+        if driving is not None:
+            rate = self.forgetting_rate(index, sizes)
+            fast = rate is not None and sizes.value(rate) < 1
+            forms.append(difference(driving, rate if rate and fast else unit(0, len(driving))))
+        return sizes.least(forms)
+
+    def forgetting_rate(self, index: int, sizes: Sizes) -> Form | None:
+        """The exponent of the self terms of a state, without the state."""
+        state = self.rule.states[index]
+        return sizes.least(
+            sizes.of(t.expression / state) for t in self.terms_of(index, is_self=True)
+        )
+
+    def rate(self, index: int, sizes: Sizes) -> Form | None:
+        """The exponent at which a state moves relative to its size."""
+        if self.rule.states[index] in self.growing:
+            return unit(0, len(sizes.point))
+        own = sizes.zero if index == 0 else sizes.leaves[self.rule.states[index]]
+        total = sizes.least(sizes.of(t.expression) for t in self.terms if t.state == index)
+        return None if total is None or own is None else difference(total, own)
+
+    def terms_of(self, index: int, *, is_self: bool) -> list[Term]:
+        return [t for t in self.terms if t.state == index and t.is_self == is_self]
+
+    def scaling(self, sizes: Sizes, moves: Form, regimes: tuple[Regime, ...]) -> Scaling:
+        states = self.rule.states
+        powers = [sizes.leaves[state] for state in states[1:]]
+        rates = [self.rate(index, sizes) for index in range(len(states))]
+        return Scaling(
+            step_power=sizes.point[1],
+            powers=(Fraction(0), *(Fraction(0) if b is None else sizes.value(b) for b in powers)),
+            rates=tuple(Fraction(1) if r is None else sizes.value(r) for r in rates),
+            decay_powers=sizes.point[2:],
+            regimes=regimes,
+            unit=self.time_unit(moves, regimes),
+        )
+
+    def time_unit(self, moves: Form, regimes: tuple[Regime, ...]) -> sp.Expr:
+        """Delta as a monomial: the position's rate ``s^m prod rate_i^n_i Delta^c`` is Delta itself."""
+        declared = [p for index, p in self.rule.declared_powers if index == 0]
+        if declared:
+            return self.rule.step_size ** rational(declared[0])
+        base = self.rule.step_size ** rational(moves[1])
+        for decay, power, regime in zip(self.rule.decays, moves[2:], regimes, strict=True):
+            if regime == "fast":
+                base *= (1 - decay) ** rational(power)
+        constant = moves[0] + sum(
+            p for p, r in zip(moves[2:], regimes, strict=True) if r == "inertial"
+        )
+        return base ** rational(1 / (1 - constant))
+
+    def obstacles(self) -> tuple[Diagnostic, ...]:
+        """What stands in the way: the terms of the position that do not vanish with the step."""
+        hint = "every increment must vanish with the step size; let a hyper-parameter depend on it"
+        sizes = self.sizes((Fraction(1),) * (2 + len(self.rule.decays)))
+        if sizes is None:
+            return (Diagnostic("E401", "no continuous limit: a state has no finite size",
+                               self.rule.span_of(0), hint),)  # fmt: skip
+        moving = [(t, sizes.of(t.expression)) for t in self.terms if t.state == 0]
+        exponents = [(t, sizes.value(form)) for t, form in moving if form is not None]
+        least = min((exponent for _, exponent in exponents), default=Fraction(0))
+        return tuple(
+            Diagnostic("E401", self.message(term, least), self.rule.span_of(0), hint)
+            for term, exponent in exponents
+            if exponent == least
+        ) or (Diagnostic("E401", "no continuous limit: the position stays", None, hint),)
+
+    def message(self, term: Term, exponent: Fraction) -> str:
+        return (
+            f"no continuous limit: the increment of `{self.rule.states[term.state]}` has the term "
+            f"{to_text(term.expression)}, of order {self.rule.step_size}**({exponent})"
+        )
+
+
+def _sample(regime: Regime, index: int) -> Fraction:
+    """A power in the regime; those of different decays differ where the regime is an interval."""
+    samples = _SAMPLES[regime]
+    return samples[index % len(samples)]

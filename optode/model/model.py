@@ -1,0 +1,194 @@
+"""The neural ODE: the limit with a network in the gradient's place and learned hyper-parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import sympy as sp
+
+from optode.calculus.tangent import substituted
+from optode.language.presentation import present
+from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, symbol
+from optode.limit.initial_values import singular_times
+from optode.limit.limit import ContinuousLimit
+from optode.model.singular_start import at_start, regular_branch
+
+InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
+
+DERIVED = symbol("rhs")
+"""In a rewriting of an equation, the right-hand side that was derived."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedParameter:
+    """A parameter of the ODE: ``transform(raw)`` with raw learned from ``init``, or a constant
+    value.
+
+    With ``per_feature`` every feature (channel of an image) of the states has a value of its own.
+    """
+
+    symbol: sp.Symbol
+    init: float | None = None
+    value: float | None = None
+    transform: Literal["none", "sigmoid", "softplus", "exp"] = "none"
+    per_feature: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "symbol", by_name(self.symbol))
+        if (self.init is None) == (self.value is None):
+            raise ValueError(f"give {self.symbol} either an init (learned) or a value (fixed)")
+        if self.per_feature and self.init is None:
+            raise ValueError(f"{self.symbol} is a constant, one for all features")
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether training changes it."""
+        return self.init is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Initial:
+    """How a state starts; an expression is in t, the states, f(t, h) and the parameters."""
+
+    kind: InitialKind
+    expression: sp.Expr | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind == "expression") != (self.expression is not None):
+            raise ValueError(f"an expression goes with the kind `expression`, not {self.kind}")
+        if self.expression is not None:
+            object.__setattr__(self, "expression", by_name(self.expression))
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What turns a limit into a network layer: the model part of a spec, as SymPy objects.
+
+    ``field_sign`` is -1 where f takes the place of minus the gradient. ``rename`` maps the rule's
+    states to the model's; ``rewrites`` maps a model state to an expression in ``rhs``; both may be
+    partial.
+    """
+
+    class_name: str
+    field_sign: int = -1
+    rename: tuple[tuple[sp.Symbol, sp.Symbol], ...] = ()
+    parameters: tuple[LearnedParameter, ...] = ()
+    initial: tuple[tuple[sp.Symbol, Initial], ...] = ()
+    rewrites: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
+    span: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """Symbols are taken by name."""
+        for name in ("rename", "rewrites"):
+            pairs = tuple((by_name(a), by_name(b)) for a, b in getattr(self, name))
+            object.__setattr__(self, name, pairs)
+        initial = tuple((by_name(state), start) for state, start in self.initial)
+        object.__setattr__(self, "initial", initial)
+
+
+@dataclass(frozen=True, slots=True)
+class NeuralODE:
+    """``z' = F(z, t, f(t, ...), p)``: equations in ``Field(t, ...)``, the position first.
+
+    Where the equations are singular at t = 0, ``branch`` holds the states shortly after it, on the
+    solution that is regular there, in t, the position at 0 and f(t, position).
+    """
+
+    name: str
+    class_name: str
+    title: str
+    references: tuple[str, ...]
+    states: tuple[sp.Symbol, ...]
+    parameters: tuple[LearnedParameter, ...]
+    equations: tuple[sp.Expr, ...]
+    initial: tuple[Initial, ...]
+    span: tuple[float, float]
+    singular_times: tuple[sp.Expr, ...]
+    branch: tuple[sp.Expr, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not len(self.states) == len(self.equations) == len(self.initial):
+            raise ValueError("one equation and one initial value for each state")
+        known = {TIME, *self.states, *(p.symbol for p in self.parameters)}
+        for equation in self.equations:
+            if unknown := sorted(map(str, equation.free_symbols - known)):
+                raise ValueError(f"no value for {', '.join(unknown)} in {equation}")
+        if len({len(c.args) for e in self.equations for c in e.atoms(Field)}) > 1:
+            raise ValueError("the field is called with different numbers of arguments")
+
+    @property
+    def field_arguments(self) -> tuple[sp.Expr, ...]:
+        """What the field is called with besides t, in its first call."""
+        calls = [
+            call for equation in self.equations for call in sorted(equation.atoms(Field), key=str)
+        ]
+        return tuple(calls[0].args[1:]) if calls else ()
+
+
+def neural_ode(
+    limit: ContinuousLimit,
+    architecture: Architecture,
+    title: str = "",
+    references: tuple[str, ...] = (),
+) -> NeuralODE:
+    """The limit with f for the gradient, states renamed, equations rewritten.
+
+    Raises ValueError where a parameter of the limit has no value.
+    """
+    renaming = dict(architecture.rename)
+    states = tuple(renaming.get(state, state) for state in limit.states)
+    rewrites = dict(architecture.rewrites)
+    equations = []
+    for state, equation in zip(states, limit.equations, strict=True):
+        derived = with_field(by_name(equation), architecture.field_sign)
+        derived = substituted(derived, renaming, states)
+        rewritten = rewrites.get(state, DERIVED).xreplace({DERIVED: derived})
+        equations.append(present(rewritten))
+    starts = dict(architecture.initial)
+    derived_starts = zip(states, limit.initial, strict=True)
+    sign, position = architecture.field_sign, states[0]
+    initial = [
+        starts.get(state) or _derived_start(value, limit, position, sign)
+        for state, value in derived_starts
+    ]
+    return NeuralODE(
+        name=limit.name,
+        class_name=architecture.class_name,
+        title=title,
+        references=references,
+        states=states,
+        parameters=architecture.parameters,
+        equations=tuple(equations),
+        initial=(Initial("given"), *initial[1:]),
+        span=architecture.span,
+        singular_times=(times := singular_times(equations)),
+        branch=_regular_start(states, equations) if sp.S.Zero in times else (),
+    )
+
+
+def _regular_start(states: tuple[sp.Symbol, ...], equations: list[sp.Expr]) -> tuple[sp.Expr, ...]:
+    branch = regular_branch(states, equations)
+    return tuple(at_start(state.expression) for state in branch) if branch else ()
+
+
+def with_field(expression: sp.Expr, sign: int) -> sp.Expr:
+    """The gradient replaced by ``sign * f(t, .)``, its Jacobian products by those of f."""
+    if not expression.args:
+        return expression
+    inner = [with_field(argument, sign) for argument in expression.args]
+    if isinstance(expression, Gradient):
+        return sign * Field(TIME, *inner)
+    if isinstance(expression, Tangent):
+        return sign * Tangent(sign * inner[0], *inner[1:])
+    return expression.func(*inner)
+
+
+def _derived_start(
+    value: sp.Expr, limit: ContinuousLimit, position: sp.Symbol, sign: int
+) -> Initial:
+    """The start the rule implies, in terms of the position's."""
+    if value == 0:
+        return Initial("zero")
+    at_start = symbol(f"{limit.states[0]}0")
+    return Initial("expression", with_field(value.xreplace({at_start: position}), sign))

@@ -1,0 +1,87 @@
+"""Normal form: a state that copies the position is written as its distance from it.
+
+Nesterov's two sequences x and y coincide as the step size vanishes, and only their small difference
+moves on the scale of the position. A copy is found from the rule's linear part at step size 0 and
+k -> infinity: the vector e with ``L e = e`` and 1 for the position has a 1 for every copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from optode.language.symbols import COUNTER, At, Gradient, partial, symbol
+from optode.rule.growing_states import growing_states, positive
+from optode.rule.rule import UpdateRule
+
+
+def normal_form(rule: UpdateRule) -> UpdateRule:
+    """The rule with each copy y of the position x replaced by the state ``x_y = x - y``.
+
+    A rule without copies is returned as it is.
+    """
+    copies = _copies(rule)
+    if not copies:
+        return rule
+    x = rule.position
+    distances = {y: symbol(f"{x}_{y}") for y in copies}
+    values = {y: x - distance for y, distance in distances.items()}
+    inlined = dict(zip(rule.states, rule.step_map, strict=True))
+    step = {At(z, 1): inlined[z].xreplace(values) for z in rule.states if z not in copies}
+    for y, distance in distances.items():
+        step[At(distance, 1)] = step[At(x, 1)] - inlined[y].xreplace(values)
+    start = {
+        distances.get(z, z): (x - value if z in distances else value) for z, value in rule.start
+    }
+    missing = {distances[y]: x for y in copies if distances[y] not in start}
+    return replace(
+        rule,
+        states=tuple(distances.get(z, z) for z in rule.states),
+        step=tuple((target, sp.expand(value)) for target, value in step.items()),
+        start=tuple((start | missing).items()),
+    )
+
+
+def _copies(rule: UpdateRule) -> list[sp.Symbol]:
+    """The states that follow the position and that the position reads back at full size."""
+    others = rule.states[1:]
+    rows = {
+        z: _linear_part(value, rule) for z, value in zip(rule.states, rule.step_map, strict=True)
+    }
+    if any(row is None for row in rows.values()):
+        return []
+    read = [y for y in others if (rows[rule.position] or {}).get(y, 0) != 0]
+    unknowns = {y: sp.Dummy(str(y)) for y in others}
+    vector = {rule.position: sp.S.One, **unknowns}
+    equations = [
+        sum((c * vector[z] for z, c in (row or {}).items()), sp.S.Zero) - vector[target]
+        for target, row in rows.items()
+    ]
+    solution = sp.solve(equations, list(unknowns.values()), dict=True) if read else []
+    if len(solution) != 1:
+        return []
+    return [y for y in read if solution[0].get(unknowns[y]) == 1]
+
+
+def _far_along(coefficient: sp.Expr, growing: dict[sp.Symbol, sp.Symbol]) -> sp.Expr:
+    """A coefficient where the states that grow by themselves have become large."""
+    for state, theta in growing.items():
+        if coefficient.has(state):
+            coefficient = sp.limit(coefficient.xreplace({state: theta}), theta, sp.oo)
+    return sp.cancel(sp.together(coefficient))
+
+
+def _linear_part(value: sp.Expr, rule: UpdateRule) -> dict[sp.Symbol, sp.Expr] | None:
+    """The coefficients of the states at step size 0 and k -> infinity; None if not linear there."""
+    formulas = dict(rule.formulas)
+    still = value.xreplace(formulas).subs(rule.step_size, 0).replace(Gradient, lambda *_: sp.S.Zero)
+    growing = {z: positive(z) for z in growing_states(rule)}
+    coefficients = {z: _far_along(partial(sp.expand(still), z), growing) for z in rule.states}
+    if any(c.has(*rule.states) for c in coefficients.values()):
+        return None
+    if any(c.has(COUNTER) and not c.is_rational_function(COUNTER) for c in coefficients.values()):
+        return None
+    return {
+        z: sp.limit(c, COUNTER, sp.oo) if c.has(COUNTER) else c for z, c in coefficients.items()
+    }

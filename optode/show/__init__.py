@@ -1,0 +1,1 @@
+"""The results as people and programs read them: plain text, LaTeX, Markdown, JSON."""

@@ -1,0 +1,300 @@
+"""The results of the stages as people read them: plain text, LaTeX, Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Literal, TypeAlias
+
+import sympy as sp
+
+from optode.adjoint.adjoint import AdjointSystem
+from optode.adjoint.volume import volume
+from optode.language import symbols
+from optode.language.symbols import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
+from optode.language.text import to_text
+from optode.limit.limit import ContinuousLimit
+from optode.model.model import Initial, LearnedParameter, NeuralODE
+from optode.model.structure import LENGTH, SCALED, Damped, General, Separable, Stepper
+from optode.rule.rule import UpdateRule
+from optode.show.dialect import Dialect, Latex, PlainText, latex_words, markdown_words
+
+Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem | Stepper
+Form: TypeAlias = Literal["text", "latex", "markdown"]
+Line: TypeAlias = tuple[str, str]
+"""The two sides of an equation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Equations under a few words (plain, not in a dialect) that say what they are."""
+
+    words: str
+    lines: tuple[Line, ...]
+
+
+def show(stages: Iterable[Stage], form: Form = "text", title: str = "") -> str:
+    """The stages' equations, one part for each stage, below a title where there is one.
+
+    ``latex`` is a run of ``align*`` environments (amsmath) for a paper; ``markdown`` has its
+    mathematics in ``$$``, as notebooks read it.
+    """
+    dialect: Dialect = PlainText() if form == "text" else Latex()
+    parts = [[g for g in describe(stage, dialect) if g.lines] for stage in stages]
+    layout = {"text": _text, "latex": _latex, "markdown": _markdown}[form]
+    heads = {"text": title, "latex": f"% {title}", "markdown": f"### {markdown_words(title)}"}
+    return "\n\n".join([*([heads[form]] if title else []), *map(layout, parts)]) + "\n"
+
+
+def _text(groups: list[Group]) -> str:
+    """The system indented by two, what belongs to it by four, aligned at the equals signs."""
+    lines = []
+    for depth, group in enumerate(groups):
+        indent = "  " if depth else ""
+        width = max(len(left) for left, _ in group.lines)
+        lines.append(indent + group.words)
+        lines += (f"{indent}  {left:{width}} = {right}" for left, right in group.lines)
+    return "\n".join(lines)
+
+
+def _aligned(group: Group) -> str:
+    return " \\\\\n".join(f"  {left} &= {right}" for left, right in group.lines)
+
+
+def _latex(groups: list[Group]) -> str:
+    return "\n".join(
+        f"{latex_words(g.words)}\n\\begin{{align*}}\n{_aligned(g)}\n\\end{{align*}}" for g in groups
+    )
+
+
+def _markdown(groups: list[Group]) -> str:
+    return "\n\n".join(
+        f"{'' if depth else '**'}{markdown_words(group.words)}{'' if depth else '**'}\n\n"
+        f"$$\n\\begin{{aligned}}\n{_aligned(group)}\n\\end{{aligned}}\n$$"
+        for depth, group in enumerate(groups)
+    )
+
+
+@singledispatch
+def describe(stage: Stage, dialect: Dialect) -> Iterator[Group]:
+    """A stage's equations in a dialect: the system itself first, then what belongs to it."""
+    raise TypeError(f"{type(stage).__name__} is not the result of a stage")
+
+
+@describe.register
+def _(rule: UpdateRule, dialect: Dialect) -> Iterator[Group]:
+    yield Group(f"Update rule {rule.name}, step size {rule.step_size}", step_lines(rule, dialect))
+    formulas = ((dialect.expression(p), dialect.expression(e)) for p, e in rule.formulas)
+    yield Group("where", tuple(formulas))
+    starts = ((dialect.first(z), dialect.expression(e)) for z, e in rule.start)
+    yield Group("starting at", tuple(starts))
+
+
+def step_lines(rule: UpdateRule, dialect: Dialect) -> tuple[Line, ...]:
+    """The assignments of one step, every state as a sequence: ``v[k+1] = beta*v[k] - s*g(x[k])``."""
+    lines = []
+    for target, value in rule.step:
+        kept = {node: node for node in value.atoms(At)}
+        value = value.xreplace(kept | {state: At(state, 0) for state in rule.states})
+        lines.append((dialect.expression(target), _next_value(target, value, dialect)))
+    return tuple(lines)
+
+
+def _next_value(target: sp.Expr, value: sp.Expr, dialect: Dialect) -> str:
+    """A right-hand side as optimizers are written: ``x[k]`` first, other sequences, the increment."""
+    terms = [term for term in sp.Add.make_args(value) if isinstance(term, At)]
+    terms.sort(key=lambda term: (term.args[0] not in target.args, str(term)))
+    text = " + ".join(map(dialect.expression, terms))
+    increment = value - sp.Add(*terms)
+    if not text or increment == 0:
+        return text or dialect.expression(increment)
+    rest = dialect.expression(increment)
+    return f"{text} - {rest[1:].lstrip()}" if rest[0] == "-" else f"{text} + {rest}"
+
+
+@describe.register
+def _(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Group]:
+    words = "Continuous limit" if limit.step is not None else "Ordinary differential equation"
+    yield Group(words, _system(limit.states, limit.equations, dialect))
+    if limit.second_order is not None:
+        position = limit.states[0]
+        right = dialect.expression(limit.second_order).replace(f"{position}_dot", f"{position}'")
+        yield Group("as one equation", ((dialect.second_derivative(position), right),))
+    fast = ((dialect.expression(z), dialect.expression(e)) for z, e in limit.manifold)
+    yield Group("with the fast states", tuple(fast))
+    if limit.step is not None:
+        yield Group("in the scaling", tuple(_scaling(limit, dialect)))
+    starts = zip(limit.states, limit.initial, strict=True)
+    yield Group(
+        "starting at", tuple((dialect.value_at(z, "0"), dialect.expression(e)) for z, e in starts)
+    )
+    yield _singular(limit.singular_times, dialect)
+    notes = ((dialect.words("note"), dialect.words(note)) for note in limit.notes)
+    yield Group("to be noted", tuple(notes))
+
+
+def _system(
+    states: tuple[sp.Symbol, ...], equations: tuple[sp.Expr, ...], dialect: Dialect
+) -> tuple[Line, ...]:
+    pairs = zip(states, equations, strict=True)
+    return tuple((dialect.derivative(z), dialect.expression(e)) for z, e in pairs)
+
+
+def _scaling(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Line]:
+    yield dialect.expression(TIME), dialect.expression((COUNTER + limit.offset) * limit.step)
+    for state, scale in zip(limit.states, limit.scales or (), strict=True):
+        if scale != 1:
+            of_time = sp.Function(state.name)(TIME)
+            name, text = map(dialect.expression, (of_time, scale * of_time))
+            yield dialect.expression(At(state, 0)), text.replace(name, dialect.value_at(state, "t"))
+
+
+def _singular(times: tuple[sp.Expr, ...], dialect: Dialect) -> Group:
+    lines = ((dialect.expression(TIME), dialect.expression(time)) for time in times)
+    return Group("singular at", tuple(lines))
+
+
+@describe.register
+def _(model: NeuralODE, dialect: Dialect) -> Iterator[Group]:
+    start, end = (f"{time:g}" for time in model.span)
+    yield Group(
+        f"Neural ODE {model.class_name}, f a network, t from {start} to {end}",
+        _system(model.states, model.equations, dialect),
+    )
+    yield Group("with parameters", tuple(_parameter(p, dialect) for p in model.parameters))
+    starts = zip(model.states, model.initial, strict=True)
+    yield Group(
+        "starting at", tuple((dialect.value_at(z, start), _start(i, dialect)) for z, i in starts)
+    )
+    yield _singular(model.singular_times, dialect)
+
+
+def _parameter(parameter: LearnedParameter, dialect: Dialect) -> Line:
+    """``gamma = sigmoid(raw_gamma), learned from raw_gamma = -3.0``."""
+    left = dialect.expression(parameter.symbol)
+    if parameter.value is not None:
+        return left, dialect.expression(_number(parameter.value)) + dialect.words(", fixed")
+    each = dialect.words(", a value for each feature" if parameter.per_feature else "")
+    if parameter.transform == "none":
+        start = dialect.expression(_number(parameter.init))
+        return left, start + dialect.words(" at first, learned") + each
+    raw = symbol(f"raw_{parameter.symbol}")
+    function = sp.exp if parameter.transform == "exp" else getattr(symbols, parameter.transform)
+    value = f"{dialect.expression(raw)} = {dialect.expression(_number(parameter.init))}"
+    return left, dialect.expression(function(raw)) + dialect.words(", learned from ") + value + each
+
+
+def _number(value: float | None) -> sp.Rational:
+    return sp.Rational(repr(value))
+
+
+_STARTS = {
+    "given": "given",
+    "learned": "learned, one value for each feature",
+    "linear": "a learned linear map of the position's start",
+}
+
+
+def _start(initial: Initial, dialect: Dialect) -> str:
+    if initial.kind == "zero" or initial.expression is not None:
+        return dialect.expression(initial.expression or sp.S.Zero)
+    return dialect.words(_STARTS[initial.kind])
+
+
+@describe.register
+def _(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]:
+    yield Group(
+        f"Adjoint system of {system.model.class_name}, backwards in time, L the loss",
+        _system(system.costates, system.equations, dialect),
+    )
+    ends = zip(system.costates, system.model.states, strict=True)
+    terminal = (
+        (dialect.value_at(a, "T"), dialect.loss_gradient(dialect.value_at(z, "T"))) for a, z in ends
+    )
+    yield Group("ending at", tuple(terminal))
+    gradients = (
+        (dialect.loss_gradient(dialect.expression(p)), dialect.quadrature(e))
+        for p, e in system.quadratures
+    )
+    yield Group("giving the gradients of the parameters", tuple(gradients))
+    if (flow := volume(system.model)) is not None:
+        lines = ((dialect.expression(a), dialect.expression(b)) for a, b in flow.lines)
+        yield Group("volume, z all states of N elements each", tuple(lines))
+    yield Group("where", tuple(_remarks(system, dialect)))
+
+
+_C, _FORCE, _R, _Q = map(symbol, ["c", "F", "R", "q"])
+
+
+@describe.register
+def _(stepper: Damped, dialect: Dialect) -> Iterator[Group]:
+    position, velocity = stepper.model.states
+    yield Group(
+        f"Structure of {stepper.model.class_name}: of second order, with linear damping c",
+        (
+            (dialect.derivative(position), dialect.expression(velocity)),
+            (dialect.derivative(velocity), dialect.expression(-_C * velocity + _FORCE)),
+        ),
+    )
+    named = ((_C, stepper.damping), (_FORCE, stepper.force))
+    yield Group("with", tuple((dialect.expression(a), dialect.expression(b)) for a, b in named))
+    scale = ((_R, stepper.root), (_Q, stepper.curvature), (SCALED, _R * position))
+    velocity_then = _R * (velocity + _C * position / 2)
+    yield Group(
+        "without damping, R being 1 at t0",
+        (
+            *((dialect.expression(a), dialect.expression(b)) for a, b in scale),
+            (dialect.derivative(SCALED), dialect.expression(velocity_then)),
+            (dialect.second_derivative(SCALED), dialect.expression(stepper.acceleration)),
+        ),
+    )
+    yield _methods(stepper, dialect)
+
+
+@describe.register
+def _(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
+    position, *_ = stepper.model.states
+    yield Group(
+        f"Structure of {stepper.model.class_name}: separable, with exact flows over d",
+        ((dialect.value_at(position, f"{TIME} + {LENGTH}"), dialect.expression(stepper.drift)),),
+    )
+    kicks = (
+        (dialect.value_at(z, f"{TIME} + {LENGTH}"), dialect.expression(flow))
+        for z, flow in stepper.kicks
+    )
+    yield Group(f"then with {position} held", tuple(kicks))
+    yield _missing("what else it is not", stepper.reasons, dialect)
+    yield _methods(stepper, dialect)
+
+
+@describe.register
+def _(stepper: General, dialect: Dialect) -> Iterator[Group]:
+    words = f"Structure of {stepper.model.class_name}: none that an integrator could use"
+    yield _missing(words, stepper.reasons, dialect)
+    yield _methods(stepper, dialect)
+
+
+def _missing(words: str, reasons: Iterable[str], dialect: Dialect) -> Group:
+    lines = ((dialect.words("missing"), dialect.words(reason)) for reason in reasons)
+    return Group(words, tuple(lines))
+
+
+def _methods(stepper: Stepper, dialect: Dialect) -> Group:
+    names = ", ".join(stepper.methods) or "Runge-Kutta methods only"
+    return Group("integrated by", ((dialect.words("methods"), dialect.words(names)),))
+
+
+def _remarks(system: AdjointSystem, dialect: Dialect) -> Iterator[Line]:
+    """What is meant by ``JT(c)``, or by ``JT_x(c)`` where the field has several arguments."""
+    nodes = [node for e in system.equations for node in e.atoms(FieldTransposed)]
+    flow = volume(system.model)
+    for jacobian in flow.jacobians if flow else ():
+        of = jacobian.name.removeprefix("J").replace("_", " with respect to ", 1)
+        yield dialect.expression(jacobian), dialect.words(f"the Jacobian of f{of}")
+    for partial in sorted({node.args[1:] for node in nodes}, key=sp.default_sort_key):
+        name = dialect.expression(FieldTransposed(symbol("c"), *partial))
+        of = f" with respect to {to_text(partial[-1])}" if partial else ""
+        if partial and isinstance(partial[0], Tangent):
+            of = f": that of J(u) for u = {to_text(partial[0].args[1])}"
+        yield name, dialect.words(f"the transposed Jacobian of f{of}, applied to c")

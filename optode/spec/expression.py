@@ -1,0 +1,274 @@
+"""Expressions: from text to SymPy, through an allow-list walk over Python's syntax tree.
+
+No text is evaluated: every node is looked up in a scope or refused, with a caret under it.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import sympy as sp
+
+from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
+from optode.language.symbols import (
+    At,
+    dot,
+    hardtanh,
+    maximum,
+    minimum,
+    norm,
+    relu,
+    sigmoid,
+    softplus,
+)
+from optode.spec.tokens import check_tokens
+
+Function: TypeAlias = tuple[Callable[..., sp.Expr], "int | tuple[int, ...] | None"]
+"""What a name calls, and how many arguments it takes; None: any number from 1."""
+
+MAX_INTEGER = 10**12
+LARGEST_DECIMAL = 1e300
+MAX_EXPONENT = 64
+MAX_OFFSET = 16
+_MAX_BITS = 4096
+_SMALLEST, _LARGEST = sp.Float("1e-307"), sp.Float("1e308")
+
+FUNCTIONS: Mapping[str, Function] = {
+    "sqrt": (sp.sqrt, 1),
+    "abs": (sp.Abs, 1),
+    "sign": (sp.sign, 1),
+    "exp": (sp.exp, 1),
+    "log": (sp.log, 1),
+    "tanh": (sp.tanh, 1),
+    "sigmoid": (sigmoid, 1),
+    "softplus": (softplus, 1),
+    "relu": (relu, 1),
+    "hardtanh": (hardtanh, (1, 3)),
+    "max": (maximum, 2),
+    "min": (minimum, 2),
+    "norm": (norm, 1),
+    "dot": (dot, 2),
+}
+"""The functions of the language: elementwise but norm and dot, which go over the features."""
+
+_OPERATORS: Mapping[type[ast.operator], Callable[[sp.Expr, sp.Expr], sp.Expr]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the names in an expression mean.
+
+    ``symbols``: plain names. ``indexed``: sequences; ``z`` and ``z[k]`` are the symbol, ``z[k+j]``
+    is ``At(z, j)``. ``functions``: what can be called; one that raises ValueError has its message
+    reported at the call. ``counter``: k, or None where there is no iteration.
+    """
+
+    symbols: Mapping[str, sp.Expr]
+    indexed: Mapping[str, sp.Symbol]
+    functions: Mapping[str, Function]
+    counter: sp.Symbol | None
+
+    def names(self) -> tuple[str, ...]:
+        """Every name that means something here."""
+        return (*self.indexed, *self.symbols, *self.functions, *(["k"] if self.counter else []))
+
+
+def parse_expression(located: Located, scope: Scope, reporter: Reporter) -> sp.Expr | None:
+    """The expression a text denotes, or None once its errors (all of them) have been reported.
+
+    Decimal numbers become exact rationals: 0.9 is 9/10.
+    """
+    if not check_tokens(located, reporter):
+        return None
+    flat = re.sub(r"\s", " ", located.text)
+    try:
+        tree = ast.parse(f"({flat})", mode="eval")
+    except SyntaxError:  # an integer like 007: everything else has been found in the tokens
+        reporter.error("E201", f"{quoted(flat)} is not an expression", located.span)
+        return None
+    return _Walk(located, flat, scope, reporter).value(tree.body)
+
+
+class _Walk:
+    """One expression's translation; a method returns None for a part with an error in it."""
+
+    def __init__(self, located: Located, flat: str, scope: Scope, reporter: Reporter) -> None:
+        self._located = located
+        self._encoded = f"({flat})".encode()
+        self._scope = scope
+        self._reporter = reporter
+
+    def value(self, node: ast.expr) -> sp.Expr | None:
+        match node:
+            case ast.Constant(value=int(number)):
+                return self._integer(number, node)
+            case ast.Constant(value=float(number)):
+                return self._decimal(number, node)
+            case ast.Name():
+                return self._name(node)
+            case ast.UnaryOp(op=ast.UAdd() | ast.USub() as sign, operand=operand):
+                value = self.value(operand)
+                return -value if value is not None and isinstance(sign, ast.USub) else value
+            case ast.BinOp() if type(node.op) in _OPERATORS:
+                return self._binary(node)
+            case ast.Call(func=ast.Name() as name, keywords=[]):
+                return self._call(node, name)
+            case ast.Subscript(value=ast.Name() as name):
+                return self._element(node, name)
+        return self._refuse("E202", "this cannot stand in an expression", node)
+
+    def _span(self, node: ast.expr) -> Span:
+        """From offsets in bytes of the bracketed text to characters of the author's."""
+        start, end = node.col_offset, node.end_col_offset or node.col_offset
+        i, j = (len(self._encoded[:offset].decode()) - 1 for offset in (start, end))
+        return self._located.at(i, j)
+
+    def _refuse(
+        self, code: str, message: str, node: ast.expr, hint: str | None = None
+    ) -> sp.Expr | None:
+        self._reporter.error(code, message, self._span(node), hint)
+        return None
+
+    def _text(self, node: ast.expr) -> str:
+        return self._encoded[node.col_offset : node.end_col_offset].decode()
+
+    def _integer(self, number: int, node: ast.Constant) -> sp.Expr | None:
+        if number <= MAX_INTEGER:
+            return sp.Integer(number)
+        hint = f"as a decimal number: `{number:.1e}`"
+        return self._refuse("E207", f"an integer is at most {MAX_INTEGER:.0e}", node, hint)
+
+    def _decimal(self, number: float, node: ast.Constant) -> sp.Expr | None:
+        """The shortest decimal that is this float, as an exact rational."""
+        underflow = number == 0 and re.match(r"[0._]*[1-9]", self._text(node))
+        in_range = 1 / LARGEST_DECIMAL <= number <= LARGEST_DECIMAL
+        if underflow or not (number == 0 or in_range):
+            message = f"a number lies between {1 / LARGEST_DECIMAL} and {LARGEST_DECIMAL}"
+            return self._refuse("E207", message, node)
+        return sp.Rational(repr(number))
+
+    def _name(self, node: ast.Name) -> sp.Expr | None:
+        scope = self._scope
+        if node.id in scope.indexed:
+            return scope.indexed[node.id]
+        if node.id in scope.symbols:
+            return scope.symbols[node.id]
+        if node.id == "k" and scope.counter is not None:
+            return scope.counter
+        if node.id in scope.functions:
+            message = f"{quoted(node.id)} is a function"
+            return self._refuse("E204", message, node, f"write `{node.id}(...)`")
+        return self._unknown(node)
+
+    def _unknown(self, name: ast.Name) -> sp.Expr | None:
+        if name.id == "k":
+            return self._refuse("E203", "there is no iteration counter `k` here", name)
+        hint = did_you_mean(name.id, self._scope.names())
+        return self._refuse("E203", f"unknown name {quoted(name.id)}", name, hint)
+
+    def _binary(self, node: ast.BinOp) -> sp.Expr | None:
+        left, right = self.value(node.left), self.value(node.right)
+        if left is None or right is None:
+            return None
+        if isinstance(node.op, ast.Div) and right.is_zero:
+            return self._refuse("E209", "division by zero", node.right)
+        if isinstance(node.op, ast.Pow) and not self._power_is_modest(left, right, node):
+            return None
+        return self._checked(_OPERATORS[type(node.op)](left, right), node)
+
+    def _power_is_modest(self, base: sp.Expr, exponent: sp.Expr, node: ast.BinOp) -> bool:
+        """Refuse powers that SymPy would multiply out into enormous numbers."""
+        if base.is_zero and exponent.is_negative:
+            self._refuse("E209", "division by zero", node)
+        elif exponent.is_comparable and not abs(exponent) <= MAX_EXPONENT:
+            message = f"a number in an exponent is at most {MAX_EXPONENT} in size"
+            self._refuse("E206", message, node.right)
+        elif base.is_Rational and exponent.is_Rational and _bits(base) * abs(exponent) > _MAX_BITS:
+            self._refuse("E207", "this number has too many digits", node)
+        else:
+            return True
+        return False
+
+    def _call(self, node: ast.Call, name: ast.Name) -> sp.Expr | None:
+        arguments = [self.value(argument) for argument in node.args]
+        if name.id not in self._scope.functions:
+            return self._not_callable(name)
+        function, count = self._scope.functions[name.id]
+        counts = (count,) if isinstance(count, int) else count
+        if not arguments or (counts is not None and len(arguments) not in counts):
+            expected = " or ".join(map(str, counts)) if counts else "at least 1"
+            plural = "" if expected in ("1", "at least 1") else "s"
+            message = f"{quoted(name.id)} takes {expected} argument{plural}, not {len(arguments)}"
+            return self._refuse("E205", message, node)
+        values = [value for value in arguments if value is not None]
+        if len(values) < len(arguments):
+            return None
+        try:
+            return self._checked(function(*values), node)
+        except ValueError as error:
+            return self._refuse("E205", str(error), node)
+
+    def _not_callable(self, name: ast.Name) -> sp.Expr | None:
+        if name.id in (*self._scope.symbols, *self._scope.indexed, "k"):
+            product = f"a product is written out: `{name.id}*(...)`"
+            return self._refuse("E204", f"{quoted(name.id)} is not a function", name, product)
+        hint = did_you_mean(name.id, self._scope.functions)
+        hint = hint or f"functions: {', '.join(self._scope.functions)}"
+        return self._refuse("E204", f"unknown function {quoted(name.id)}", name, hint)
+
+    def _element(self, node: ast.Subscript, name: ast.Name) -> sp.Expr | None:
+        if name.id not in self._scope.indexed:
+            if name.id not in self._scope.names():
+                return self._unknown(name)
+            return self._refuse("E211", f"{quoted(name.id)} takes no index", node)
+        if self._scope.counter is None:
+            return self._refuse("E211", "there is no iteration counter here", node, f"`{name.id}`")
+        symbol = self._scope.indexed[name.id]
+        offset = _offset(node.slice)
+        if offset is None or abs(offset) > MAX_OFFSET:
+            hint = f"like `{name.id}[k]`, `{name.id}[k+1]`, `{name.id}[k-1]`"
+            message = f"an index is `k` plus or minus a whole number up to {MAX_OFFSET}"
+            return self._refuse("E211", message, node.slice, hint)
+        return At(symbol, sp.Integer(offset)) if offset else symbol
+
+    def _checked(self, value: sp.Expr, node: ast.expr) -> sp.Expr | None:
+        """The value, unless its constants are complex, infinite or outside the range of floats."""
+        if value.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
+            return self._refuse("E209", "this has no real value", node)
+        for factor in sp.Mul.make_args(value):
+            if factor.is_Pow and factor.exp.is_comparable and not abs(factor.exp) <= MAX_EXPONENT:
+                message = f"this is a power of more than {MAX_EXPONENT}"
+                return self._refuse("E206", message, node)
+        number = value.evalf(15) if value.is_number else value
+        if number.has(sp.I):
+            return self._refuse("E209", "this has no real value", node)
+        if number.is_Number and number != 0 and not _SMALLEST <= abs(number) <= _LARGEST:
+            return self._refuse("E207", "this number is outside the range of floats", node)
+        return value
+
+
+def _bits(number: sp.Rational) -> int:
+    return max(int(number.p).bit_length(), int(number.q).bit_length())
+
+
+def _offset(index: ast.expr) -> int | None:
+    """j of the index ``k + j``."""
+    match index:
+        case ast.Name(id="k"):
+            return 0
+        case ast.BinOp(left=ast.Name(id="k"), op=ast.Add(), right=ast.Constant(value=int(j))):
+            return j
+        case ast.BinOp(left=ast.Name(id="k"), op=ast.Sub(), right=ast.Constant(value=int(j))):
+            return -j
+    return None

@@ -1,0 +1,1 @@
+"""Derivations and gradients checked by numbers."""

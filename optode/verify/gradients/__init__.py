@@ -1,0 +1,1 @@
+"""The gradients of generated modules, held against each other."""

@@ -1,0 +1,242 @@
+"""The gradients of specs: a node of each model on a field, its checks as rows of a table."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from optode.codegen.in_memory import class_from_text
+from optode.compiler import AnySpec, derive, shipped_models
+from optode.diagnostics import SpecError, did_you_mean
+from optode.model.model import NeuralODE
+from optode.spec.shipped import is_file
+from optode.verify.gradients.checks import GradientCheck, check_gradients
+
+Field: TypeAlias = Callable[..., Tensor]
+
+
+class FieldError(Exception):
+    """A field that cannot be found, or with which a model cannot be solved; the message says why."""
+
+
+class TanhNetwork(nn.Module):
+    """tanh layers with the time added, of any number of states; its Jacobian is not symmetric."""
+
+    def __init__(self, states: int, features: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(states * features, 2 * features)
+        self.outer = nn.Linear(2 * features, features)
+
+    def forward(self, t: Tensor, *states: Tensor) -> Tensor:
+        """The field at a time and states of shape (..., features)."""
+        layer: Tensor = self.outer(torch.tanh(self.inner(torch.cat(states, -1)) + t))
+        return layer
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """The checks of one model, or in ``failure`` why there are none."""
+
+    name: str
+    checks: tuple[GradientCheck, ...] = ()
+    failure: str = ""
+
+    @property
+    def passes(self) -> bool:
+        """Whether all was measured and lies within its bounds."""
+        return not self.failure and all(check.passes for check in self.checks)
+
+
+def verify_gradients(
+    spec: AnySpec,
+    field: Field | None = None,
+    method: str = "rk4",
+    shape: tuple[int, ...] = (3, 4),
+) -> ModelCheck:
+    """The checks of a spec's model, made in memory, with the field (a tanh network) in it.
+
+    All states start at random in (0.5, 1.5), which suits second moments and counters, and are
+    observed at four times of the first half of the model's span, which begins after a quarter of it
+    where the equations are singular at the start. Raises SpecError for a spec in error or without a
+    model, and FieldError where the model cannot be solved.
+    """
+    derivation = derive(spec)
+    text, model = derivation.module_text, derivation.model
+    made = class_from_text(text, derivation.name, model.class_name)
+    start, end = _span(model)
+    times = [start + (end - start) * k / _TIMES for k in range(1, _TIMES + 1)]
+    settings: dict[str, Any] = {"span": (start, end), "method": method}
+    if "features" in inspect.signature(made).parameters:
+        settings["features"] = shape[min(1, len(shape) - 1)]
+    expected = (ValueError, ArithmeticError, RuntimeError) if field is None else Exception
+    try:
+        with _same_draws():
+            number = max(1, len(model.field_arguments))
+            node = made(TanhNetwork(number, shape[-1]) if field is None else field, **settings)
+            states = tuple(0.5 + torch.rand(shape, dtype=torch.float64) for _ in model.states)
+        checks = check_gradients(node, states, times)
+    except expected as error:
+        place = "" if field is None else f" (the states have shape {shape}: see --shape)"
+        raise FieldError(f"{_told(error)}{place}") from error
+    return ModelCheck(derivation.name, checks)
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """Random numbers that are the same each time, and none taken from the caller's."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(_SEED)
+        yield
+
+
+def verify_all_gradients(method: str = "rk4") -> Iterator[ModelCheck]:
+    """The checks of all shipped models, as they come; one that raises is a check that failed."""
+    for spec in shipped_models():
+        try:
+            yield verify_gradients(spec, method=method)
+        except SpecError as error:
+            yield ModelCheck(spec.name.text, failure=error.diagnostics[0].message)
+        except FieldError as error:
+            yield ModelCheck(spec.name.text, failure=str(error))
+
+
+def _span(model: NeuralODE) -> tuple[float, float]:
+    start, end = model.span
+    middle = (start + end) / 2
+    return ((start + middle) / 2 if start in map(float, model.singular_times) else start), middle
+
+
+def load_field(place: str) -> Field:
+    """The field ``FILE.py:NAME``: a callable ``f(t, h)``, or a class that takes no arguments.
+
+    The file is run. Raises FieldError with what is missing or went wrong.
+    """
+    file, _, name = place.rpartition(":")
+    if not file or not name:
+        raise FieldError(f"expected FILE.py:NAME, got {place!r}")
+    if not is_file(Path(file)):
+        raise FieldError(f"there is no file {file!r}")
+    with _same_draws():
+        return _made(_run(Path(file)), file, name)
+
+
+def _made(module: Any, file: str, name: str) -> Field:
+    if not hasattr(module, name):
+        hint = did_you_mean(name, vars(module))
+        raise FieldError(f"{file} has no {name!r}" + (f": {hint}" if hint else ""))
+    field = getattr(module, name)
+    if isinstance(field, type):
+        try:
+            field = field()
+        except Exception as error:
+            raise FieldError(f"{name} cannot be made without arguments: {_told(error)}") from error
+    if not callable(field):
+        raise FieldError(f"{name} is a {type(field).__name__}, not a callable f(t, h)")
+    made: Field = field
+    return made
+
+
+def _run(path: Path) -> Any:
+    """The module of a file, which may import from its own folder."""
+    name = f"optode_field_{path.stem}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise FieldError(f"{path} is no Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(specification)
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        raise FieldError(f"{path} cannot be run: {_told(error)}") from error
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _told(error: Exception) -> str:
+    """An exception on one line; that of a check of ours needs no type."""
+    kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())
+
+
+def rows(models: Sequence[ModelCheck]) -> list[tuple[str, ...]]:
+    """The table, all text: two lines of headings, then a line for each model.
+
+    A bound that all models share stands under its heading, another beside its value.
+    """
+    bounds: dict[str, set[str]] = {}
+    for check in (c for model in models for c in model.checks):
+        bounds.setdefault(check.name, set()).add(check.bound)
+    shared = {name: of.pop() if len(of) == 1 else "" for name, of in bounds.items()}
+    lines = [("model", *shared, "remarks"), ("", *shared.values(), "")]
+    for model in models:
+        found = {check.name: check for check in model.checks}
+        cells = (_cell(found[n], shared[n]) if n in found else "" for n in shared)
+        lines.append((model.name, *cells, _remarks(model)))
+    return lines
+
+
+def _remarks(model: ModelCheck) -> str:
+    """Why there is nothing, or where what failed is worst."""
+    places = (f"{c.name}: in {c.where}" for c in model.checks if c.where and not c.passes)
+    return model.failure or "; ".join(places)
+
+
+def _cell(check: GradientCheck, shared: str) -> str:
+    value = check.shown if shared else f"{check.shown} of {check.high:.1e}"
+    return value if check.passes else f"{value} (!)"
+
+
+def as_text(models: Sequence[ModelCheck]) -> str:
+    """The table in aligned columns."""
+    table = rows(models)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in table)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def as_markdown(models: Sequence[ModelCheck]) -> str:
+    """The table in Markdown."""
+    heading, *table = rows(models)
+    escaped = ([cell.replace("|", r"\|") for cell in row] for row in table)
+    lines = (heading, ["---"] * len(heading), *escaped)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def as_json(models: Sequence[ModelCheck]) -> str:
+    """Everything measured, with the limits of each value; null stands for what is not finite."""
+    document = [
+        {
+            "model": model.name,
+            "passes": model.passes,
+            "failure": model.failure,
+            "checks": [
+                {
+                    "name": check.name,
+                    "value": check.value if math.isfinite(check.value) else None,
+                    "low": check.low,
+                    "high": check.high,
+                    "where": check.where,
+                    "passes": check.passes,
+                }
+                for check in model.checks
+            ],
+        }
+        for model in models
+    ]
+    return json.dumps(document, indent=2) + "\n"
+
+
+_SEED = 0
+_TIMES = 4

@@ -1,0 +1,1 @@
+"""How fast a rule approaches its limit: observed, and predicted from the equations."""

@@ -1,0 +1,148 @@
+"""The order of convergence that the equations predict, without carrying out the rule.
+
+The error of the limit is ``Delta delta(T)`` with ``delta' = DF delta + f1``, f1 the next-order
+terms. It is of order 1 unless f1 vanishes (order 2: a symmetric scheme), unless the increments have
+a power of Delta between the first two whole ones, and unless the integral diverges at a singular
+start: as the start time goes to 0 like ``t0^-a`` (order 1 - a) or like its logarithm (``Delta
+log(1/Delta)``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import sympy as sp
+
+from optode.calculus.tangent import derivative_along, substituted
+from optode.diagnostics import SpecError
+from optode.language.symbols import TIME, symbol
+from optode.limit.increments import increments_of
+from optode.limit.slow_manifold import initial_shift, slow_manifold
+from optode.verify.orders.numerics import Array, Rates, numerical
+from optode.verify.orders.starts import solve
+from optode.verify.orders.trial import Trial
+
+_START_TIMES = (1e-3, 1e-4, 1e-5, 1e-6)
+_NEGLIGIBLE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """An order, and the reason for any other than the usual one.
+
+    ``logarithm`` is B where the error is ``Delta^order (A + B log(1/Delta))``, shape (states, 2).
+    """
+
+    order: Fraction | int
+    reason: str = ""
+    logarithm: Array | None = None
+
+
+def expected_order(trial: Trial, time: float) -> Expectation:
+    """How the error of the leading-order limit at a time is expected to vanish with Delta."""
+    gap = smallest_gap(trial)
+    if gap < 1:
+        return Expectation(gap, f"the next terms are smaller by Delta**({gap}) only")
+    try:
+        trial.limit(1)
+    except SpecError:
+        return Expectation(1)
+    if trial.branch is not None:
+        return _from_growth([_correction(trial, t0, time) for t0 in _START_TIMES])
+    if _has_no_correction(trial):
+        return Expectation(2, "symmetric: there are no terms of next order")
+    return Expectation(1)
+
+
+def smallest_gap(trial: Trial) -> Fraction:
+    """The power of Delta, at most 1, by which the first neglected terms are smaller."""
+    return min(_gaps(trial), default=Fraction(1))
+
+
+def _gaps(trial: Trial) -> Iterator[Fraction]:
+    increments = increments_of(trial.rule, trial.scaling, 1, sp.S.Zero)
+    manifold = slow_manifold(increments)
+    fields = increments.coefficients(increments.slow)
+    rows = zip(increments.states, increments.series, increments.rates, strict=True)
+    for _, series, rate in rows:
+        leading = min(rate, Fraction(1))
+        between = ((e, c) for e, c in series.terms if leading < e < leading + 1)
+        for exponent, coefficient in between:
+            left = substituted(coefficient, manifold.graph, increments.slow)
+            if sp.simplify(left) != 0:
+                yield exponent - leading
+    rates = {**dict(zip(increments.slow, fields, strict=True)), TIME: sp.S.One}
+    for state, leading_value in manifold.graph.items():
+        if derivative_along(leading_value, rates) != 0:
+            yield 1 - increments.rates[increments.states.index(state)]
+
+
+def has_matched_start(trial: Trial) -> bool:
+    """Whether the initial values of next order are known: what the slow states gain while the fast
+    ones settle may have no closed form."""
+    increments = increments_of(trial.rule, trial.scaling, 1, sp.S.Zero)
+    manifold = slow_manifold(increments)
+    at_start = {state: symbol(f"{state}0") for state in trial.rule.states}
+    return not manifold.fast or initial_shift(increments, manifold, at_start) is not None
+
+
+def _has_no_correction(trial: Trial) -> bool:
+    """Whether the equations up to next order, start and time are those of the limit."""
+    start = trial.initial(0, 0.0)
+    shift = trial.initial(1, 1.0) - start
+    states = [start + _GENERIC, start * 2 + _GENERIC]
+    fields = [_stacked(trial.rates(n, 1.0), 0.7, z) for n in (0, 1) for z in states]
+    moved = [np.abs(fields[i] - fields[i + 2]).max() for i in range(2)]
+    return max(np.abs(shift).max(), *moved, abs(trial.offset(1))) < _NEGLIGIBLE
+
+
+_GENERIC = 0.3141592
+
+
+def _stacked(rates: Rates, t: float, z: Array) -> Array:
+    return np.stack([np.broadcast_to(rate, z.shape[1:]) for rate in rates(t, list(z))])
+
+
+def _correction(trial: Trial, start_time: float, end_time: float) -> Array:
+    """delta at the end, from delta = 0 at the start time of the regular branch."""
+    assert trial.branch is not None
+    limit, number = trial.limit(0), len(trial.limit(0).states)
+    deltas = tuple(symbol(f"delta_{s}") for s in limit.states)
+    along = dict(zip(limit.states, deltas, strict=True))
+    constants = sorted(trial.constants)
+    inputs = (TIME, *limit.states, *deltas, *(symbol(c) for c in constants))
+    names = {s: symbol(s.name) for e in limit.equations for s in e.free_symbols}
+    linear = [derivative_along(e, along).xreplace(names) for e in limit.equations]
+    product = numerical(inputs, linear, trial.field)
+    leading, next_order = trial.rates(0, 1.0), trial.rates(1, 1.0)
+    values = [trial.constants[c] for c in constants]
+
+    def rates(t: float, rows: Sequence[Array]) -> tuple[Array, ...]:
+        z = list(rows[:number])
+        f0, f1 = leading(t, z), next_order(t, z)
+        moved = product(t, *rows, *values)
+        gained = (c + b - a for a, b, c in zip(f0, f1, moved, strict=True))
+        return (*f0, *gained)
+
+    start = trial.branch(start_time)
+    joint = np.concatenate([start, np.zeros_like(start)])
+    return solve(rates, (start_time, end_time), joint, rtol=1e-7)[number:]
+
+
+def _from_growth(deltas: list[Array]) -> Expectation:
+    """What the corrections from ever earlier starts, a factor 10 apart, say."""
+    changes = [float(np.abs(b - a).max()) for a, b in pairwise(deltas)]
+    if max(changes) < 1e-4 * float(np.abs(deltas[-1]).max()):
+        return Expectation(1)
+    growth = np.log10(changes[-1] / changes[-2])
+    if growth < -0.2:
+        return Expectation(1)
+    if growth < 0.1:
+        factor = (deltas[-1] - deltas[-2]) / np.log(10)
+        return Expectation(1, "Delta*log(1/Delta): its factor is predicted, and subtracted", factor)
+    power = Fraction(round(4 * growth), 4)
+    return Expectation(1 - power, "the start is singular: x' is not bounded")

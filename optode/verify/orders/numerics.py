@@ -1,0 +1,182 @@
+"""Numerical checks of a derivation: the rule iterated, its limit solved, orders observed.
+
+Everything is float64 on NumPy arrays and evaluates the equations themselves, so that a check does
+not depend on the emitted text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from optode.language.program import Assign, FieldCall, Program, Statement
+from optode.language.symbols import COUNTER, TIME, Field, Gradient, Tangent
+from optode.limit.limit import ContinuousLimit
+from optode.rule.rule import UpdateRule
+
+Array: TypeAlias = NDArray[np.float64]
+Rates: TypeAlias = Callable[[float, Sequence[Array]], tuple[Array, ...]]
+"""``(t, states) -> derivatives``."""
+
+
+class Oracle(Protocol):
+    """What answers the calls of an oracle, such as smooth_field.SmoothField."""
+
+    def __call__(self, *points: Array) -> Array:
+        """``g(x)``: the arguments of a call without the time."""
+        ...
+
+    def derivative(self, points: Sequence[Array], *directions: Sequence[Array]) -> Array:
+        """Its n-th derivative along n directions; called for Jacobian products only."""
+        ...
+
+
+_NUMPY = {
+    "sigmoid": lambda u: 1 / (1 + np.exp(-u)),
+    "softplus": lambda u: np.logaddexp(0, u),
+    "relu": lambda u: np.maximum(u, 0),
+    "step": lambda u: np.where(u > 0, 1.0, 0.0),
+    "hardtanh": np.clip,
+    "dot": lambda u, w: np.sum(u * w),
+    "total": np.sum,
+    # round-off must not lift a state off the floor that it follows
+    "reaches": lambda u: np.where(u > -1e-9, 1.0, 0.0),
+}
+
+
+def evaluator(
+    program: Program,
+) -> Callable[[Mapping[str, Array | float], Oracle], tuple[Array, ...]]:
+    """A function ``(values by name, oracle) -> outputs`` that carries the program out.
+
+    The oracle is called with the arguments of each call, without the time: ``g(x)``.
+    """
+    compiled = [_compiled(statement) for statement in program.statements]
+    outputs = [output.name for output in program.outputs]
+
+    def run(values: Mapping[str, Array | float], oracle: Oracle) -> tuple[Array, ...]:
+        environment: dict[str, Any] = dict(values)
+        for name, function, arguments in compiled:
+            inputs = [environment[a] for a in arguments]
+            environment[name] = (function or oracle)(*inputs)
+        return tuple(np.asarray(environment[name]) for name in outputs)
+
+    return run
+
+
+def _compiled(
+    statement: Statement,
+) -> tuple[str, Callable[..., Array] | None, tuple[str, ...]]:
+    """The name a statement assigns, its function (None: the oracle) and the names it reads."""
+    if isinstance(statement, FieldCall):
+        return statement.name.name, None, tuple(a.name for a in statement.arguments)
+    if not isinstance(statement, Assign):
+        raise TypeError(f"cannot carry out {statement}")
+    symbols = _symbols(statement.value)
+    function = sp.lambdify(symbols, statement.value, [_NUMPY, "numpy"])
+    return statement.name.name, function, tuple(s.name for s in symbols)
+
+
+def _symbols(expression: sp.Expr) -> list[sp.Symbol]:
+    return sorted(expression.free_symbols, key=str)
+
+
+def numerical(
+    inputs: Sequence[sp.Symbol], expressions: Iterable[sp.Expr], oracle: Oracle
+) -> Callable[..., list[Array]]:
+    """A function of the inputs' values that gives those of the expressions.
+
+    Jacobian products are exact: the oracle's own derivatives, not differences.
+    """
+    functions: dict[str, Callable[..., Array]] = {}
+    opened = [_with_oracle(e, oracle, functions) for e in expressions]
+    run: Callable[..., list[Array]] = sp.lambdify(
+        inputs, opened, [functions, _NUMPY, "numpy"], cse=True
+    )
+    return run
+
+
+def value_of(expression: sp.Expr, values: Mapping[str, Array | float], oracle: Oracle) -> Array:
+    """The value of an expression whose symbols are given by name."""
+    symbols = _symbols(expression)
+    (value,) = numerical(symbols, [expression], oracle)(*(values[s.name] for s in symbols))
+    return np.asarray(value)
+
+
+def _with_oracle(
+    expression: sp.Expr, oracle: Oracle, functions: dict[str, Callable[..., Array]]
+) -> sp.Expr:
+    """The expression with calls of the oracle and its derivatives as functions of flat arguments."""
+    is_tangent = isinstance(expression, Tangent)
+    call, *directions = expression.args if is_tangent else (expression,)
+    if not isinstance(call, (Gradient, Field)):
+        inner = [_with_oracle(a, oracle, functions) for a in expression.args]
+        return expression.func(*inner) if inner else expression
+    points = call.args[1:] if isinstance(call, Field) else call.args
+    number = len(points)
+    name = f"oracle_{number}_{len(directions)}"
+    functions[name] = _flat(oracle, number) if directions else oracle
+    flat = [*points, *(u for d in directions for u in (d if isinstance(d, sp.Tuple) else (d,)))]
+    return sp.Function(name, real=True)(*(_with_oracle(a, oracle, functions) for a in flat))
+
+
+def _flat(oracle: Oracle, number: int) -> Callable[..., Array]:
+    """The derivative of an oracle of ``number`` arguments as a function of points and directions."""
+
+    def derivative(*vectors: Array) -> Array:
+        groups = [vectors[i : i + number] for i in range(0, len(vectors), number)]
+        return oracle.derivative(*groups)
+
+    return derivative
+
+
+def iterate(
+    rule: UpdateRule,
+    gradient: Oracle,
+    values: Mapping[str, Array | float],
+    start: Mapping[str, Array],
+    steps: int,
+) -> dict[str, Array]:
+    """Carry the rule out: each state's iterates, shape (steps + 1, *state).
+
+    ``values`` gives the step size and the free hyper-parameters by name; ``start`` the states at k
+    = 0 (those left out start at zero).
+    """
+    step = evaluator(rule.program)
+    shape = np.shape(start[rule.position.name])
+    state = {s.name: np.asarray(start.get(s.name, np.zeros(shape))) for s in rule.states}
+    history = {name: [value] for name, value in state.items()}
+    for k in range(steps):
+        new = step({COUNTER.name: float(k), **values, **state}, gradient)
+        state = dict(zip(state, new, strict=True))
+        for name, value in state.items():
+            history[name].append(value)
+    return {name: np.stack(iterates) for name, iterates in history.items()}
+
+
+def right_hand_side(
+    limit: ContinuousLimit, gradient: Oracle, values: Mapping[str, Array | float]
+) -> Rates:
+    """``(t, states) -> derivatives`` of a limit, for any ODE solver.
+
+    ``values`` gives the free hyper-parameters by name and, for a next order, the step size.
+    """
+    free = set().union(*(e.free_symbols for e in limit.equations)) - {TIME, *limit.states}
+    named = sorted(free, key=str)
+    run = numerical((TIME, *limit.states, *named), limit.equations, gradient)
+    constants = [values[s.name] for s in named]
+
+    def rates(t: float, states: Sequence[Array]) -> tuple[Array, ...]:
+        return tuple(run(t, *states, *constants))
+
+    return rates
+
+
+def observed_order(steps: Sequence[float], errors: Sequence[float]) -> float:
+    """The slope of log(error) against log(step) by least squares."""
+    slope, _ = np.polyfit(np.log(steps), np.log(errors), 1)
+    return float(slope)

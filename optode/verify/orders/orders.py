@@ -1,0 +1,171 @@
+"""Orders of convergence: the iterates of a rule against its derived equations, at smaller steps.
+
+The steps divide the final time, each is half the one before, and they shrink until the slope
+between neighbours no longer changes; the order is the least-squares slope of the last four.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import sympy as sp
+
+from optode.language.symbols import hardtanh, relu, step
+from optode.verify.orders.expectation import Expectation, expected_order, has_matched_start
+from optode.verify.orders.numerics import Array, observed_order
+from optode.verify.orders.starts import solve
+from optode.verify.orders.trial import Trial
+
+TOLERANCE = 0.1
+_LEVELS = 4
+_COARSEST = 40
+_FINEST = 10_240
+_SETTLED = 0.01
+_ROUND_OFF = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of convergence as measured: continuous steps, errors and the order expected.
+
+    Without errors the rule and the limit agree to round-off. ``remark`` says where the measurement
+    starts or ends, if not at t = 0 and t = 1; ``is_singular`` whether t = 0 is a singular start.
+    """
+
+    expected: Expectation
+    steps: tuple[float, ...] = ()
+    errors: tuple[float, ...] = ()
+    remark: str = ""
+    is_singular: bool = False
+
+    @property
+    def observed(self) -> float | None:
+        """The slope of log(error) against log(step), None where there is no error."""
+        return observed_order(self.steps, self.errors) if self.errors else None
+
+    @property
+    def passes(self) -> bool:
+        """Whether the observed order is within 0.1 of the expected."""
+        return self.observed is None or abs(self.observed - float(self.expected.order)) <= TOLERANCE
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCheck:
+    """What a derivation promises and what its rule does, in one scaling.
+
+    ``limit`` is the order of the continuous limit, ``next_order`` that of the equations with the
+    terms of next order. One that is None was not measured, for the reason in ``failures``.
+    """
+
+    name: str
+    regime: str
+    limit: Order | None = None
+    next_order: Order | None = None
+    failures: tuple[str, ...] = ()
+
+    @property
+    def passes(self) -> bool:
+        """Whether the limit was measured and all that was measured is as expected."""
+        measured = [order for order in (self.limit, self.next_order) if order is not None]
+        return self.limit is not None and all(order.passes for order in measured)
+
+
+def measured(error_at: Callable[[int], Array], time: float, expected: Expectation) -> Order:
+    """The order of an error, given after a number of steps up to the time as a vector."""
+    number, found = _COARSEST, {}
+    while number <= _FINEST:
+        error = error_at(number)
+        if expected.logarithm is not None:
+            step = time / number
+            error = error + step * np.log(step) * expected.logarithm
+        found[time / number] = float(np.linalg.norm(error))
+        if _is_settled(list(found.values())):
+            break
+        number *= 2
+    kept = [(step, error) for step, error in found.items() if error > _ROUND_OFF][-_LEVELS:]
+    steps, errors = zip(*kept, strict=True) if len(kept) > 1 else ((), ())
+    return Order(expected, steps, errors)
+
+
+def _is_settled(errors: list[float]) -> bool:
+    """Whether enough levels are known and the slope between neighbours has come to rest."""
+    if len(errors) < _LEVELS:
+        return False
+    if not np.isfinite(errors[-1]) or errors[-1] < _ROUND_OFF:
+        return True
+    slopes = -np.diff(np.log2(errors[-3:]))
+    return bool(abs(slopes[1] - slopes[0]) < _SETTLED)
+
+
+def limit_order(trial: Trial) -> Order:
+    """The order with which the rule goes to its limit."""
+    time = horizon(trial, _JUMPS)
+    exact = trial.limit_at(time)
+    order = measured(
+        lambda number: trial.iterates(time / number, number)[-1] - exact,
+        time,
+        expected_order(trial, time),
+    )
+    remark = "" if time == 1 else f"up to t = {time:g}: then a sign switches"
+    return replace(order, remark=remark, is_singular=trial.branch is not None)
+
+
+def next_order(trial: Trial, order: int = 1) -> Order:
+    """The order with which the rule goes to the equations that have the terms up to an order.
+
+    Where these cannot be started at t = 0, both start at a quarter of the time, at which the rule
+    has arrived.
+    """
+    time = horizon(trial, _JUMPS + _KINKS)
+    offset = trial.offset(order)
+    reason = "" if has_matched_start(trial) else _NO_CLOSED_FORM
+    if trial.is_singular(order):
+        reason = "the start is singular"
+
+    def error_at(number: int) -> Array:
+        delta = time / number
+        history = trial.iterates(delta, number)
+        first = number // 4 if reason else 0
+        start = history[first] if reason else trial.initial(order, delta)
+        times = ((first + offset) * delta, (number + offset) * delta)
+        return np.asarray(history[-1] - solve(trial.rates(order, delta), times, start))
+
+    begins = f"from t = {time / 4:g}: {reason}" if reason else ""
+    ends = "" if time == 1 else f"up to t = {time:g}: then the equations have a kink"
+    found = measured(error_at, time, Expectation(order + 1))
+    return replace(found, remark="; ".join(filter(None, (begins, ends))))
+
+
+_NO_CLOSED_FORM = "what the fast states add while they settle has no closed form"
+_JUMPS = (sp.sign, step)
+_KINKS = (sp.Abs, relu, hardtanh)
+
+
+def horizon(trial: Trial, kinds: tuple[type[sp.Function], ...]) -> float:
+    """The final time: 1, or less where the argument of such a function changes sign before.
+
+    At a switch the rule is late by up to a step: the error is of order 1 with a factor that jumps;
+    and where the gradient itself stands in the sign, the limit slides from there on. The terms of
+    next order hold between kinks.
+    """
+    limit = trial.limit(0)
+    arguments = [a for e in limit.equations for call in e.atoms(*kinds) for a in _borders(call)]
+    if not arguments:
+        return 1.0
+    along = trial.evaluated(arguments, trial.iterates(1 / _SAMPLES, _SAMPLES)[1:], 1 / _SAMPLES)
+    signs = np.sign(along).reshape(_SAMPLES, -1)
+    switches = np.flatnonzero((signs != signs[0]).any(axis=1))
+    if not len(switches):
+        return 1.0
+    return float(2.0 ** np.floor(np.log2(0.9 * switches[0] / _SAMPLES)))
+
+
+def _borders(call: sp.Expr) -> tuple[sp.Expr, ...]:
+    """What changes sign where a function has a jump or a kink."""
+    first, *bounds = call.args
+    return tuple(first - bound for bound in bounds) or (first,)
+
+
+_SAMPLES = 512
