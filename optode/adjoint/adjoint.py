@@ -67,7 +67,7 @@ def adjoint_system(model: NeuralODE) -> AdjointSystem:
     final: list[Assign | Total] = [
         Assign(symbol(f"d{a}_dt"), rate) for a, rate in zip(costates, rates, strict=True)
     ]
-    final += [Total(symbol(f"{p}_bar"), integrand) for p, integrand in integrands]
+    final += [Total(symbol(f"{p}_bar"), integrand, p) for p, integrand in integrands]
     backward = Program(
         inputs=(TIME, *model.states, *costates, *parameters),
         statements=(*statements, *final),

@@ -15,6 +15,7 @@ from operator import itemgetter
 
 import sympy as sp
 
+from optode.codegen.layout import LINE_LENGTH
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import (
     TIME,
@@ -29,8 +30,6 @@ from optode.language.symbols import (
     symbol,
     total,
 )
-
-LINE_LENGTH = 88
 
 
 class Binding(IntEnum):
@@ -67,8 +66,8 @@ _TENSOR_FUNCTIONS: dict[type[sp.Expr], str] = {
     sigmoid: "torch.sigmoid({})",
     softplus: "functional.softplus({})",
     relu: "torch.relu({})",
-    dot: "_dot({}, {})",
-    total: "_total({})",
+    dot: "dot({}, {})",
+    total: "total({})",
 }
 _FLOAT_FUNCTIONS: dict[type[sp.Expr], str] = {
     sp.exp: "math.exp({})",
@@ -91,14 +90,20 @@ _WITHOUT_TORCH: dict[type[sp.Expr], Callable[[sp.Expr], sp.Expr]] = {
 class TorchPrinter:
     """Prints expressions; raises TypeError at what has no PyTorch text, such as a call of the
     field. The scalars are tensors of one number, which cost less to divide by one another than
-    states do by them.
+    states do by them. With ``operators_only`` exponentials and roots are powers, so that the text
+    is for Python's numbers and for tensors alike.
     """
 
     def __init__(
-        self, floats: Collection[sp.Symbol] = (), scalars: Collection[sp.Symbol] = ()
+        self,
+        floats: Collection[sp.Symbol] = (),
+        scalars: Collection[sp.Symbol] = (),
+        *,
+        operators_only: bool = False,
     ) -> None:
         self.floats = frozenset(floats)
         self.scalars = self.floats.union(scalars)
+        self.operators_only = operators_only
 
     def text(self, expression: sp.Expr) -> str:
         """One line: ``-gamma * m + f``."""
@@ -113,6 +118,8 @@ class TorchPrinter:
             return _Text(e.name, Binding.ATOM)
         if e.is_number:
             return _number(e)
+        if self.operators_only and isinstance(e, (sp.exp, sp.Pow)) and not e.exp.is_Integer:
+            return self._operator_power(e)
         if isinstance(e, sp.Add):
             return _Text(" ".join(self._terms(e)), Binding.SUM)
         if isinstance(e, sp.Pow) and not e.exp.could_extract_minus_sign():
@@ -131,7 +138,7 @@ class TorchPrinter:
 
     def _terms(self, total: sp.Expr) -> list[str]:
         texts = [self._show(term).within(Binding.PRODUCT) for term in ordered_terms(total)]
-        signed = [f"- {text[1:]}" if text.startswith("-") else f"+ {text}" for text in texts[1:]]
+        signed = [f"- {_bare(text[1:])}" if text[0] == "-" else f"+ {text}" for text in texts[1:]]
         return [texts[0], *signed]
 
     def _factors(self, product: sp.Expr) -> list[str]:
@@ -162,9 +169,14 @@ class TorchPrinter:
             module = "math" if self.is_float(e.base) else "torch"
             return _Text(f"{module}.sqrt({self.text(e.base)})", Binding.ATOM)
         base = self._show(e.base).within(Binding.ATOM)
-        exponent = self._show(e.exp).within(Binding.ATOM)
-        hugged = _SIMPLE.fullmatch(base) and _SIMPLE.fullmatch(exponent)
-        return _Text(f"{base}**{exponent}" if hugged else f"{base} ** {exponent}", Binding.POWER)
+        return _power_text(base, self._show(e.exp).within(Binding.ATOM))
+
+    def _operator_power(self, e: sp.Expr) -> _Text:
+        """``math.e ** (...)`` for an exponential, ``x**0.5`` for a root."""
+        base = "math.e" if isinstance(e, sp.exp) else self._show(e.base).within(Binding.ATOM)
+        if e.exp.is_Rational:
+            return _power_text(base, float_text(e.exp))
+        return _power_text(base, self._show(e.exp).within(Binding.ATOM))
 
     def _function(self, e: sp.Expr) -> str:
         kind = type(e)
@@ -198,6 +210,18 @@ class TorchPrinter:
         if self.is_float(low) == self.is_float(high):
             return f"torch.clamp({', '.join(shown)})"
         return f"torch.clamp(torch.clamp({shown[0]}, min={shown[1]}), max={shown[2]})"
+
+
+def _bare(text: str) -> str:
+    """A power without the parentheses that it needs after a sign, but not after an operator."""
+    power = re.fullmatch(r"\((\w+\*\*\w+)\)", text)
+    return power[1] if power else text
+
+
+def _power_text(base: str, exponent: str) -> _Text:
+    """A power as ruff sets it: names and numbers hug the operator."""
+    hugged = _SIMPLE.fullmatch(base) and _SIMPLE.fullmatch(exponent)
+    return _Text(f"{base}**{exponent}" if hugged else f"{base} ** {exponent}", Binding.POWER)
 
 
 def float_text(value: sp.Expr | float) -> str:

@@ -1,12 +1,13 @@
-"""The adjoint system as the text of a PyTorch module, through the Jinja templates.
+"""Write the text of a PyTorch module from an adjoint system, through the one Jinja template.
 
-The templates hold the structure of the file, this module the text that depends on the model: every
-value that reaches a template is a line, or a tuple of lines, that ``ruff format`` would leave
+The template holds the structure of the file, this module the text that depends on the model: every
+value that reaches the template is a line, or a tuple of lines, that ``ruff format`` would leave
 alone.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -16,17 +17,37 @@ import sympy as sp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from optode.adjoint.adjoint import AdjointSystem
-from optode.codegen.expressions import LINE_LENGTH, TorchPrinter, float_text
-from optode.codegen.methods import forward_lines, linear_lines
-from optode.codegen.parts import stepper_text
-from optode.codegen.statements import BODY, Statements, call_lines, tuple_lines
+from optode.codegen.expressions import TorchPrinter, float_text
+from optode.codegen.layout import (
+    BODY,
+    LINE_LENGTH,
+    call_lines,
+    flat,
+    import_lines,
+    indented,
+    tuple_lines,
+)
+from optode.codegen.methods import Signature, rates_method, statement_lines
+from optode.codegen.parts import base_class, part_methods
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, sigmoid, softplus, symbol
 from optode.language.text import to_text
 from optode.model.model import Initial, LearnedParameter, NeuralODE
-from optode.model.structure import Stepper
+from optode.model.structure import SCALED, START, Damped, Stepper
 from optode.spec.shipped import templates_directory
 
+RUNTIME = "optode.runtime"
+"""What generated modules import, unless they have a copy beside them."""
+
+_SOURCES = {
+    "typing": ("Any", "NamedTuple"),
+    "torch": ("Tensor", "nn"),
+    "torch.nn": ("functional",),
+}
+_RUNTIME_NAMES = (
+    "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Node",
+    "Pull", "SeparableNode", "Tensors", "dot", "total",
+)  # fmt: skip
 _TRANSFORMS: dict[str, Any] = {
     "none": lambda raw: raw,
     "sigmoid": sigmoid,
@@ -36,13 +57,22 @@ _TRANSFORMS: dict[str, Any] = {
 
 
 def render(
-    system: AdjointSystem, stepper: Stepper, *, spec_name: str, sha256: str, version: str
+    system: AdjointSystem,
+    stepper: Stepper,
+    *,
+    spec_name: str,
+    sha256: str,
+    version: str,
+    runtime: str = RUNTIME,
 ) -> str:
-    """The text of the module: deterministic, and byte-equal to ``ruff format`` of itself."""
+    """The text of the module: deterministic, and byte-equal to ``ruff format`` of itself.
+
+    ``runtime`` is the module that it imports its base class from.
+    """
     source = {"spec_name": _plain(spec_name), "sha256": sha256, "version": version}
-    return (
-        _environment().get_template("module.py.jinja").render(**source, **_context(system, stepper))
-    )
+    template = _environment().get_template("module.py.jinja")
+    text = template.render(**source, imports=(), **_context(system, stepper))
+    return template.render(**source, imports=_imports(text, runtime), **_context(system, stepper))
 
 
 @functools.cache
@@ -57,56 +87,121 @@ def _environment() -> Environment:
     )
 
 
+def _imports(text: str, runtime: str) -> tuple[str, ...]:
+    """The lines that import what the code reads, in the order of ruff's defaults."""
+    nodes = ast.walk(ast.parse(text))
+    read = {node.id for node in nodes if isinstance(node, ast.Name)}
+    sources = {**_SOURCES, runtime: _RUNTIME_NAMES}
+    found = {module: read.intersection(names) for module, names in sources.items()}
+    modules = {name: [f"import {name}"] for name in ("math", "torch") if name in read}
+    lines = {module: import_lines(module, names) for module, names in found.items() if names}
+    standard = [*modules.get("math", []), *lines.get("typing", [])]
+    is_local = runtime.startswith(".")
+    others = ["torch", "torch.nn"] if is_local else [runtime, "torch", "torch.nn"]
+    found_lines = [line for module in others for line in lines.get(module, [])]
+    local = ["", *lines[runtime]] if is_local else []
+    return (*standard, "", *modules.get("torch", []), *found_lines, *local)
+
+
 def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
     model = system.model
     initial = _initial_program(model)
-    code = {
-        **_settings(model),
-        "initial_lines": _initial_lines(model, initial),
-        "initial_calls": sum(isinstance(s, FieldCall) for s in initial.statements),
-        "forward_lines": forward_lines(system),
-        **linear_lines(system),
-        "branch_lines": _branch_lines(model),
-        "branch_calls": int(any(expression.has(Field) for expression in model.branch)),
-        **stepper_text(stepper),
+    meaning = "The derivatives of the states, and the function that gives the costates'."
+    methods = [
+        *_initial_method(model, initial),
+        *_branch_method(model),
+        rates_method(system, Signature("equations", meaning, "States")),
+        *part_methods(stepper),
+    ]
+    features = any(map(_feature_layer, model.states, model.initial))
+    features |= any(p.per_feature for p in model.parameters)
+    bases = ["FeatureNode"] if features else []
+    if not bases or base_class(stepper) != "Node":
+        bases.append(base_class(stepper))
+    return {
+        **_documentation(system, stepper),
+        "bases": ", ".join(bases),
+        "states": tuple(map(str, model.states)),
+        "class_name": model.class_name,
+        "attributes": _attributes(model, initial),
+        "learned": tuple(_learned(p) for p in model.parameters if p.is_learned),
+        "init_lines": indented(_init_lines(model, features)),
+        "methods": tuple(indented(lines) for lines in methods),
     }
-    text = repr(code)
-    uses = {
-        "uses_functional": "functional." in text,
-        "uses_tangent": "_tangent(" in text,
-        "uses_dot": "_dot(" in text,
-        "uses_total": "_total(" in text or "_dot(" in text,
-    }
-    return code | _documentation(system) | uses
 
 
 # What the class says about itself
 
 
-def _documentation(system: AdjointSystem) -> dict[str, Any]:
+def _documentation(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
     model = system.model
-    pairs = [f"{a} = dL/d{z}" for a, z in zip(system.costates, model.states, strict=True)]
-    example = pairs[0] if len(pairs) == 1 else f"{pairs[0]} and so on"
-    several = len(model.field_arguments) > 1
-    name, argument = ("JT_z(c)", " in z") if several else ("JT(c)", "")
-    adjoint = (
-        f"The costates, {example}, obey the adjoint system, where {name} is the "
-        f"transposed Jacobian of f{argument}, applied to c:"
-    )
     return {
-        "title": _wrapped(f'"""{model.class_name}: {_plain(model.title)}'.rstrip(": ")),
+        "title": _wrapped(f'"""{_plain(model.title) or model.class_name}'),
+        "output": f"With a network f whose output has the shape of {model.states[0]}:",
         "equations": _derivatives(model.states, model.equations),
         "initial_values": tuple(map(_initial_text, model.states, model.initial)),
-        "parameter_values": tuple(map(_parameter_text, model.parameters)),
-        "adjoint_text": _wrapped(adjoint),
-        "adjoint_equations": _derivatives(system.costates, system.equations),
-        "references": _flat(_wrapped(_plain(r), 8, "    ") for r in model.references),
+        "parameter_values": flat(_wrapped(_parameter_text(p), 8, "    ") for p in model.parameters),
+        "adjoint_text": _wrapped(_adjoint_text(system)),
+        "adjoint_equations": _adjoint_equations(system),
+        "transform": _transform_text(stepper) if isinstance(stepper, Damped) else (),
+        "singular": _singular_text(model),
+        "references": flat(_wrapped(_plain(r), 8, "    ") for r in model.references),
     }
+
+
+def _adjoint_text(system: AdjointSystem) -> str:
+    pairs = [f"{a} = dL/d{z}" for a, z in zip(system.costates, system.model.states, strict=True)]
+    listed = " and ".join([", ".join(pairs[:-1]), pairs[-1]] if len(pairs) > 1 else pairs)
+    several = len(system.model.field_arguments) > 1
+    name, argument = ("JT_z(c)", " in z") if several else ("JT(c)", "")
+    subject = "costates" if len(pairs) > 1 else "costate"
+    runs = "run" if len(pairs) > 1 else "runs"
+    return (
+        f"The {subject} {listed} {runs} backwards in time. {name} is the transposed Jacobian of "
+        f"f{argument}, applied to c:"
+    )
+
+
+def _adjoint_equations(system: AdjointSystem) -> tuple[str, ...]:
+    """The costates' derivatives, and the integrals that are the parameters' gradients."""
+    gradients = (
+        _wrapped(f"dL/d{name} = int sum({to_text(integrand)}) dt", 8, "    ")
+        for name, integrand in system.quadratures
+    )
+    return (*_derivatives(system.costates, system.equations), *flat(gradients))
+
+
+def _transform_text(stepper: Damped) -> tuple[str, ...]:
+    """How the damping is taken out."""
+    position = stepper.model.states[0]
+    t0 = symbol("t0")
+    root, change = (
+        to_text(e.xreplace({START: t0, SCALED: symbol("w")}))
+        for e in (stepper.root, stepper.acceleration)
+    )
+    if stepper.damping == 0:
+        return ()
+    lines = _wrapped(
+        f"Nyström methods take the damping out: with R = {root}, the state w = R*{position} obeys"
+    )
+    return (*lines, "", *indented(_wrapped(f"w'' = {change}", 8, "    ")), "")
+
+
+def _singular_text(model: NeuralODE) -> tuple[str, ...]:
+    """What a span that starts at a pole means."""
+    if not model.branch:
+        return ()
+    text = (
+        f"The equations are singular at t = 0. A span that starts there begins from "
+        f"{model.states[0]} alone, on the solution that is regular there: its leading terms bridge "
+        "the first thousandth of the span."
+    )
+    return (*_wrapped(text), "")
 
 
 def _derivatives(names: Iterable[sp.Symbol], values: Iterable[sp.Expr]) -> tuple[str, ...]:
     pairs = zip(names, values, strict=True)
-    return _flat(_wrapped(f"{name}' = {to_text(value)}", 8, "    ") for name, value in pairs)
+    return flat(_wrapped(f"{name}' = {to_text(value)}", 8, "    ") for name, value in pairs)
 
 
 def _initial_text(state: sp.Symbol, initial: Initial) -> str:
@@ -148,43 +243,53 @@ def _wrapped(text: str, indent: int = 4, continuation: str = "") -> tuple[str, .
     return tuple(lines)
 
 
-def _flat(lines: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    return tuple(line for several in lines for line in several)
-
-
 # What the class is made with
 
 
-def _settings(model: NeuralODE) -> dict[str, Any]:
-    names = tuple(str(state) for state in model.states)
-    fixed = [f'"{p.symbol}"' for p in model.parameters if not p.is_learned]
-    learned = tuple(p for p in model.parameters if p.is_learned)
-    position = f"{names[0]}: Tensor"
-    return {
-        "class_name": model.class_name,
-        "states": names,
-        "position": names[0],
-        "state_names": tuple_lines("state_names =", [f'"{name}"' for name in names], 4),
-        "span": f"({', '.join(map(float_text, model.span))})",
-        "singular_times": _singular_times(model),
-        "constant_names": tuple_lines("constant_names =", fixed, 4),
-        "constants": tuple(
-            (p.symbol.name, float_text(p.value)) for p in model.parameters if not p.is_learned
-        ),
-        "learned": tuple(map(_learned, learned)),
-        "learned_names": tuple_lines("learned_names =", [f'"{p.symbol}"' for p in learned], 4),
-        "feature_layers": tuple(map(_feature_layer, model.states, model.initial)),
-        "features": any(map(_feature_layer, model.states, model.initial))
-        or any(p.per_feature for p in learned),
-        "per_feature": ", ".join(str(p.symbol) for p in learned if p.per_feature),
-        "initial_signature": _signature("initial_states", position, t="Tensor | None = None"),
-        "branch_signature": _signature("regular_start", "t: Tensor", position),
-    }
+def _attributes(model: NeuralODE, initial: Program) -> tuple[str, ...]:
+    """The lines of the class body before its methods."""
+    fixed = [p for p in model.parameters if not p.is_learned]
+    learned = [f'"{p.symbol}"' for p in model.parameters if p.is_learned]
+    calls = sum(isinstance(s, FieldCall) for s in initial.statements)
+    branch_calls = sum(expression.has(Field) for expression in model.branch) > 0
+    lines = ["States = States"]
+    if learned:
+        lines += tuple_lines("learned_names =", learned, 4)
+    if fixed:
+        lines += tuple_lines("constant_names =", [f'"{p.symbol}"' for p in fixed], 4)
+    if times := _singular_times(model):
+        lines.append(f"singular_times = {times}")
+    if calls:
+        lines.append(f"start_evaluations = {calls}")
+    if branch_calls:
+        lines.append(f"branch_evaluations = {int(branch_calls)}")
+    lines += [f"{p.symbol} = {float_text(p.value)}" for p in fixed]
+    return tuple(indented(lines))
 
 
-def _signature(name: str, *parameters: str, **others: str) -> list[str]:
-    last = ["inputs: Inputs = None", *(f"{other}: {kind}" for other, kind in others.items())]
-    return call_lines(f"def {name}(", ["self", *parameters, *last], ") -> States:", 4)
+def _init_lines(model: NeuralODE, features: bool) -> list[str]:
+    """The constructor, where the span is another than the base class's, or anything is learned."""
+    span = f"({', '.join(map(float_text, model.span))})"
+    layers = filter(None, map(_feature_layer, model.states, model.initial))
+    made = [*layers, *(_raw(p) for p in model.parameters if p.is_learned)]
+    if not made and model.span == (0.0, 1.0):
+        return []
+    given = ["features: int | None = None"] if features else []
+    passed = ["features=features"] if features else []
+    signature = [
+        "self",
+        "field: Field",
+        f"span: tuple[float, float] = {span}",
+        'method: str = "dopri5"',
+        *given,
+        "**settings: Any",
+    ]
+    start = ["field", "span", "method", *passed, "**settings"]
+    return [
+        *call_lines("def __init__(", signature, ") -> None:", 4),
+        *indented(call_lines("super().__init__(", start, ")", BODY)),
+        *indented(made),
+    ]
 
 
 def _singular_times(model: NeuralODE) -> str:
@@ -192,22 +297,31 @@ def _singular_times(model: NeuralODE) -> str:
     return "".join(tuple_lines("", times, 0)) if times else ""
 
 
-def _learned(parameter: LearnedParameter) -> dict[str, Any]:
+def _learned(parameter: LearnedParameter) -> dict[str, str]:
+    """The property that gives a learned parameter its value."""
     raw = symbol(f"self.raw_{parameter.symbol}")
     value = TorchPrinter().text(_TRANSFORMS[parameter.transform](raw))
     meaning = "The learned value itself." if value == raw.name else f"Learned through {raw}."
-    init = float_text(parameter.init)
     return {
         "name": parameter.symbol.name,
-        "init": f"torch.full((features,), {init})"
-        if parameter.per_feature
-        else f"torch.tensor({init})",
         "value": value,
         "meaning": meaning.replace("self.", ""),
     }
 
 
+def _raw(parameter: LearnedParameter) -> str:
+    """The line that makes the raw value of a learned parameter."""
+    init = float_text(parameter.init)
+    made = (
+        f"self.for_each_feature({init})"
+        if parameter.per_feature
+        else f"nn.Parameter(torch.tensor({init}))"
+    )
+    return f"self.raw_{parameter.symbol} = {made}"
+
+
 def _feature_layer(state: sp.Symbol, initial: Initial) -> str:
+    """The line that makes what a state's start is learned with."""
     layers = {
         "linear": "nn.Linear(features, features)",
         "learned": "nn.Parameter(torch.zeros(features))",
@@ -227,37 +341,52 @@ def _initial_program(model: NeuralODE) -> Program:
     return lower((TIME, *given, *(p.symbol for p in model.parameters)), equations)
 
 
-def _initial_lines(model: NeuralODE, program: Program) -> tuple[str, ...]:
+def _initial_method(model: NeuralODE, program: Program) -> list[list[str]]:
+    """``initial_states``; none where the caller gives all states, as the base class says."""
     position, *others = model.states
-    if any(initial.kind == "given" for initial in model.initial[1:]):
-        names = ", ".join(map(str, model.states))
-        message = f'"give all states at the start of the span: {names}"'
-        return tuple(call_lines("raise ValueError(", [message], ")", BODY))
+    if not others or any(initial.kind == "given" for initial in model.initial[1:]):
+        return []
     starts = {
         "zero": f"torch.zeros_like({position})",
-        "linear": f"self._linear_start(self.initial_{{}}, {position})",
-        "learned": f"self._learned_start(self.initial_{{}}, {position})",
+        "linear": f"self.linear_start(self.initial_{{}}, {position})",
+        "learned": f"self.learned_start(self.initial_{{}}, {position})",
     }
     lines = [
         f"{state} = {starts[initial.kind].format(state)}"
         for state, initial in zip(others, model.initial[1:], strict=True)
         if initial.expression is None
     ]
-    statements = Statements(model, model.states, program.outputs, program.statements)
-    if TIME in statements.used:
+    statements = statement_lines(model, program.statements, model.states, program.outputs)
+    calls = any(isinstance(s, FieldCall) for s in program.statements)
+    if calls or any(
+        TIME in s.value.free_symbols for s in program.statements if hasattr(s, "value")
+    ):
         lines.append(f"t = {position}.new_tensor(self.span[0]) if t is None else t")
-    states = call_lines("return States(", list(map(str, model.states)), ")", BODY)
-    return (*lines, *statements.lines(), *states)
+    lines += ["field = BoundField(self, t, inputs)"] if calls else []
+    given = [f"{position}: Tensor", "inputs: Inputs = None", "t: Tensor | None = None"]
+    returned = call_lines("return States(", list(map(str, model.states)), ")", BODY)
+    meaning = "All states at the start of the span, or at t."
+    return [_method("initial_states", given, meaning, [*lines, *statements, *returned])]
 
 
-def _branch_lines(model: NeuralODE) -> tuple[str, ...]:
-    """The states on the regular branch of a singular start, from the position there."""
+def _branch_method(model: NeuralODE) -> list[list[str]]:
+    """``regular_start``: the states on the regular branch of a singular start."""
     if not model.branch:
-        return ()
+        return []
     position = model.states[0]
     outputs = [symbol(f"{state}_start") for state in model.states]
     inputs = (TIME, position, *(p.symbol for p in model.parameters))
     program = lower(inputs, dict(zip(outputs, model.branch, strict=True)))
-    statements = Statements(model, (position,), outputs, program.statements)
-    states = call_lines("return States(", list(map(str, outputs)), ")", BODY)
-    return (*statements.lines(), *states)
+    calls = any(isinstance(s, FieldCall) for s in program.statements)
+    field = ["field = BoundField(self, t, inputs)"] if calls else []
+    lines = statement_lines(model, program.statements, (position,), outputs)
+    returned = call_lines("return States(", list(map(str, outputs)), ")", BODY)
+    given = ["t: Tensor", f"{position}: Tensor", "inputs: Inputs = None"]
+    meaning = "The states soon after the singular start, on the solution regular there."
+    return [_method("regular_start", given, meaning, [*field, *lines, *returned])]
+
+
+def _method(name: str, given: Sequence[str], meaning: str, body: Sequence[str]) -> list[str]:
+    """A method that returns States."""
+    signature = call_lines(f"def {name}(", ["self", *given], ") -> States:", 4)
+    return [*signature, *indented([f'"""{meaning}"""', *body])]

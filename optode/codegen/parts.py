@@ -1,4 +1,4 @@
-"""What the structure of a model adds to its module: the parts that its steppers evaluate.
+"""Write what the structure of a model adds to its module, for the steppers that use it.
 
 A part is a piece of the equations with the program of its adjoint, by the same transform as the
 whole. The force of a damped model is F(t, h). The drift and the kick of a separable one are mean
@@ -10,199 +10,160 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from fractions import Fraction
-from typing import Any
 
 import sympy as sp
 
 from optode.adjoint.adjoint import adjoint_system
-from optode.codegen.expressions import LINE_LENGTH, float_text
-from optode.codegen.methods import forward_lines, linear_lines
-from optode.codegen.statements import BODY, Statements, call_lines, tuple_lines, unpacking
+from optode.codegen.layout import BODY, call_lines, indented, tuple_lines
+from optode.codegen.methods import Signature, rates_method
+from optode.codegen.statements import StatementPrinter, kinds_of
 from optode.language.presentation import present
 from optode.language.program import lower
-from optode.language.symbols import TIME, symbol
+from optode.language.symbols import TIME, Field, symbol
+from optode.language.text import to_text
 from optode.model.model import LearnedParameter, NeuralODE
 from optode.model.structure import LENGTH, START, Damped, Separable, Stepper
-from optode.model.tableaux import NYSTROM, RUNGE_KUTTA, SPLITTINGS, Nystrom, RungeKutta, Splitting
 
-_LENGTH, _START, _E = symbol("length"), symbol("start"), symbol("math.e")
-
-
-def stepper_text(stepper: Stepper) -> dict[str, Any]:
-    """The parts, the lines of the methods' coefficients, and the methods that are missing."""
-    damped, separable = isinstance(stepper, Damped), isinstance(stepper, Separable)
-    needs = {
-        " (it needs equations h' = m, m' = -c(t) m + F(t, h))": () if damped else NYSTROM,
-        " (it needs equations that separate into exact flows)": () if separable else SPLITTINGS,
-    }
-    return {
-        "damped": damped,
-        "separable": separable,
-        "parts": _parts(stepper),
-        "damping_learned": False,
-        **(_undamped_text(stepper) if isinstance(stepper, Damped) else {}),
-        "nystrom_lines": _flat(map(_nystrom_lines, NYSTROM.values())),
-        "runge_kutta_lines": _flat(map(_runge_kutta_lines, RUNGE_KUTTA.values())),
-        "splitting_lines": _flat(map(_splitting_lines, SPLITTINGS.values())),
-        "missing_lines": _flat(
-            [f'"{name}": "{why}",'] for why, names in needs.items() for name in names
-        ),
-    }
+_LENGTH, _START = symbol("length"), symbol("t0")
 
 
-def _parts(stepper: Stepper) -> tuple[dict[str, Any], ...]:
-    """Name, meaning and statements of each."""
-    model = stepper.model
+def part_methods(stepper: Stepper) -> tuple[list[str], ...]:
+    """Return the methods that a module needs besides its equations, each as lines."""
     if isinstance(stepper, Damped):
-        position = replace(
-            model, states=model.states[:1], initial=model.initial[:1], equations=(stepper.force,)
-        )
-        return (
-            _part("force", f"F, of {model.states[1]}' without its damping, at time t.", position),
-        )
-    if isinstance(stepper, Separable):
-        # a number like the fixed parameters, except that the method is called with it
-        parameters = (*model.parameters, LearnedParameter(_LENGTH, value=1.0))
-        rest = [sp.S.Zero] * len(stepper.kicks)
-        rates = (stepper.drift_rate, *(rate for _, rate in stepper.kick_rates))
-        drift_rate, *kick_rates = (rate.xreplace({LENGTH: _LENGTH}) for rate in rates)
-        drift = replace(model, parameters=parameters, equations=(drift_rate, *rest))
-        kick = replace(model, parameters=parameters, equations=(sp.S.Zero, *kick_rates))
-        return (
-            _part("drift", "The mean rates over length, the other states held.", drift, _LENGTH),
-            _part("kick", f"The mean rates over length, {model.states[0]} held.", kick, _LENGTH),
-        )
-    return ()
+        force = [] if _is_network(stepper) else [_force(stepper)]
+        slopes = [_slopes(stepper)] if _is_learned(stepper) else []
+        return (*force, _damping(stepper), *slopes)
+    return _flows(stepper) if isinstance(stepper, Separable) else ()
 
 
-def _part(name: str, meaning: str, model: NeuralODE, *given: sp.Symbol) -> dict[str, Any]:
-    system = adjoint_system(model)
-    own = [f"{number}: float" for number in given]
-    common = ["self", "t: Tensor", "states: Tensors", "inputs: Inputs"]
-    return {
-        "name": name,
-        "meaning": meaning,
-        "signature": call_lines(f"def _{name}(", [*common, *own], ") -> Tensors:", 4),
-        "linear_signature": call_lines(
-            f"def _linearize_{name}(",
-            [*common, "parameters: Tensors", *own],
-            ") -> tuple[Tensors, Callable[[Tensors], Any]]:",
-            4,
-        ),
-        "forward_lines": forward_lines(system, given, ""),
-        **linear_lines(system, given, ""),
-    }
+def base_class(stepper: Stepper) -> str:
+    """Return the base class of a module whose model has this structure."""
+    names = {Damped: "DampedNode", Separable: "SeparableNode"}
+    return names.get(type(stepper), "Node")
 
 
-def _undamped_text(stepper: Damped) -> dict[str, Any]:
-    """R, q and c at t of a step that begins at start, and their slopes by learned parameters.
+def _is_network(stepper: Damped) -> bool:
+    """Whether the force is the network alone, as in the base class."""
+    return bool(stepper.force == Field(TIME, stepper.model.states[0]))
 
-    The three are for numbers and for tensors, the slopes for numbers.
-    """
+
+def _is_learned(stepper: Damped) -> bool:
+    names = {p.symbol for p in stepper.model.parameters if p.is_learned}
+    return bool(stepper.damping.free_symbols & names)
+
+
+def _force(stepper: Damped) -> list[str]:
     model = stepper.model
-    names = [p.symbol for p in model.parameters if p.is_learned]
-    values = {"root": stepper.root, "curvature": stepper.curvature, "damping": stepper.damping}
-    slopes = {
-        f"{name}_{stem}": present(sp.diff(value, name))
-        for name in names
-        for stem, value in values.items()
-    }
-    triples = [f"({', '.join(f'{name}_{stem}' for stem in values)})" for name in names]
-    plain = {name: _plain(value) for name, value in values.items()}
-    return {
-        "undamped_lines": (*_lines(model, plain), f"return {', '.join(values)}"),
-        "slopes_lines": (
-            *_lines(model, slopes, (TIME, _START, *names)),
-            *tuple_lines("return", triples, BODY),
+    position = replace(
+        model, states=model.states[:1], initial=model.initial[:1], equations=(stepper.force,)
+    )
+    meaning = f"F, of {model.states[1]}' without its damping, and the function that pulls back."
+    return rates_method(adjoint_system(position), Signature("force", meaning))
+
+
+def _flows(stepper: Separable) -> tuple[list[str], ...]:
+    """The drift and the kick: the states that are held have no rate."""
+    model = stepper.model
+    # a number like the fixed parameters, except that the method is called with it
+    parameters = (*model.parameters, LearnedParameter(_LENGTH, value=1.0))
+    rates = (stepper.drift_rate, *(rate for _, rate in stepper.kick_rates))
+    drift_rate, *kick_rates = (rate.xreplace({LENGTH: _LENGTH}) for rate in rates)
+    held = [sp.S.Zero] * len(stepper.kicks)
+    drift = replace(model, parameters=parameters, equations=(drift_rate, *held))
+    kick = replace(model, parameters=parameters, equations=(sp.S.Zero, *kick_rates))
+    return (
+        rates_method(
+            adjoint_system(drift),
+            Signature(
+                "drift",
+                f"The mean rate of {model.states[0]} over the length, the others held.",
+                calls_field=False,
+                numbers=(_LENGTH,),
+            ),
         ),
-        "damping_learned": any(slopes.values()),
-    }
-
-
-def _lines(
-    model: NeuralODE, values: dict[str, sp.Expr], floats: Iterable[sp.Symbol] = ()
-) -> tuple[str, ...]:
-    """Assignments to these names."""
-    learned = [p.symbol for p in model.parameters if p.is_learned]
-    inputs = (TIME, _START, _E, *(p.symbol for p in model.parameters))
-    equations = {symbol(name): value.xreplace({START: _START}) for name, value in values.items()}
-    program = lower(inputs, equations)
-    statements = Statements(model, (), (), program.statements, learned)
-    statements.floats |= {*floats}
-    used = [name if name in statements.used else symbol("_") for name in learned]
-    given = unpacking(used, "learned") if {*used} - {symbol("_")} else []
-    return (*given, *statements.parameters(), *statements.block(program.statements))
-
-
-def _plain(value: sp.Expr) -> sp.Expr:
-    """With powers for the functions, which differ between numbers and tensors."""
-    value = value.replace(sp.exp, lambda exponent: sp.Pow(_E, exponent))
-    return value.replace(
-        lambda e: e.is_Pow and e.exp.is_Rational and not e.exp.is_Integer,
-        lambda e: sp.Pow(e.base, sp.Float(float(e.exp))),
+        rates_method(
+            adjoint_system(kick),
+            Signature(
+                "kick",
+                f"The mean rates over the length, {model.states[0]} held.",
+                numbers=(_LENGTH,),
+            ),
+        ),
     )
 
 
-def _nystrom_lines(table: Nystrom) -> list[str]:
-    rows = [[_number(x) for x in row] for row in table.rows]
-    weights = [table.positions, table.velocities]
-    weights += [table.position_errors, table.velocity_errors] if table.embedded_order else []
-    arguments = [
-        [str(table.embedded_order + 1)],
-        _list_lines(list(map(_number, table.nodes))),
-        _list_lines([f"[{', '.join(row)}]" for row in rows]),
-        *(_list_lines(list(map(_number, row))) for row in weights),
-    ]
-    return _entry(table.name, "_Nystrom", arguments)
+# The damping, as numbers
 
 
-def _runge_kutta_lines(table: RungeKutta) -> list[str]:
-    rows = [_list_lines(list(map(float_text, row)), 4) for row in table.rows]
-    indented = [f"    {line}" for row in rows for line in (*row[:-1], f"{row[-1]},")]
-    arguments = [
-        [str(table.order)],
-        _list_lines(list(map(float_text, table.nodes))),
-        ["[", *indented, "]"],
-        *(_list_lines(list(map(float_text, w))) for w in (table.weights, table.errors)),
-    ]
-    return _entry(table.name, "_RungeKutta", arguments)
+def _damping(stepper: Damped) -> list[str]:
+    """R, q and c from t0 to t, in operators alone: for numbers and for tensors."""
+    model = stepper.model
+    names = [str(p.symbol) for p in model.parameters if p.is_learned]
+    values = _values(model, stepper.root, stepper.curvature, stepper.damping)
+    given = ["self", "t0: Any", "t: Any", *(f"{name}: Any" for name in names)]
+    rate = to_text(stepper.damping)
+    lines = call_lines("def damping(", given, ") -> Damping:", 4)
+    meaning = f'"""R = exp(int c/2) from t0 to t, q = c**2/4 + c\'/2, and c = {rate}."""'
+    if len(meaning) > 80:
+        meaning = '"""R = exp(int c/2) from t0 to t, q = c**2/4 + c\'/2, and the damping c."""'
+    body = _damping_lines(model, values, operators_only=True)
+    made = call_lines("return Damping(", list(values), ")", BODY)
+    return [*lines, *indented([meaning, *body, *made])]
 
 
-def _splitting_lines(splitting: Splitting) -> list[str]:
-    arguments = [
-        [str(splitting.order)],
-        *(_list_lines(list(map(float_text, w))) for w in (splitting.drifts, splitting.kicks)),
-    ]
-    return _entry(splitting.name, "_Splitting", arguments)
+def _slopes(stepper: Damped) -> list[str]:
+    """The derivatives of the three by every learned parameter, in plain numbers."""
+    model = stepper.model
+    names = [p.symbol for p in model.parameters if p.is_learned]
+    given = ["self", "t0: float", "t: float", *(f"{name}: float" for name in names)]
+    lines = call_lines("def damping_slopes(", given, ") -> tuple[Damping, ...]:", 4)
+    values: dict[str, sp.Expr] = {}
+    made = []
+    for name in names:
+        root, curvature, rate = (
+            present(sp.diff(value, name))
+            for value in (stepper.root, stepper.curvature, stepper.damping)
+        )
+        suffix = f"_{name}" if len(names) > 1 else ""
+        found = _values(model, root, curvature, rate, values, suffix)
+        values |= found
+        made.append(f"Damping({', '.join(found)})")
+    body = _damping_lines(model, values, floats=True)
+    meaning = '"""The derivatives of R, q and c by each learned parameter."""'
+    return [*lines, *indented([meaning, *body, *tuple_lines("return", made, BODY)])]
 
 
-def _number(value: Fraction) -> str:
-    if value.denominator == 1:
-        return float_text(float(value))
-    return f"{value.numerator} / {value.denominator}"
+def _values(
+    model: NeuralODE,
+    root: sp.Expr,
+    curvature: sp.Expr,
+    rate: sp.Expr,
+    taken: Iterable[str] = (),
+    suffix: str = "",
+) -> dict[str, sp.Expr]:
+    """The three values by local names that no parameter has."""
+    parameters = {p.symbol.name for p in model.parameters} | {*taken}
+    found = {}
+    for stem, value in (("root", root), ("curvature", curvature), ("rate", rate)):
+        name = f"{stem}{suffix}"
+        while name in parameters:
+            name += "_"
+        found[name] = value
+    return found
 
 
-def _list_lines(items: list[str], deeper: int = 0) -> list[str]:
-    """A list as an argument that is indented by 8, or so much deeper."""
-    line = f"[{', '.join(items)}]"
-    if len(line) <= LINE_LENGTH - BODY - deeper - 1:
-        return [line]
-    return ["[", *(f"    {item}," for item in items), "]"]
-
-
-def _entry(name: str, kind: str, arguments: list[list[str]]) -> list[str]:
-    """``"name": Kind(arguments),`` of a dictionary, laid out as ``ruff format`` does."""
-    start = f'"{name}": {kind}('
-    inner = ", ".join(" ".join(lines) for lines in arguments)
-    flat = all(len(lines) == 1 for lines in arguments)
-    if flat and 4 + len(start) + len(inner) + 2 <= LINE_LENGTH:
-        return [f"{start}{inner}),"]
-    if flat and len(inner) <= LINE_LENGTH - BODY:
-        return [start, f"    {inner}", "),"]
-    each = _flat([*(f"    {x}" for x in lines[:-1]), f"    {lines[-1]},"] for lines in arguments)
-    return [start, *each, "),"]
-
-
-def _flat(lines: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    return tuple(line for several in lines for line in several)
+def _damping_lines(
+    model: NeuralODE,
+    values: dict[str, sp.Expr],
+    *,
+    floats: bool = False,
+    operators_only: bool = False,
+) -> list[str]:
+    """Assignments to these names, from t0, t and the learned parameters."""
+    learned = [p.symbol for p in model.parameters if p.is_learned]
+    inputs = (TIME, _START, *(p.symbol for p in model.parameters))
+    equations = {symbol(name): value.xreplace({START: _START}) for name, value in values.items()}
+    program = lower(inputs, equations).statements
+    numbers = (TIME, _START, *learned) if floats else ()
+    kinds = kinds_of(model, program, (), (), numbers)
+    return StatementPrinter(model, program, kinds, learned, operators_only=operators_only).lines()

@@ -1,17 +1,18 @@
-"""A program as the statements of a PyTorch method, one a line, as ``ruff format`` leaves them.
+"""Print programs as the statements of PyTorch methods, one a line.
 
-A call of the field becomes ``self._evaluate(t, inputs, h)``, one with a pullback
-``self._linearize(t, inputs, h)``, whose leaves the pullback differentiates by: these two and
-``_vjp`` belong to the module's template.
+A call of the field becomes ``f = field(h)``, its pullback ``JT = field.pull(f, costate)``; ``field``
+is the network at one time, an ``optode.runtime.BoundField``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import sympy as sp
 
-from optode.codegen.expressions import LINE_LENGTH, TorchPrinter, assignment
+from optode.codegen.expressions import TorchPrinter, assignment
+from optode.codegen.layout import BODY, LINE_LENGTH, call_lines
 from optode.language.program import (
     Assign,
     FieldCall,
@@ -21,40 +22,71 @@ from optode.language.program import (
     defines,
     uses,
 )
-from optode.language.symbols import symbol
 from optode.model.model import NeuralODE
 
-BODY = 8
-"""The indentation of a method's statements."""
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What each name of a program is in the emitted code.
+
+    ``shaped``: a tensor of the states' shape; ``floats``: a Python number; ``scalars``: a number,
+    or a tensor of one, which costs less to divide by than by a state.
+    """
+
+    shaped: frozenset[sp.Symbol]
+    floats: frozenset[sp.Symbol]
+    scalars: frozenset[sp.Symbol]
 
 
-class Statements:
-    """Prints the statements of a program in their order, and knows what kind of value each name
-    has.
+def kinds_of(
+    model: NeuralODE,
+    program: Iterable[Statement],
+    shaped: Iterable[sp.Symbol],
+    outputs: Iterable[sp.Symbol],
+    floats: Iterable[sp.Symbol] = (),
+) -> Kinds:
+    """Return the kind of every name, given the names that are shaped or floats before.
+
+    An output has the states' shape even where its value is constant.
+    """
+    outputs, shaped = set(outputs), set(shaped)
+    numbers = {p.symbol for p in model.parameters if not p.is_learned}.union(floats)
+    scalars = {p.symbol for p in model.parameters if not p.per_feature} | numbers
+    for statement in program:
+        if isinstance(statement, (FieldCall, FieldPullback)):
+            shaped.update(defines(statement))
+        elif isinstance(statement, Assign):
+            read = statement.value.free_symbols
+            if read & shaped or statement.name in outputs:
+                shaped.add(statement.name)
+            elif read <= scalars:
+                scalars.add(statement.name)
+                numbers |= {statement.name} if read <= numbers else set()
+    return Kinds(frozenset(shaped), frozenset(numbers), frozenset(scalars))
+
+
+class StatementPrinter:
+    """Prints the statements of one method.
+
+    ``given`` are parameters that the method is called with; the others are attributes.
+    ``divisors`` are learned rates that are kept above zero, since they stand in denominators.
     """
 
     def __init__(
         self,
         model: NeuralODE,
-        shaped: Iterable[sp.Symbol],
-        outputs: Iterable[sp.Symbol],
-        program: Iterable[Statement],
+        program: Sequence[Statement],
+        kinds: Kinds,
         given: Iterable[sp.Symbol] = (),
+        divisors: Iterable[sp.Symbol] = (),
+        *,
+        operators_only: bool = False,
     ) -> None:
-        self.indent = BODY
-        self.model = model
-        self.program = tuple(program)
-        self.shaped = set(shaped)
-        self.outputs = set(outputs)
-        self.floats = {p.symbol for p in model.parameters if not p.is_learned}
-        self.scalars = {p.symbol for p in model.parameters if not p.per_feature}
-        self.given = set(given)
-        self.divisors: set[sp.Symbol] = set()
-        self.of_features = {p.symbol.name for p in model.parameters if p.per_feature}
-        self.pulled = [s.call for s in self.program if isinstance(s, FieldPullback)]
+        self.model, self.program, self.kinds = model, tuple(program), kinds
+        self.given, self.divisors = set(given), set(divisors)
+        self.printer = TorchPrinter(kinds.floats, kinds.scalars, operators_only=operators_only)
         self.used = set().union(*map(uses, self.program))
-        defined = {name for s in self.program for name in defines(s)}
-        self.taken = {name.name for name in self.used | self.shaped | defined}
+        self.taken = {name.name for s in self.program for name in (*uses(s), *defines(s))}
 
     def lines(self) -> list[str]:
         """``gamma = self.gamma`` for the parameters that are read, then the statements."""
@@ -66,129 +98,102 @@ class Statements:
         for parameter in self.model.parameters:
             name = parameter.symbol
             value = f"self.{name}"
+            if name not in self.used - self.given:
+                continue
             if name in self.divisors and parameter.is_learned:
                 value += ".clamp(min=1e-30)"
+                lines.append("# stays above zero, where the quotient below has a limit")
             if parameter.per_feature:
-                value = f"self._each_feature({value}, {self.model.states[0]})"
-            lines += [f"{name} = {value}"] if name in self.used - self.given else []
+                value = f"self.each_feature({value}, {self.model.states[0]})"
+            lines.append(f"{name} = {value}")
         return lines
 
-    def block(self, statements: Iterable[Statement], indent: int = BODY) -> list[str]:
+    def block(self, statements: Sequence[Statement], indent: int = BODY) -> list[str]:
         """Statements of the program, in order, for a block that is indented so far."""
-        self.indent = indent
-        return [line for statement in statements for line in self._statement(statement)]
+        inlined = {c.cotangent: s for s in statements if (c := self._only_reader(s)) is not None}
+        lines: list[str] = []
+        for statement in statements:
+            if isinstance(statement, FieldPullback):
+                lines += self._pullback(statement, inlined.get(statement.cotangent), indent)
+            elif statement not in inlined.values():
+                lines += self._statement(statement, indent)
+        return lines
 
-    def _statement(self, statement: Statement) -> list[str]:
+    def _only_reader(self, statement: Statement) -> FieldPullback | None:
+        """The pullback that alone reads what a statement assigns."""
+        readers = [s for s in self.program if set(defines(statement)) & uses(s)]
+        if isinstance(statement, Assign) and len(readers) == 1:
+            return readers[0] if isinstance(readers[0], FieldPullback) else None
+        return None
+
+    def _statement(self, statement: Statement, indent: int) -> list[str]:
         match statement:
             case Assign():
-                return self._assign(statement.name, statement.value)
+                return self._assign(statement, indent)
             case Total():
-                return self._total(statement)
+                return self._total(statement, indent)
             case FieldCall():
-                return self._field_call(statement)
-            case FieldPullback():
-                return self._pullback(statement)
+                return self._call(statement, indent)
         raise TypeError(f"no PyTorch text for {statement}")
 
-    def field_bars(self) -> str:
-        """What holds the cotangents of the field's parameters, of all its calls together."""
-        names = [self._names(call)[1] for call in self.pulled]
-        if len(names) == 1:
-            return names[0]
-        if not names:
-            return "map(torch.zeros_like, parameters)"
-        return f"map(sum, zip({', '.join(names)}))"
-
-    def _assign(self, name: sp.Symbol, value: sp.Expr) -> list[str]:
-        if value.free_symbols & self.shaped:
-            self.shaped.add(name)
-        elif name in self.outputs:  # a tensor of the states' shape even where it is constant
-            return self._constant(name, value)
-        elif value.free_symbols <= self.floats:
-            self.floats.add(name)
-        return self._assignment(name.name, value)
-
-    def _constant(self, name: sp.Symbol, value: sp.Expr) -> list[str]:
-        position = self.model.states[0]
-        self.shaped.add(name)
+    def _assign(self, statement: Assign, indent: int) -> list[str]:
+        name, value, shaped = statement.name, statement.value, self.kinds.shaped
+        if name not in shaped or value.free_symbols & shaped:
+            return self._assignment(name.name, value, indent)
+        position = str(self.model.states[0])
+        zeros = f"torch.zeros_like({position})"
         if value == 0:
-            return [f"{name} = torch.zeros_like({position})"]
-        if value.free_symbols <= self.floats:
-            number = self._printer().argument(value)
-            return call_lines(
-                f"{name} = torch.full_like(", [str(position), number], ")", self.indent
-            )
-        return self._assignment(name.name, symbol(f"torch.zeros_like({position})") + value)
+            return [f"{name} = {zeros}"]
+        if value == 1:
+            return [f"{name} = torch.ones_like({position})"]
+        if value.free_symbols <= self.kinds.floats:
+            items = [position, self.printer.argument(value)]
+            return call_lines(f"{name} = torch.full_like(", items, ")", indent)
+        text = self.printer.text(value)
+        signed = f"- {text[1:]}" if text.startswith("-") else f"+ {text}"
+        return [f"{name} = {zeros} {signed}"]
 
-    def _printer(self) -> TorchPrinter:
-        return TorchPrinter(self.floats, self.scalars)
-
-    def _assignment(self, name: str, value: sp.Expr) -> list[str]:
-        lines = assignment(name, value, self._printer(), self.indent, self.taken)
+    def _assignment(self, name: str, value: sp.Expr, indent: int) -> list[str]:
+        lines = assignment(name, value, self.printer, indent, self.taken)
         self.taken |= {line.split(" = ")[0] for line in lines if " = " in line}
         return lines
 
-    def _total(self, statement: Total) -> list[str]:
-        name, value = statement.name, statement.value
-        parameter = name.name.removesuffix("_bar")
-        if value == 0:
-            return [f"{name} = torch.zeros_like(self.{parameter})"]
-        summed = "self._feature_sum" if parameter in self.of_features else "torch.sum"
-        text = f"{name} = {summed}({self._printer().text(value)})"
-        if len(text) <= LINE_LENGTH - self.indent:
+    def _total(self, statement: Total, indent: int) -> list[str]:
+        per_feature = {p.symbol for p in self.model.parameters if p.per_feature}
+        summed = "self.feature_sum" if statement.parameter in per_feature else "torch.sum"
+        text = f"{statement.name} = {summed}({self.printer.text(statement.value)})"
+        if len(text) <= LINE_LENGTH - indent:
             return [text]
-        density = f"{name}_density"
-        return [*self._assignment(density, value), f"{name} = {summed}({density})"]
+        density = f"{statement.name}_density"
+        lines = self._assignment(density, statement.value, indent)
+        return [*lines, f"{statement.name} = {summed}({density})"]
 
-    def _field_call(self, call: FieldCall) -> list[str]:
-        self.shaped.add(call.name)
-        arguments = [str(call.time), "inputs", *map(str, call.inputs)]
-        evaluate, linearize = ("_evaluate", "_linearize")
-        if call.directions:
-            evaluate, linearize = ("_tangent", "_linearize_tangent")
-        if call in self.pulled:
-            target = f"{call.name}, {self._names(call)[0]}"
-            return call_lines(f"{target} = self.{linearize}(", arguments, ")", self.indent)
-        return call_lines(f"{call.name} = self.{evaluate}(", arguments, ")", self.indent)
+    def _call(self, call: FieldCall, indent: int) -> list[str]:
+        if not call.directions:
+            return call_lines(f"{call.name} = field(", _names(call.arguments), ")", indent)
+        items = [_tuple(call.arguments), _tuple(call.directions)]
+        return call_lines(f"{call.name} = field.tangent(", items, ")", indent)
 
-    def _pullback(self, statement: FieldPullback) -> list[str]:
-        self.shaped.update(statement.names)
-        leaves, bars = self._names(statement.call)
-        arguments = [str(statement.call.name), f"{leaves} + parameters", str(statement.cotangent)]
-        targets = ", ".join([*map(str, statement.names), f"*{bars}"])
-        return call_lines(f"{targets} = _vjp(", arguments, ")", self.indent)
-
-    def _names(self, call: FieldCall) -> tuple[str, str]:
-        if len(self.pulled) == 1:
-            return "leaves", "field_bars"
-        return f"{call.name}_leaves", f"{call.name}_bars"
-
-
-# Lines that ruff format leaves alone
+    def _pullback(
+        self, statement: FieldPullback, cotangent: Statement | None, indent: int
+    ) -> list[str]:
+        """The pullback, with its cotangent written into the call where that fits on the line."""
+        names, call = _names(statement.names), str(statement.call.name)
+        method = "pull" if len(names) == 1 else "pull_each"
+        start = f"{', '.join(names)} = field.{method}("
+        if isinstance(cotangent, Assign):
+            line = f"{start}{call}, {self.printer.text(cotangent.value)})"
+            if cotangent.value.free_symbols & self.kinds.shaped and (
+                len(line) <= LINE_LENGTH - indent
+            ):
+                return [line]
+        before = self._statement(cotangent, indent) if cotangent else []
+        return [*before, *call_lines(start, [call, str(statement.cotangent)], ")", indent)]
 
 
-def unpacking(names: Sequence[sp.Symbol], source: str, indent: int = BODY) -> list[str]:
-    line = f"{', '.join(map(str, names))} = {source}"
-    if len(names) > 1 and len(line) <= LINE_LENGTH - indent:
-        return [line]
-    lines = tuple_lines("", list(map(str, names)), indent + len(source))
-    return [*lines[:-1], f"{lines[-1]} = {source}"]
+def _names(symbols: Iterable[sp.Symbol]) -> list[str]:
+    return [str(name) for name in symbols]
 
 
-def tuple_lines(prefix: str, items: Sequence[str], indent: int) -> list[str]:
-    """``prefix (a, b)``, on one line or one item a line."""
-    start = f"{prefix} (" if prefix else "("
-    line = f"{start}{', '.join(items)}{',' if len(items) == 1 else ''})"
-    if len(line) <= LINE_LENGTH - indent or not items:
-        return [line]
-    return [start, *(f"    {item}," for item in items), ")"]
-
-
-def call_lines(start: str, items: Sequence[str], end: str, indent: int) -> list[str]:
-    """``start a, b end`` on one line, else the items on a line of their own, else on one each."""
-    inner = ", ".join(items)
-    if len(f"{start}{inner}{end}") <= LINE_LENGTH - indent:
-        return [f"{start}{inner}{end}"]
-    if len(inner) <= LINE_LENGTH - indent - 4:
-        return [start, f"    {inner}", end]
-    return [start, *(f"    {item}," for item in items), end]
+def _tuple(symbols: Sequence[sp.Symbol]) -> str:
+    return f"({', '.join(_names(symbols))}{',' if len(symbols) == 1 else ''})"

@@ -57,10 +57,11 @@ class FieldPullback:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """``name = sum of value over all elements``: the cotangent of a scalar parameter."""
+    """``name = sum of value over all elements``: the cotangent of a parameter."""
 
     name: sp.Symbol
     value: sp.Expr
+    parameter: sp.Symbol
 
 
 Statement: TypeAlias = Assign | FieldCall | FieldPullback | Total
@@ -196,7 +197,7 @@ def reverse(
         if isinstance(statement, Assign):
             _accumulate_elementwise(statement, bars)
         elif isinstance(statement, FieldCall):
-            backward.extend(_accumulate_call(statement, bars))
+            backward.extend(_accumulate_call(program, statement, bars))
         else:
             raise TypeError(f"cannot reverse {statement}")
     return (*_needed(program, backward, bars), *backward), bars
@@ -213,14 +214,19 @@ def _accumulate_elementwise(statement: Assign, bars: dict[sp.Symbol, sp.Expr]) -
         bars[name] = bars.get(name, sp.S.Zero) + bar * partial(statement.value, name)
 
 
-def _accumulate_call(call: FieldCall, bars: dict[sp.Symbol, sp.Expr]) -> list[Statement]:
+def _accumulate_call(
+    program: Program, call: FieldCall, bars: dict[sp.Symbol, sp.Expr]
+) -> list[Statement]:
     bar = present(bars.get(call.name, sp.S.Zero))
     if bar == 0:
         return []
     cotangent = symbol(f"{call.name}_bar")
-    single = len(call.inputs) == 1
-    stems = [f"{a}_" for a in call.arguments] + [f"u{i}_" for i, _ in enumerate(call.directions)]
-    names = tuple(symbol(f"JT_{'' if single else stem}{cotangent}") for stem in stems)
+    stems = [str(a) for a in call.arguments] + [f"u{i}" for i, _ in enumerate(call.directions)]
+    parts = [[] if len(stems) == 1 else [stem] for stem in stems]
+    only = sum(isinstance(s, FieldCall) for s in program.statements) == 1
+    names = tuple(
+        symbol("_".join(["JT", *part, *([] if only else [str(cotangent)])])) for part in parts
+    )
     for argument, name in zip(call.inputs, names, strict=True):
         bars[argument] = bars.get(argument, sp.S.Zero) + name
     return [Assign(cotangent, bar), FieldPullback(names, call, cotangent)]

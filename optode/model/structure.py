@@ -24,7 +24,6 @@ from optode.adjoint.volume import antiderivative
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Tangent, dot, expm1
 from optode.model.model import NeuralODE
-from optode.model.tableaux import NYSTROM, SPLITTINGS
 
 START = sp.Symbol("t0", real=True, nonzero=True)
 """The time where R is 1."""
@@ -47,7 +46,7 @@ class Damped:
     for times on either side of t0; ``curvature`` is q.
     """
 
-    methods: ClassVar[tuple[str, ...]] = tuple(NYSTROM)
+    methods: ClassVar[tuple[str, ...]] = ("nystrom4", "nystrom5", "nystrom6")
     model: NeuralODE
     damping: sp.Expr
     force: sp.Expr
@@ -69,7 +68,7 @@ class Separable:
     ``reasons`` say what else it is not.
     """
 
-    methods: ClassVar[tuple[str, ...]] = tuple(SPLITTINGS)
+    methods: ClassVar[tuple[str, ...]] = ("splitting2", "splitting4")
     model: NeuralODE
     drift: sp.Expr
     kicks: tuple[tuple[sp.Symbol, sp.Expr], ...]

@@ -4,7 +4,7 @@ Generated modules import from here; a ``Node`` can be written by hand as well. N
 torchdiffeq alone.
 """
 
-from .aliases import Inputs, Pull, Tensors, Times
+from .aliases import Field, Gradients, Inputs, Pull, Tensors, Times
 from .evaluation.field import BoundField
 from .features import FeatureNode
 from .node import Node
@@ -17,6 +17,8 @@ __all__ = [
     "DampedNode",
     "Damping",
     "FeatureNode",
+    "Field",
+    "Gradients",
     "Inputs",
     "Node",
     "Pull",

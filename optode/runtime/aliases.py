@@ -21,3 +21,9 @@ Bars: TypeAlias = list[Tensor]
 
 Pull: TypeAlias = Callable[[Tensors], tuple[Tensors, Sequence[Tensor | None]]]
 """From the costates to their time derivatives and the gradients of the learned parameters."""
+
+Gradients: TypeAlias = Sequence[Tensor | None]
+"""One gradient for each learned parameter; None where the parameter has no part."""
+
+Field: TypeAlias = Callable[..., Tensor]
+"""The network f, called with the time, the states it reads and, where given, the inputs."""

@@ -23,10 +23,10 @@ class FeatureNode(Node):
         super().__init__(*settings, **others)
         self.features = features
 
-    def for_each_feature(self, name: str, value: float) -> nn.Parameter:
+    def for_each_feature(self, value: float) -> nn.Parameter:
         """Return a learned parameter with a value for each feature; ValueError without features."""
         if self.features is None:
-            raise ValueError(f"give features: {name} has a value for each")
+            raise ValueError("give features: each has values of its own")
         return nn.Parameter(torch.full((self.features,), value))
 
     def each_feature(self, values: Tensor, position: Tensor) -> Tensor:
@@ -39,14 +39,17 @@ class FeatureNode(Node):
         columns = x.movedim(self.feature_axis(x), -1)
         return columns.reshape(-1, columns.shape[-1]).sum(0)
 
-    def linear_start(self, layer: nn.Linear, position: Tensor) -> Tensor:
+    def linear_start(self, layer: nn.Linear | None, position: Tensor) -> Tensor:
         """Return a linear map of the features of the position."""
         axis = self.feature_axis(position)
+        assert layer is not None  # it is there wherever features are
         start: Tensor = layer(position.movedim(axis, -1))
         return start.movedim(-1, axis)
 
-    def learned_start(self, start: Tensor, position: Tensor) -> Tensor:
+    def learned_start(self, start: Tensor | None, position: Tensor) -> Tensor:
         """Return a value for each feature, in the shape of the position."""
+        self.feature_axis(position)
+        assert start is not None  # it is there wherever features are
         return self.each_feature(start, position).expand_as(position)
 
     def feature_axis(self, position: Tensor) -> int:

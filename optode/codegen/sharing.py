@@ -1,0 +1,118 @@
+"""Give a name to what one method computes more than once: roots and functions, and their sums.
+
+``sqrt(v) + eps`` in a vector field and three times in its pullback becomes ``root_v`` and
+``divisor``, computed once. What the forward statements need is named among them, what only the
+pullback needs within it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
+
+import sympy as sp
+
+from optode.language.program import Assign, Statement, Total, defines, uses
+from optode.language.symbols import TIME, dot, symbol, total
+
+Block: TypeAlias = tuple[Statement, ...]
+
+_STEMS = {"exp": "exponential", "Abs": "size", "sign": "sign", "log": "logarithm"}
+_HALF = sp.Rational(1, 2)
+
+
+def share(forward: Sequence[Statement], backward: Sequence[Statement]) -> tuple[Block, Block]:
+    """Return the forward and the backward statements with names for what occurs twice in them."""
+    blocks = (tuple(forward), tuple(backward))
+    taken = {n.name for block in blocks for s in block for n in (*uses(s), *defines(s))}
+    made: set[sp.Symbol] = set()
+    for candidates in (_functions, partial(_sums, made)):
+        while repeated := _repeated(blocks, candidates):
+            value = min(repeated, key=lambda e: (sp.count_ops(e), sp.default_sort_key(e)))
+            name = symbol(_name(value, blocks, taken))
+            taken.add(name.name)
+            made.add(name)
+            blocks = _with_name(blocks, name, value)
+    return blocks
+
+
+def _repeated(
+    blocks: tuple[Block, Block], candidates: Callable[[sp.Expr], Iterable[sp.Expr]]
+) -> list[sp.Expr]:
+    """The candidates that occur more than once, apart from the statement that names them."""
+    found: Counter[sp.Expr] = Counter()
+    for statement in (*blocks[0], *blocks[1]):
+        if isinstance(statement, (Assign, Total)):
+            found.update(candidates(statement.value))
+    return [e for e, times in found.items() if times > 1]
+
+
+def _functions(value: sp.Expr) -> Iterable[sp.Expr]:
+    """Each occurrence of a root or a function; 1/sqrt(v) is one of sqrt(v)."""
+    for node in sp.preorder_traversal(value):
+        if isinstance(node, sp.Pow) and abs(node.exp) == _HALF and not node.base.is_number:
+            yield sp.sqrt(node.base)
+        elif isinstance(node, sp.Function) and not isinstance(node, (dot, total)):
+            yield node
+
+
+def _sums(made: set[sp.Symbol], value: sp.Expr) -> Iterable[sp.Expr]:
+    """Each occurrence of a sum that has a root or a function with a name for a term."""
+    for node in sp.preorder_traversal(value):
+        if isinstance(node, sp.Add) and made.intersection(t.as_coeff_Mul()[1] for t in node.args):
+            yield node
+
+
+def _name(value: sp.Expr, blocks: tuple[Block, Block], taken: set[str]) -> str:
+    """``root_v`` for a function of one symbol, else the function's name, and a number."""
+    if isinstance(value, sp.Add):
+        stem = "divisor" if _divides(value, blocks) else "offset"
+    else:
+        kind = type(value).__name__
+        stem = "root" if isinstance(value, sp.Pow) else _STEMS.get(kind, kind)
+        arguments = [s for s in value.free_symbols if s not in (TIME, symbol("length"))]
+        stem += f"_{arguments[0]}" if len(arguments) == 1 else ""
+    names = (stem, *(f"{stem}{i}" for i in range(2, 100)))
+    return next(name for name in names if name not in taken)
+
+
+def _divides(value: sp.Expr, blocks: tuple[Block, Block]) -> bool:
+    """Whether a sum only occurs in denominators."""
+    below = sp.Symbol("below")
+    for statement in (*blocks[0], *blocks[1]):
+        if isinstance(statement, (Assign, Total)) and statement.value.has(value):
+            rest = statement.value.replace(
+                lambda e: isinstance(e, sp.Pow) and e.base == value and e.exp.is_negative,
+                lambda e: below,
+            )
+            if rest.has(value):
+                return False
+    return True
+
+
+def _with_name(blocks: tuple[Block, Block], name: sp.Symbol, value: sp.Expr) -> tuple[Block, Block]:
+    """The statements with the value named where it is first needed."""
+    found: list[Block] = []
+    named = False
+    for block in blocks:
+        statements: list[Statement] = []
+        for statement in block:
+            if isinstance(statement, (Assign, Total)):
+                short = statement.value.xreplace(_meanings(name, value))
+                if short != statement.value and not named:
+                    statements.append(Assign(name, value))
+                    named = True
+                statement = replace(statement, value=short)
+            statements.append(statement)
+        found.append(tuple(statements))
+    return found[0], found[1]
+
+
+def _meanings(name: sp.Symbol, value: sp.Expr) -> dict[sp.Expr, sp.Expr]:
+    """What the name stands for: of a root, its inverse too; of a sum, its powers."""
+    if isinstance(value, sp.Pow):
+        return {value: name, 1 / value: 1 / name}
+    return {value: name}
