@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
-from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +20,10 @@ from generated.heavy_ball_undamped import UndampedHBNODE
 from generated.nesterov import NesterovNODE
 from generated.nesterov_generalized import GeneralizedNesterovNODE
 from generated.nesterov_strongly_convex import StronglyConvexNesterovNODE
+from optode.runtime.gradients.second_order import SecondOrder
+from optode.runtime.methods.step import FORCE
+from optode.runtime.solve import Solve
+from optode.runtime.times import Span, grid_of
 
 MODELS = {
     "heavy ball": HBNODE,
@@ -344,10 +347,9 @@ def test_second_order_system_of_h_and_a_m_by_hand(name):
 def test_rates_of_the_second_order_system(name):
     """Of h, b, m and b' at a time, from which a first step is found: b'' = c b' + c' b + J^T b."""
     node, (h, m) = made(name, method="nystrom6")
-    module = import_module(type(node).__module__)
-    solve = module._Solve(node, node._grid(h, SPAN), None)
+    solve = Solve(node, grid_of(h, SPAN, Span(*SPAN, node.singular_times, False)), (h, m))
     solve.learned = tuple(getattr(node, x).detach() for x in node.learned_names)
-    system, t, costates = module._SecondOrder(solve), 1.3, (torch.randn(2, 3), torch.randn(2, 3))
+    system, t, costates = SecondOrder(solve), 1.3, (torch.randn(2, 3), torch.randn(2, 3))
     c, *_ = FORMS[name](node, SPAN[0])
     (a_h, b), (slope, eps) = costates, (c(t) * costates[1] - costates[0], 1e-5)
     tensors = system.joined(t, torch.stack([h, m]), torch.stack(costates))
@@ -356,7 +358,7 @@ def test_rates_of_the_second_order_system(name):
     torch.testing.assert_close(again, torch.stack([a_h, b]))
     force, pull = vjp(lambda x: node.field(torch.tensor(t), x), h)
     turned = c(t) * slope + (c(t + eps) - c(t - eps)) / (2 * eps) * b + pull(b)[0]
-    found = system.scheme.rates(solve, t, tensors, system.evaluate(0, "force", t, tensors[:2]))
+    found = system.method.rates(solve, t, tensors, system.evaluate(0, FORCE, t, tensors[:2]))
     expected = torch.stack([m, slope, force - c(t) * m, turned])
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
 

@@ -15,13 +15,18 @@ from torch import nn
 from torch._dynamo.exc import Unsupported
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from generated import heavy_ball
 from generated.adam import AdamNODE
 from generated.adam_guarded import GuardedAdamNODE
 from generated.generalized_heavy_ball import GHBNODE
 from generated.gradient_descent import NODE
-from generated.heavy_ball import _COUNTS, _EASY, _RUN, HBNODE
+from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
+from optode.runtime import compiling
+from optode.runtime.automatic_grid import COUNTS, EASY, RUN
+from optode.runtime.methods.catalogue import METHODS
+from optode.runtime.solve import run
+from optode.runtime.stepping.controller import Tolerances
+from optode.runtime.times import Span, grid_of
 
 PAIRS = ("nystrom4", "nystrom5", "nystrom6", "dopri5", "bosh3")
 every_pair = pytest.mark.parametrize("method", PAIRS)
@@ -70,7 +75,9 @@ def exact(node, h0, times=None):
 
 def error(node, h, expected):
     """In tolerances: the measure that every step is held to."""
-    return heavy_ball._sizes(node, (h.double() - expected)[None], expected[None]).item()
+    return (
+        Tolerances(node.rtol, node.atol).sizes((h.double() - expected)[None], expected[None]).item()
+    )
 
 
 def counts(node, h0, solves):
@@ -116,7 +123,7 @@ def test_training_stays_within_the_tolerance(name):
         optimizer.step()
     assert max(errors) < multiple
     assert losses[-1] < 0.9 * losses[0]  # the field did change
-    assert set(steps) <= set(_COUNTS)
+    assert set(steps) <= set(COUNTS)
     assert sum(a != b for a, b in pairwise(steps)) <= 3
     assert len(set(steps)) > 1
     assert sum(repeated) <= 5
@@ -168,9 +175,9 @@ def test_ten_easy_solves_make_the_grid_coarser_down_to_one_step():
     node.integrate(h0)
     (steps,) = set(counts(node, h0, 3))
     scale(node, 0.0)
-    known = [n for n in _COUNTS if n <= steps][::-1]
+    known = [n for n in COUNTS if n <= steps][::-1]
     assert len(known) > 3
-    assert _RUN == 10
+    assert RUN == 10
     expected = [n for n in known for _ in range(10)] + [1] * 15
     assert counts(node, h0, len(expected)) == expected
 
@@ -195,16 +202,16 @@ def test_a_grid_that_would_not_be_easy_is_not_taken(method):
     """The coarser grid's largest error, as the order has it: 0.4 is easy, 0.6 of a tolerance is not."""
     node, h0 = automatic(method), torch.randn(4, 3)
     node.integrate(h0)
-    steps, known = _COUNTS[node._count], copy.deepcopy(node.field.state_dict())
-    coarser = _COUNTS[node._count - 1]
-    grid, states = node._grid(h0, node.span), node.initial_states(h0)
-    factor = (steps / coarser) ** heavy_ball._SCHEMES[method].order
+    steps, known = COUNTS[node.automatic_grid.index], copy.deepcopy(node.field.state_dict())
+    coarser = COUNTS[node.automatic_grid.index - 1]
+    grid, states = grid_of(h0, None, Span(*node.span, (), False)), node.initial_states(h0)
+    factor = (steps / coarser) ** METHODS[method].order
 
     @torch.no_grad()
     def foreseen(weight):
         node.field.load_state_dict(known)
         scale(node, weight)
-        _, errors, _ = heavy_ball._run(node, grid, states, None, steps)
+        _, errors, _ = run(node, grid, states, None, steps)
         return torch.stack([ratios for _, ratios in errors]).amax().item() * factor
 
     def weight_of(wanted):
@@ -214,7 +221,7 @@ def test_a_grid_that_would_not_be_easy_is_not_taken(method):
             low, high = (middle, high) if foreseen(middle) < wanted else (low, middle)
         assert foreseen(low) == pytest.approx(wanted, rel=1e-3)
 
-    assert _EASY == 0.5
+    assert EASY == 0.5
     weight_of(0.6)
     assert set(counts(node, h0, 25)) == {steps}
     weight_of(0.4)
@@ -253,7 +260,7 @@ def test_more_than_max_steps_names_the_state_and_the_worst_step(method):
 def test_weights_that_are_not_finite_are_said_and_forgotten(value, gradient):
     node, h0 = automatic(gradient=gradient, options={"max_steps": 200}), torch.randn(4, 3)
     expected = node(h0).detach()
-    steps, known = node._count, copy.deepcopy(node.field.state_dict())
+    steps, known = node.automatic_grid.index, copy.deepcopy(node.field.state_dict())
     with torch.no_grad():
         node.field.outer.weight[1, 2] = value
     at_once = FloatingPointError, r"m' is not finite at t = 0"
@@ -265,7 +272,7 @@ def test_weights_that_are_not_finite_are_said_and_forgotten(value, gradient):
     torch.testing.assert_close(node(h0).detach(), exact(node, h0), rtol=1e-5, atol=1e-5)
     for _ in range(100):
         node.integrate(h0)
-    assert node._count == steps
+    assert node.automatic_grid.index == steps
 
 
 @pytest.mark.parametrize("gradient", ["discrete", "autograd"])
@@ -452,13 +459,13 @@ def test_times_and_times_of_each_sample(method):
     shared = (0.0, 0.3, 0.5, 2.0)
     first = node.integrate(h0, shared)
     assert first.stats.method == {"auto": "nystrom6"}.get(method, method)
-    assert first.stats.accepted == 3 * _COUNTS[node._count]
+    assert first.stats.accepted == 3 * COUNTS[node.automatic_grid.index]
     torch.testing.assert_close(first.times, torch.tensor(shared))
     for h, expected in zip(first.states.h[1:], exact(node, h0, shared)[1:], strict=True):
         assert error(node, h.detach(), expected) < 2  # 1.2 is seen
     own = node.integrate(h0, OWN_TIMES)
     assert own.stats.method == {"auto": "tsit5"}.get(method, method)
-    assert own.stats.accepted == 2 * _COUNTS[node._count]
+    assert own.stats.accepted == 2 * COUNTS[node.automatic_grid.index]
     for h, expected in zip(own.states.h[1:], alone(node, h0, OWN_TIMES)[1:], strict=True):
         assert error(node, h.detach(), expected) < 2  # 0.9 is seen
     torch.testing.assert_close(own.states.h[2, 1], own.states.h[1, 1])  # it stays
@@ -586,10 +593,10 @@ def _by_dynamo(monkeypatch):
 
     @cache
     def compiled(mode):
-        return torch.compile(heavy_ball._run, fullgraph=True, dynamic=False, backend="eager")
+        return torch.compile(run, fullgraph=True, dynamic=False, backend="eager")
 
     torch.compiler.reset()
-    monkeypatch.setattr(heavy_ball, "_compiled", compiled)
+    monkeypatch.setattr(compiling, "compiled", compiled)
     yield
     torch.compiler.reset()
 
@@ -678,18 +685,18 @@ def test_times_of_a_traced_solve():
 
 def test_the_mode_is_the_compilers(monkeypatch):
     given = []
-    monkeypatch.setattr(torch, "compile", lambda run, **more: given.append((run, more)))
+    monkeypatch.setattr(torch, "compile", lambda each, **more: given.append((each, more)))
     for mode in (True, "max-autotune"):
-        heavy_ball._compiled.__wrapped__(mode)
+        compiling.compiled.__wrapped__(mode)
     assert [more["mode"] for _, more in given] == [None, "max-autotune"]
-    assert all(run is heavy_ball._run and more["fullgraph"] for run, more in given)
+    assert all(each is run and more["fullgraph"] for each, more in given)
 
 
 @pytest.mark.usefixtures("_by_dynamo")
 def test_compile_seconds_are_those_of_all_tries(monkeypatch):
     """A clock that goes one second a look: two for each of the tries that had to be compiled."""
     clock = iter(range(1000))
-    monkeypatch.setattr(heavy_ball, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(compiling, "perf_counter", lambda: float(next(clock)))
     node = small(compile=True)
     node.rtol = node.atol = 1e-3
     _, stats = step(node)
@@ -730,7 +737,7 @@ def test_a_traced_solve_keeps_the_graphs_that_fit():
     """Of three steps those that do not fit are taken again on the way back; the first never is."""
     node = small(method="nystrom4", grid=None, options={"steps": 3})
     node(SMALL)  # an eager solve weighs an evaluation
-    (weight,) = node._weights.values()
+    (weight,) = node.graph_bytes.values()
     node.compiled, taken = True, []
     for evaluations in (100, 8, 0):
         node.options["keep"] = evaluations * weight

@@ -305,7 +305,7 @@ def test_runge_kutta_steps_are_checkpoints_where_graphs_do_not_fit(model, method
     wanted = gradients(loss_of(node.integrate(states).states), node, states)
     node, states = build(model, field, options=options, **settings)
     gradients(loss_of(node.integrate(states).states), node, states)
-    (weight,), stages = node._weights.values(), {"rk4": 4}.get(method, 7)
+    (weight,), stages = node.graph_bytes.values(), {"rk4": 4}.get(method, 7)
     field.taken()
     for keep in (2.5 * stages * weight, stages * weight, 1e9):
         node.options = options | {"keep": int(keep)}

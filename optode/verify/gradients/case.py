@@ -106,7 +106,7 @@ class GradientCase:
         """J^T c as the node returns it, in tensors like those of x."""
         leaves = tuple(x.clone().requires_grad_() for x in self.x[: self.count])
         # what was not weighed is not kept: "discrete" goes by the derived program
-        self.node._weights.clear()
+        self.node.graph_bytes.clear()
         z = _joined(self.integrate((*leaves, *self.x[self.count :])).states)
         sources = (*leaves, *self.parameters)
         return torch.autograd.grad(z, sources, self.c, allow_unused=True, materialize_grads=True)

@@ -6,8 +6,6 @@ import functools
 import itertools
 import random
 import re
-import subprocess
-import sys
 from dataclasses import fields, replace
 from fractions import Fraction
 
@@ -15,10 +13,7 @@ import mpmath
 import numpy as np
 import pytest
 import sympy as sp
-from scipy.integrate import solve_ivp
-from torchode.single_step_methods import Tsit5
-
-from optode.model.tableaux import (
+from order_conditions import (
     NYSTROM,
     RUNGE_KUTTA,
     SPLITTINGS,
@@ -27,6 +22,8 @@ from optode.model.tableaux import (
     rooted_trees,
     trees,
 )
+from scipy.integrate import solve_ivp
+from torchode.single_step_methods import Tsit5
 
 SMALL = Fraction(1, 10**6)
 VECTORS = ("nodes", "positions", "velocities", "position_errors", "velocity_errors")
@@ -353,14 +350,6 @@ def test_methods_compare_and_are_hashed_by_their_coefficients():
     assert {f.name for f in fields(Splitting)} == {"name", "order", "drifts", "kicks"}
 
 
-def test_neither_sympy_nor_torch_is_needed():
-    code = (
-        "import sys, optode.model.tableaux as t; print(sorted({'sympy', 'torch'} & {*sys.modules}))"
-    )
-    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 # Runge-Kutta methods
 
 
@@ -414,7 +403,7 @@ def test_every_row_of_tsit5_is_checked(row, column):
     [
         ({"rows": TSIT5.rows[:-1]}, "not strictly lower triangular"),
         ({"errors": TSIT5.errors[1:]}, "not one weight and error"),
-        ({"weights": (*TSIT5.weights[:-1], 0.1)}, "the last stage is not at the end"),
+        ({"weights": (*TSIT5.weights[:-1], 0.1)}, "the sum of b over"),
         ({"order": 6}, "the sum of b over"),
         ({"embedded_order": 5}, r"the sum of b\^ over"),
     ],

@@ -1,6 +1,6 @@
-"""The coefficients of the steppers that torchdiffeq does not have.
+"""The conditions that the coefficients of a method have to meet for its order.
 
-A method checks the conditions of its order when it is made, and names the first that fails: rooted
+A method here checks them when it is made, and names the first that fails: rooted
 trees for Runge-Kutta methods (Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations
 I, II.2), special Nyström trees for Runge-Kutta-Nyström methods (II.14), and the series of words in
 two letters for splittings (Hairer, Lubich and Wanner, Geometric Numerical Integration, III.5).
@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias, TypeVar
+
+from optode.runtime.methods import coefficients
 
 T = TypeVar("T")
 
@@ -146,85 +148,20 @@ def _minus(left: Sequence[Fraction], right: Sequence[Fraction]) -> tuple[Fractio
     return tuple(x - y for x, y in zip(left, right, strict=True))
 
 
-def _fractions(text: str) -> tuple[Fraction, ...]:
-    return tuple(map(Fraction, text.split()))
-
-
-def _nystrom(
-    name: str,
-    order: int,
-    nodes: str,
-    rows: tuple[str, ...],
-    weights: tuple[str, str],
-    embedded_order: int,
-    embedded: tuple[str, str],
-) -> Nystrom:
-    """From the coefficients as they are printed: b and b', b^ and b'^."""
-    positions, velocities = map(_fractions, weights)
-    low_positions, low_velocities = map(_fractions, embedded)
-    return Nystrom(
+NYSTROM = {
+    name: Nystrom(
         name,
-        order,
-        _fractions(nodes),
-        tuple(map(_fractions, rows)),
-        positions,
-        velocities,
-        _minus(positions, low_positions),
-        _minus(velocities, low_velocities),
-        embedded_order,
+        table.order,
+        table.nodes,
+        table.rows,
+        table.positions,
+        table.velocities,
+        table.position_errors,
+        table.velocity_errors,
+        table.embedded_order,
     )
-
-
-_METHODS = (
-    # Dormand, El-Mikkawy and Prince, Families of Runge-Kutta-Nyström formulae, IMA Journal of
-    # Numerical Analysis 7, 1987: 4(3)
-    _nystrom(
-        "nystrom4",
-        4,
-        "0 1/4 7/10 1",
-        ("", "1/32", "7/1000 119/500", "1/14 8/27 25/189"),
-        ("1/14 8/27 25/189 0", "1/14 32/81 250/567 5/54"),
-        3,
-        ("-7/150 67/150 3/20 -1/20", "13/21 -20/27 275/189 -1/3"),
-    ),
-    # Hairer, Nørsett and Wanner I, II.14. The embedded pair is ours: with
-    # b'^ = 0 at c = 1 the conditions of order 3 leave one b'^, Radau's quadrature, and
-    # b^ = b'^ (1 - c), as the method has b = b' (1 - c).
-    _nystrom(
-        "nystrom5",
-        5,
-        "0 1/5 2/3 1",
-        ("", "1/50", "-1/27 7/27", "3/10 -2/35 9/35"),
-        ("1/24 25/84 9/56 0", "1/24 125/336 27/56 5/48"),
-        3,
-        ("1/4 0 1/4 0", "1/4 0 3/4 0"),
-    ),
-    # The same authors as of 4(3), 1987: 6(4)FM
-    _nystrom(
-        "nystrom6",
-        6,
-        "0 1/10 3/10 7/10 17/25 1",
-        (
-            "",
-            "1/200",
-            "-1/2200 1/22",
-            "637/6600 -7/110 7/33",
-            "225437/1968750 -30073/281250 65569/281250 -9367/984375",
-            "151/2142 5/116 385/1368 55/168 -6250/28101",
-        ),
-        (
-            "151/2142 5/116 385/1368 55/168 -6250/28101 0",
-            "151/2142 25/522 275/684 275/252 -78125/112404 1/12",
-        ),
-        4,
-        (
-            "1349/157500 7873/50000 192199/900000 521683/2100000 -16/125 0",
-            "1349/157500 7873/45000 27457/90000 521683/630000 -2/5 1/12",
-        ),
-    ),
-)
-
-NYSTROM = {method.name: method for method in _METHODS}
+    for name, table in coefficients.NYSTROM.items()
+}
 
 
 Rooted: TypeAlias = "tuple[Rooted, ...]"
@@ -240,10 +177,9 @@ def rooted_trees(order: int) -> tuple[Rooted, ...]:
 
 @dataclass(frozen=True, slots=True)
 class RungeKutta:
-    """An explicit Runge-Kutta method with an embedded one, whose coefficients are rounded.
+    """An explicit Runge-Kutta method, with an embedded one or none, of rounded coefficients.
 
-    Row i has the weights of the stages before stage i; the errors are b - b^. The last stage is at
-    the end of the step and has a weight in the error alone.
+    Row i has the weights of the stages before stage i; the errors are b - b^.
     """
 
     name: str
@@ -258,14 +194,15 @@ class RungeKutta:
         number = len(self.nodes)
         if [len(row) for row in self.rows] != list(range(number)):
             raise ValueError(f"{self.name}: the rows are not strictly lower triangular")
-        if (len(self.weights), len(self.errors)) != (number, number):
+        errors = self.errors or (0.0,) * number
+        if (len(self.weights), len(errors)) != (number, number):
             raise ValueError(f"{self.name}: there is not one weight and error for each stage")
-        if self.weights != (*self.rows[-1], 0.0):
+        if self.weights[-1] == 0 and self.weights != (*self.rows[-1], 0.0):
             raise ValueError(f"{self.name}: the last stage is not at the end")
         for stage, (node, row) in enumerate(zip(self.nodes, self.rows, strict=True), 1):
             if abs(math.fsum(row) - node) > TOLERANCE:
                 raise ValueError(f"{self.name}: the row of stage {stage} does not sum to c")
-        embedded = [b - e for b, e in zip(self.weights, self.errors, strict=True)]
+        embedded = [b - e for b, e in zip(self.weights, errors, strict=True)]
         for sign, order, weights in (
             ("", self.order, self.weights),
             ("^", self.embedded_order, embedded),
@@ -294,47 +231,18 @@ def _density(tree: Rooted) -> int:
     return _nodes(tree) * math.prod(map(_density, tree))
 
 
-def _floats(text: str) -> tuple[float, ...]:
-    return tuple(map(float, text.split()))
-
-
-_RUNGE_KUTTA = (
-    # Tsitouras, Runge-Kutta pairs of order 5(4) satisfying only the first column simplifying
-    # assumption, Computers and Mathematics with Applications 62, 2011, with the digits in use since
-    RungeKutta(
-        "tsit5",
-        5,
-        _floats("0 0.161 0.327 0.9 0.9800255409045097 1 1"),
-        (
-            (),
-            _floats("0.161"),
-            _floats("-0.008480655492356989 0.335480655492357"),
-            _floats("2.8971530571054935 -6.359448489975075 4.3622954328695815"),
-            _floats(
-                "5.325864828439257 -11.748883564062828 7.4955393428898365 -0.09249506636175525"
-            ),
-            _floats(
-                "5.86145544294642 -12.92096931784711 8.159367898576159 -0.071584973281401 "
-                "-0.028269050394068383"
-            ),
-            _floats(
-                "0.09646076681806523 0.01 0.4798896504144996 1.379008574103742 "
-                "-3.290069515436081 2.324710524099774"
-            ),
-        ),
-        _floats(
-            "0.09646076681806523 0.01 0.4798896504144996 1.379008574103742 -3.290069515436081 "
-            "2.324710524099774 0"
-        ),
-        _floats(
-            "-0.00178001105222577714 -0.0008164344596567469 0.007880878010261995 "
-            "-0.1447110071732629 0.5823571654525552 -0.45808210592918697 0.015151515151515152"
-        ),
-        4,
-    ),
-)
-
-RUNGE_KUTTA = {method.name: method for method in _RUNGE_KUTTA}
+RUNGE_KUTTA = {
+    name: RungeKutta(
+        name,
+        table.order,
+        table.nodes,
+        table.rows,
+        table.weights,
+        table.errors,
+        table.embedded_order,
+    )
+    for name, table in (coefficients.FIXED | coefficients.ADAPTIVE).items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,24 +282,7 @@ class Splitting:
         return series
 
 
-def _mirrored(name: str, order: int, drifts: Sequence[float], kicks: Sequence[float]) -> Splitting:
-    """From the first half: the middle is what the lengths lack of 1, one drift or two kicks."""
-    middle, half = 1 - 2 * math.fsum(drifts), 0.5 - math.fsum(kicks)
-    halved = (*kicks, half)
-    return Splitting(name, order, (*drifts, middle, *drifts[::-1]), (*halved, *halved[::-1]))
-
-
-_SPLITTINGS = (
-    Splitting("splitting2", 2, (0.5, 0.5), (1.0,)),  # Strang 1968
-    # Blanes and Moan, Practical symplectic partitioned Runge-Kutta and Runge-Kutta-Nyström
-    # methods, Journal of Computational and Applied Mathematics 142, 2002: S6 of order 4, with the
-    # digits as printed
-    _mirrored(
-        "splitting4",
-        4,
-        (0.0792036964311957, 0.353172906049774, -0.0420650803577195),
-        (0.209515106613362, -0.143851773179818),
-    ),
-)
-
-SPLITTINGS = {method.name: method for method in _SPLITTINGS}
+SPLITTINGS = {
+    name: Splitting(name, table.order, table.drifts, table.kicks)
+    for name, table in coefficients.SPLITTING.items()
+}
