@@ -8,7 +8,7 @@ out here. Nothing is optode's.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import sympy as sp
@@ -111,6 +111,12 @@ class Evaluation:
         if own:
             return own(*e.args)
         return elementwise(MEANING.get(e.func.__name__, e.func), *map(self, e.args))
+
+    def _Add(self, *terms):
+        return reduce(np.add, map(self, terms))
+
+    def _Mul(self, *factors):
+        return reduce(np.multiply, map(self, factors))
 
     def _at(self, arguments):
         return np.concatenate([self(a) for a in arguments], axis=-1)

@@ -28,11 +28,13 @@ def is_of_velocity(node: nn.Module) -> bool:
 
 
 def states_of(node: nn.Module, shape: tuple[int, ...], scale: float = 1.0) -> tuple[Tensor, ...]:
-    """Random states; those under a root or in a denominator are positive."""
+    """Random states: those of any sign scale times as large, the positive ones 1/scale times."""
+    positive = () if is_of_velocity(node) else POSITIVE
 
     def draw(name: str) -> Tensor:
-        positive = name in POSITIVE and not is_of_velocity(node)
-        return scale * (0.2 + torch.rand(shape) if positive else torch.randn(shape))
+        if name in positive:
+            return (0.2 + torch.rand(shape)) / scale
+        return scale * torch.randn(shape)
 
     return tuple(map(draw, node.state_names))
 
