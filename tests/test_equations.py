@@ -43,7 +43,8 @@ class Draw(NamedTuple):
     scale: float
 
 
-DRAWS = (Draw(0.4, 1, 1.0), Draw(1.3, 2, 2.0), Draw(2.5, 3, 6.0))
+# with the last seed some velocities are between 5 and 6, just beyond the bounds of hardtanh
+DRAWS = (Draw(0.4, 1, 1.0), Draw(1.3, 2, 2.0), Draw(2.5, 4, 6.0))
 every_draw = pytest.mark.parametrize("draw", DRAWS, ids=lambda draw: f"t={draw.time}")
 
 
