@@ -11,7 +11,7 @@ from benchmarks.speed import summary
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-SPEED = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+SPEED = (ROOT / "docs" / "speed" / "speed.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
