@@ -1,6 +1,6 @@
 """What generating modules costs, and what it is spent on: one shipped spec, and all of them.
 
-    python benchmarks/generation.py [--json FILE] [--text FILE]
+    python -m benchmarks.generation [--json FILE] [--text FILE]
 
 Every run is a process of its own on one core, from its start to its end, in an empty folder:
 nothing that the compiler or SymPy remembers outlives a process, and nothing is remembered on disk.
@@ -27,11 +27,17 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
+from benchmarks.records import rounded, write_document
+from benchmarks.speed.environment import environment, environment_line, pin
+
 ROOT = Path(__file__).resolve().parent.parent
 ONE = ("generate", "adam.yaml")
 ALL = ("generate", "--all")
 GOALS = {ONE: 2.0, ALL: 60.0}
 """Seconds of wall time on one core."""
+
+PACKAGES = ("sympy", "jinja2", "typer")
+"""Whose versions the time depends on."""
 
 SLOWEST = 5
 STEPPER = "stepper"
@@ -292,39 +298,69 @@ def verdict(seconds: float, goal: float) -> str:
     return f"goal {goal:g} s: missed by {seconds - goal:.2f} s"
 
 
-def report(measurement: Measurement, goal: float) -> str:
-    """The figures of a command beside its goal in seconds, then its stages, then its modules."""
-    costs, modules = measurement.runs, measurement.modules
-    taken, walls = median_cost(costs), [cost.wall for cost in costs]
-    noun = "module" if modules == 1 else "modules"
+def record(measurement: Measurement, goal: float) -> dict[str, Any]:
+    """Return the numbers of a command, for JSON: medians, ranges, and the stages of one run.
+
+    Seconds throughout; ``goal`` is that of the wall time. The stages are those of the run in the
+    middle by its wall time, ``derived`` is the number of modules it made, ``slowest`` has those
+    that took longest.
+    """
+    taken, walls = median_cost(measurement.runs), [cost.wall for cost in measurement.runs]
     run = median_run(measurement.staged)
+    found = {
+        "arguments": measurement.arguments,
+        "modules": measurement.modules,
+        "runs": len(measurement.runs),
+        "wall": taken.wall,
+        "range": (min(walls), max(walls)),
+        "processor": taken.processor,
+        "goal": goal,
+        "met": taken.wall <= goal,
+        "stages": [{"stage": name, **asdict(cost)} for name, cost in run.stages.items()],
+        "process": asdict(run.total),
+        "stepper_apart": run.apart,
+        "derived": len(run.each),
+        "slowest": slowest(run.each),
+    }
+    made: dict[str, Any] = rounded(found)
+    return made
+
+
+def report(found: Mapping[str, Any]) -> str:
+    """Return the numbers of a command beside its goal, then its stages, then its slowest modules."""
+    noun, (least, most) = "module" if found["modules"] == 1 else "modules", found["range"]
     lines = [
-        f"optode {' '.join(measurement.arguments)}: {modules} {noun}, median of {len(costs)}",
-        f"wall {taken.wall:.2f} s ({min(walls):.2f} to {max(walls):.2f}), "
-        f"processor {taken.processor:.2f} s; {verdict(taken.wall, goal)}",
+        f"optode {' '.join(found['arguments'])}: {found['modules']} {noun}, "
+        f"median of {found['runs']}",
+        f"wall {found['wall']:.2f} s ({least:.2f} to {most:.2f}), "
+        f"processor {found['processor']:.2f} s; {verdict(found['wall'], found['goal'])}",
         "",
-        *stage_lines(run),
-        *slowest_lines(run.each),
+        *stage_lines(found),
+        *slowest_lines(found["slowest"], found["derived"]),
     ]
     return "\n".join(lines)
 
 
-def stage_lines(run: Staged) -> list[str]:
-    """The table of the stages of one run."""
-    rows = [*run.stages.items()]
-    rows += [("sum", total(run.stages.values())), ("the process", run.total)]
+def stage_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return the table of the stages of one run."""
+    rows = [(each["stage"], _cost(each)) for each in found["stages"]]
+    rows += [("sum", total(cost for _, cost in rows)), ("the process", _cost(found["process"]))]
     lines = ["stage                  wall ms  processor ms  modules imported"]
     for name, cost in rows:
         imported = f"{cost.imported:18d}" if cost.imported else ""
-        star = " *" if name == STEPPER and run.apart else ""
+        star = " *" if name == STEPPER and found["stepper_apart"] else ""
         label = f"{name}{star}"
         lines.append(f"{label:20}{1e3 * cost.wall:10.1f}{1e3 * cost.processor:14.1f}{imported}")
     note = "* derived after the command, which has no use for it; part of the sum"
-    return [*lines, *([note] if run.apart else ())]
+    return [*lines, *([note] if found["stepper_apart"] else ())]
+
+
+def _cost(found: Mapping[str, Any]) -> Cost:
+    return Cost(found["wall"], found["processor"], found["imported"])
 
 
 def total(costs: Iterable[Cost]) -> Cost:
-    """All of them together."""
+    """Return the sums of the costs."""
     every = [*costs]
     return Cost(
         sum(cost.wall for cost in every),
@@ -333,20 +369,32 @@ def total(costs: Iterable[Cost]) -> Cost:
     )
 
 
-def slowest_lines(each: Mapping[str, float]) -> list[str]:
-    """The modules that took longest, where there are several."""
-    if len(each) < 2:
+def slowest(each: Mapping[str, float]) -> dict[str, float]:
+    """Return the modules that took longest and their seconds, the slowest first."""
+    names = sorted(each, key=lambda name: -each[name])[:SLOWEST]
+    return {name: each[name] for name in names}
+
+
+def slowest_lines(each: Mapping[str, float], derived: int) -> list[str]:
+    """Return the table of the slowest of the derived modules; no lines where there is only one."""
+    if derived < 2:
         return []
-    slowest = sorted(each, key=lambda name: -each[name])[:SLOWEST]
-    rows = [f"{name:32}{1e3 * each[name]:10.1f}" for name in slowest]
-    title = f"slowest of {len(each)}, from rule to text"
+    rows = [f"{name:32}{1e3 * seconds:10.1f}" for name, seconds in each.items()]
+    title = f"slowest of {derived}, from rule to text"
     return ["", f"{title:32}{'wall ms':>10}", *rows]
 
 
-def document(measurement: Measurement, goal: float) -> dict[str, Any]:
-    """For JSON: all runs, in seconds."""
-    seconds = median_cost(measurement.runs).wall
-    return {**asdict(measurement), "goal": goal, "median": seconds, "met": seconds <= goal}
+def document_text(document: Mapping[str, Any]) -> str:
+    """Return what a run prints, from what it writes as JSON."""
+    parts = [words_of(document["environment"]), *map(report, document["commands"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def words_of(where: Mapping[str, Any]) -> str:
+    """Return the parts of the environment that the time of generation depends on, as one line."""
+    keys = ("date", "cpu", "cores", "threads", "load", "system", "python", "optode", *PACKAGES)
+    load = None if where["load"] is None else round(where["load"], 2)
+    return environment_line({key: where[key] for key in keys} | {"load": load})
 
 
 def main() -> None:
@@ -356,29 +404,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--text", type=Path, metavar="FILE", help="what is printed, too")
     asked = parser.parse_args()
-    if not __package__:
-        sys.path[0] = str(ROOT)  # run as a file
-    from benchmarks.speed.environment import environment, pin
-
     pin(1)
-    where = environment("cpu")
-    versions = {name: version(name) for name in ("sympy", "jinja2", "typer")}
-    words = {key: where[key] for key in ("date", "cpu", "cores", "threads", "load", "system")}
-    words |= {key: where[key] for key in ("python", "optode")} | versions
-    words["load"] = None if words["load"] is None else round(words["load"], 2)
-    texts = [", ".join(f"{key} {value}" for key, value in words.items())]
+    where = environment("cpu") | {name: version(name) for name in PACKAGES}
+    texts = [words_of(where)]
     print(texts[0], flush=True)
-    documents = []
+    records = []
     for arguments, runs in ((ONE, asked.runs), (ALL, asked.runs_all)):
-        found, goal = measured(arguments, runs), GOALS[arguments]
-        texts.append(report(found, goal))
+        records.append(record(measured(arguments, runs), GOALS[arguments]))
+        texts.append(report(records[-1]))
         print(f"\n{texts[-1]}", flush=True)
-        documents.append(document(found, goal))
     if asked.text:
         asked.text.write_text("\n\n".join(texts) + "\n")
     if asked.json:
-        content = {"environment": where | versions, "commands": documents}
-        asked.json.write_text(json.dumps(content, indent=1) + "\n")
+        write_document(asked.json, {"environment": where, "commands": records})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Peak memory of a training step against the number of solver steps, by the kind of gradient.
 
-    python benchmarks/memory.py [--device cuda] [--json FILE] [--plot FILE.png]
+    python -m benchmarks.memory [--device cuda] [--json FILE] [--plot FILE.png]
 
 One HBNODE with each of its three gradients, and the same equations written by hand under
 torchdiffeq's odeint and odeint_adjoint: same network, weights, method and steps. Expected is one
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +27,7 @@ from torch.utils._pytree import tree_leaves
 from torchdiffeq import odeint, odeint_adjoint
 
 import optode
+from benchmarks.records import write_document
 
 METHOD = "midpoint"
 BATCH, FEATURES, WIDTH = 64, 64, 64
@@ -223,7 +223,7 @@ def main() -> None:
             "peak_bytes": peaks,
             "bytes_per_step": slopes,
         }
-        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
+        write_document(arguments.json, document)
     if arguments.plot:
         plot(peaks, arguments.plot)
 

@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,7 +42,8 @@ from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.speed.environment import environment, pin
+from benchmarks.records import rounded, write_document
+from benchmarks.speed.environment import environment, environment_line, pin
 
 # What brings a numerical library is imported where it is used: once the threads are pinned.
 if TYPE_CHECKING:
@@ -387,36 +387,45 @@ def claim_lines(claim: Claim) -> str:
 
 
 def document(runs: Sequence[Run]) -> dict[str, Any]:
-    """For JSON."""
+    """Return the records of all contenders and the claims, for JSON."""
     return {
-        "contenders": [
-            {
-                "contender": run.contender.name,
-                "kind": run.contender.kind,
-                "gradient": run.contender.gradient,
-                "total_seconds": run.total,
-                "accurate": run.accurate,
-                "failure": run.failure,
-                "samples": [sample._asdict() for sample in run.samples],
-                "seconds": run.seconds,
-                "losses": run.losses,
-                **{
-                    name: [getattr(stats, name) for stats in run.work]
-                    for name in ("accepted", "rejected", "repeated", "forward_nfe", "backward_nfe")
-                },
-            }
-            for run in runs
-        ],
+        "contenders": [record(run) for run in runs],
         "claims": [
             {
                 "contender": claim.auto.contender.name,
                 "holds": claim.holds,
-                "times_as_long": {name: each._asdict() for name, each in claim.ratios.items()},
+                "times_as_long": rounded(
+                    {name: each._asdict() for name, each in claim.ratios.items()}
+                ),
                 "too_coarse": [run.contender.name for run in claim.coarse],
             }
             for claim in claims(runs)
         ],
     }
+
+
+def record(run: Run) -> dict[str, Any]:
+    """Return the numbers of one training: sums, means over the training steps, and the samples."""
+    found = {
+        "contender": run.contender.name,
+        "kind": run.contender.kind,
+        "gradient": run.contender.gradient,
+        "seconds": run.total,
+        "losses": [*run.losses[:1], *run.losses[-1:]],
+        "error": run.error,
+        "entry": run.entry,
+        "accurate": run.accurate,
+        "failure": run.failure,
+        "steps": run.mean("accepted"),
+        "rejected": run.mean("rejected"),
+        "refined": sum(stats.repeated for stats in run.work),
+        "forward_nfe": run.mean("forward_nfe"),
+        "backward_nfe": run.mean("backward_nfe"),
+        "changes": run.changes,
+        "samples": run.samples,
+    }
+    made: dict[str, Any] = rounded(found)
+    return made
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -458,7 +467,7 @@ def run(asked: argparse.Namespace) -> None:
         "steps": asked.steps or (QUICK_STEPS if asked.quick else STEPS),
     }
     where = environment("cpu") | settings
-    report(", ".join(f"{key} {value}" for key, value in where.items()))
+    report(environment_line(where))
     problems: list[dict[str, Any]] = []
     for model in asked.models or MODELS[:first]:
         for case in asked.cases or CASES[:first]:
@@ -472,7 +481,7 @@ def run(asked: argparse.Namespace) -> None:
             report_problem(given, runs, report)
             problems.append({"problem": str(given), **document(runs)})
     if asked.json:
-        asked.json.write_text(json.dumps({"environment": where, "problems": problems}) + "\n")
+        write_document(asked.json, {"environment": where, "problems": problems})
 
 
 def report_problem(given: Problem, runs: Sequence[Run], report: Report) -> None:

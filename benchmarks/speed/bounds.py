@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.speed.environment import environment, pin
+from benchmarks.speed.environment import environment, environment_line, pin
 
 WARM, CALLS = 20, 200
 # The first that is in the name of what the profiler saw, whose own time is counted.
@@ -61,7 +61,7 @@ def main() -> None:
     from benchmarks.speed.timing import interleaved
     from benchmarks.speed.torch_contenders import Optode
 
-    print(", ".join(f"{key} {value}" for key, value in environment("cpu").items()))
+    print(environment_line(environment("cpu")))
     given = problem(asked.model, CASES[asked.case])
     for gradient, compiled in (("discrete", False), ("autograd", True)):
         contender = Optode(gradient, asked.method, steps=True, compiled=compiled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,6 +40,11 @@ def environment(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
     }
     return found | {name: _version(name) for name in PACKAGES}
+
+
+def environment_line(where: Mapping[str, Any]) -> str:
+    """Return the environment as one line of words."""
+    return ", ".join(f"{key} {value}" for key, value in where.items())
 
 
 def processor() -> str:

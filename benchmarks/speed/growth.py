@@ -6,14 +6,16 @@ error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from benchmarks.records import rounded
 from benchmarks.speed.cases import Case, Problem, problem
 from benchmarks.speed.contender import Contender, Setting
+from benchmarks.speed.environment import environment_line
 from benchmarks.speed.tables import aligned
 from benchmarks.speed.timing import Clock, interleaved
 from benchmarks.speed.torch_contenders import Optode, Torchdiffeq
@@ -99,13 +101,24 @@ def grow(axis: Axis, device: str, budget: float, clock: Clock) -> list[Curve]:
             seconds[name].append(float(np.median(times)))
             work = steps[name].work()
             nfe[name].append(work.forward + work.backward)
-    return [Curve(name, axis.values, tuple(seconds[name]), tuple(nfe[name])) for name in seconds]
+    return [
+        Curve(name, axis.values, tuple(rounded(seconds[name])), tuple(nfe[name]))
+        for name in seconds
+    ]
 
 
-def growth_table(axis: Axis, curves: list[Curve]) -> str:
-    """Milliseconds over the axis, and the fitted exponent."""
-    lines = [(axis.name, *(f"{value:g}" for value in axis.values), "exponent")]
+def growth_text(name: str, curves: Sequence[Curve]) -> str:
+    """Return milliseconds over the values of an axis, and the fitted exponents, as a table."""
+    lines = [(name, *(f"{value:g}" for value in curves[0].values), "exponent")]
     for curve in curves:
         cells = (f"{1e3 * x:.2f}" for x in curve.seconds)
         lines.append((curve.contender, *cells, f"{curve.exponent:.2f}"))
-    return aligned(lines)
+    return f"ms of a training step by {name}\n\n{aligned(lines)}"
+
+
+def document_text(document: Mapping[str, Any]) -> str:
+    """Return what a run prints, from what it writes as JSON."""
+    parts = [environment_line(document["environment"])]
+    for name, curves in document["growth"].items():
+        parts.append(growth_text(name, [Curve(**curve) for curve in curves]))
+    return "\n\n".join(parts) + "\n"

@@ -6,10 +6,10 @@ import argparse
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+from benchmarks.speed.environment import environment_line
 from benchmarks.speed.equations import MODELS
-from benchmarks.speed.tables import KINDS
+from benchmarks.speed.tables import KINDS, Record
 
 PEERS = ("torchdiffeq odeint_adjoint", "torchdiffeq odeint", "torchode", "diffrax")
 # How many times faster than these peers a compiled step is meant to be, by the network; an eager
@@ -22,16 +22,14 @@ GOALS = {
 }
 FORMS = {"optode": 0.5, "optode compiled": 1.0}
 
-Document = dict[str, Any]
 
-
-def ratio_rows(problems: Iterable[Document], kind: str) -> list[list[str]]:
+def ratio_rows(problems: Iterable[Record], kind: str) -> list[list[str]]:
     """How many times faster than the fastest setting of each peer; in bold where the goal is met."""
     rows = [["model", "network and batch", "form", *PEERS]]
-    for problem, found in problems:
+    for problem in problems:
         model, case = parted(problem["problem"])
         for form, part in FORMS.items():
-            row = found[kind].get(f"{form}: {problem['problem']}")
+            row = problem["times_faster"][kind].get(form)
             if row is None:
                 continue
             cells = []
@@ -44,11 +42,11 @@ def ratio_rows(problems: Iterable[Document], kind: str) -> list[list[str]]:
     return rows
 
 
-def step_rows(problems: Iterable[Document]) -> list[list[str]]:
+def step_rows(problems: Iterable[Record]) -> list[list[str]]:
     """Of optode and each peer the fastest contender of a training step, with its numbers."""
     head = ["model", "network and batch", "contender", "setting", "ms", "over floor", "NFE"]
     rows = [[*head, "error", "MiB", "compile s"]]
-    for problem, _ in problems:
+    for problem in problems:
         model, case = parted(problem["problem"])
         for entry in fastest(problem["entries"], "training"):
             work, training = entry["work"], entry["training"]
@@ -70,10 +68,10 @@ def step_rows(problems: Iterable[Document]) -> list[list[str]]:
     return rows
 
 
-def fastest(entries: Sequence[Document], kind: str) -> list[Document]:
+def fastest(entries: Sequence[Record], kind: str) -> list[Record]:
     """Of each peer, quickest first."""
     ordered = sorted(entries, key=lambda entry: entry[kind]["seconds"])
-    best: dict[str, Document] = {}
+    best: dict[str, Record] = {}
     for entry in ordered:
         best.setdefault(entry["peer"], entry)
     return [*best.values()]
@@ -91,12 +89,12 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *body))
 
 
-def environment_line(documents: Iterable[Document]) -> str:
-    """Hardware, versions and date, of all files alike but for the load."""
+def environments(documents: Iterable[Record]) -> str:
+    """Return the hardware, versions and date of the runs: one line for those that differ in load only."""
     found = {}
     for document in documents:
         where = {key: x for key, x in document["environment"].items() if key != "load"}
-        found[tuple(where.items())] = ", ".join(f"{key} {x}" for key, x in where.items())
+        found[tuple(where.items())] = environment_line(where)
     return "\n\n".join(found.values())
 
 
@@ -104,7 +102,7 @@ def tables(files: Iterable[Path], model: str = "") -> dict[str, str]:
     """All tables by their names, of the models whose names begin so."""
     documents = [json.loads(file.read_text()) for file in files]
     problems = [
-        (problem, document["times_faster"])
+        problem
         for document in documents
         for problem in document.get("problems", ())
         if problem["problem"].startswith(model)
@@ -112,14 +110,14 @@ def tables(files: Iterable[Path], model: str = "") -> dict[str, str]:
     # in the order of the models and networks, whichever file they are in
     order = [f"{name} on" for name in MODELS]
     problems.sort(
-        key=lambda pair: (
-            [pair[0]["problem"].startswith(name) for name in order].index(True),
-            [*GOALS].index(parted(pair[0]["problem"])[1]),
+        key=lambda problem: (
+            [problem["problem"].startswith(name) for name in order].index(True),
+            [*GOALS].index(parted(problem["problem"])[1]),
         )
     )
     found = {kind: markdown(ratio_rows(problems, kind)) for kind in KINDS}
     found["steps"] = markdown(step_rows(problems))
-    found["environment"] = environment_line(documents)
+    found["environment"] = environments(documents)
     return found
 
 
