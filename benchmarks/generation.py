@@ -1,12 +1,12 @@
-"""What generating modules costs, and what it is spent on: one shipped spec, and all of them.
+"""Measure the generation of modules, stage by stage: of one shipped spec, and of all of them.
 
     python -m benchmarks.generation [--json FILE] [--text FILE]
 
-Every run is a process of its own on one core, from its start to its end, in an empty folder:
-nothing that the compiler or SymPy remembers outlives a process, and nothing is remembered on disk.
-Python's bytecode is compiled and the files have been read before. The command is timed as users
-run it; then the same command with a clock at every stage, which reads the time where a stage begins
-and where it ends. What a stage imports while it runs is charged to it, and counted.
+Every run is a process of its own on one core, timed from its start to its end, in an empty folder.
+Nothing that the compiler or SymPy remembers outlives a process, and nothing is remembered on disk.
+Python's bytecode is compiled and the files have been read before. The command is timed as users run
+it, and once more with a clock at every stage, which reads the time where a stage begins and ends.
+What a stage imports while it runs is charged to the stage, and counted.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ ROOT = Path(__file__).resolve().parent.parent
 ONE = ("generate", "adam.yaml")
 ALL = ("generate", "--all")
 GOALS = {ONE: 2.0, ALL: 60.0}
-"""Seconds of wall time on one core."""
+"""The longest wall times that are accepted, in seconds on one core."""
 
 PACKAGES = ("sympy", "jinja2", "typer")
-"""Whose versions the time depends on."""
+"""Packages whose versions are reported beside those of the environment."""
 
 SLOWEST = 5
 STEPPER = "stepper"
@@ -67,7 +67,7 @@ STAGES = (
     *FUNCTIONS,
     "interpreter end",
 )
-"""In the order of the table; ``command line`` is all of the command that is no other stage."""
+"""All stages in the order of the table; ``command line`` has what belongs to no other stage."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Process:
-    """One that has ended: its start and end in seconds of a clock that all processes share, its
-    processor time in seconds, what it printed and the number of modules it wrote."""
+    """A process that has ended.
+
+    ``start`` and ``end`` are seconds of a clock that all processes share, ``processor`` is its
+    processor time in seconds, ``output`` what it printed, ``modules`` how many modules it wrote.
+    """
 
     start: float
     end: float
@@ -120,7 +123,7 @@ class Measurement:
 
 
 class Clock:
-    """Charges all that passes to the stage that runs; one that calls another pauses meanwhile.
+    """Charge time to the stage that runs; a stage that calls another one pauses meanwhile.
 
     ``now`` reads the wall time and the processor time in seconds and the number of modules;
     ``spent`` has what of them each stage took.
@@ -133,7 +136,7 @@ class Clock:
         self.running: list[str] = []
 
     def tick(self, stage: str) -> None:
-        """What has passed since the last tick is the stage's."""
+        """Charge what has passed since the last tick to the stage."""
         now = self.now()
         passed = [b - a for a, b in zip(self.since, now, strict=True)]
         before = self.spent.get(stage, [0.0, 0.0, 0])
@@ -141,7 +144,7 @@ class Clock:
         self.since = now
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as a stage."""
+        """Return the function, wrapped so that its time is charged to the stage."""
 
         def wrapper(*positional: Any, **named: Any) -> Any:
             if self.running:
@@ -158,7 +161,7 @@ class Clock:
 
 
 def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> None:
-    """The command with a clock at every stage; prints what it read, as JSON.
+    """Run the command with a clock at every stage, and print the times as JSON.
 
     It runs by its source in a fresh interpreter, hence the imports inside.
     """
@@ -252,14 +255,14 @@ def _processor_of_children() -> float:
 
 
 def command(arguments: Sequence[str]) -> Process:
-    """``optode`` with these arguments, as it is installed beside this Python."""
+    """Run the ``optode`` that is installed beside this Python, with these arguments."""
     script = shutil.which("optode", path=str(Path(sys.executable).parent))
     start = (script,) if script else (sys.executable, "-m", "optode.cli")
     return process((*start, *arguments))
 
 
 def staged(arguments: Sequence[str]) -> Staged:
-    """The same with a clock at every stage, in an interpreter that has imported nothing."""
+    """Run the command with a clock at every stage, in an interpreter that has imported nothing."""
     sources = (inspect.getsource(Clock), inspect.getsource(drive))
     call = f"drive({FUNCTIONS!r}, {[*arguments]!r})"
     code = "\n".join(("from __future__ import annotations", *sources, call))
@@ -275,24 +278,27 @@ def staged(arguments: Sequence[str]) -> Staged:
 
 
 def measured(arguments: tuple[str, ...], runs: int) -> Measurement:
-    """So many runs of each kind by turns, after one that compiles bytecode and is not counted."""
+    """Run the command, without and with clocks in turn, so many times each.
+
+    One run before these compiles the bytecode, and is not counted.
+    """
     done = command(arguments)
     pairs = [(command(arguments).cost, staged(arguments)) for _ in range(runs)]
     return Measurement(arguments, done.modules, *zip(*pairs, strict=True))
 
 
 def median_cost(costs: Sequence[Cost]) -> Cost:
-    """The one in the middle by its wall time, the slower of two."""
+    """Return the cost in the middle by wall time; of two in the middle the slower."""
     return sorted(costs, key=lambda cost: cost.wall)[len(costs) // 2]
 
 
 def median_run(runs: Sequence[Staged]) -> Staged:
-    """The one in the middle by its wall time: its stages belong together."""
+    """Return the run in the middle by wall time, whose stages belong together."""
     return sorted(runs, key=lambda run: run.total.wall)[len(runs) // 2]
 
 
 def verdict(seconds: float, goal: float) -> str:
-    """Whether the goal is met, in words."""
+    """Return in words whether the goal (seconds) is met."""
     if seconds <= goal:
         return f"goal {goal:g} s: met"
     return f"goal {goal:g} s: missed by {seconds - goal:.2f} s"
@@ -327,7 +333,7 @@ def record(measurement: Measurement, goal: float) -> dict[str, Any]:
 
 
 def report(found: Mapping[str, Any]) -> str:
-    """Return the numbers of a command beside its goal, then its stages, then its slowest modules."""
+    """Return a command's numbers beside its goal, then its stages and its slowest modules."""
     noun, (least, most) = "module" if found["modules"] == 1 else "modules", found["range"]
     lines = [
         f"optode {' '.join(found['arguments'])}: {found['modules']} {noun}, "

@@ -17,7 +17,7 @@ DIGITS = 10
 
 
 def rounded(value: Any) -> Any:
-    """Round the floats of a record to ten significant digits; those that are not finite become None."""
+    """Round floats to ten significant digits; those that are not finite become None."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):

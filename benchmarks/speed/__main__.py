@@ -1,4 +1,4 @@
-"""The command line; see --help."""
+"""Run the benchmark from the command line; see --help."""
 
 from __future__ import annotations
 

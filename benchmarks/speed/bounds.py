@@ -1,4 +1,4 @@
-"""What a training step is spent on, by PyTorch's profiler: python -m benchmarks.speed.bounds."""
+"""Profile a training step with PyTorch's profiler: python -m benchmarks.speed.bounds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def group(name: str) -> str:
 
 
 def shares(call: Callable[[], Any], calls: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Microseconds and numbers of operations of a call, by group; Python is what is left."""
+    """Return the microseconds and the numbers of operations of a call, by group.
+
+    Time outside of all operations is counted as Python's.
+    """
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU]) as seen:

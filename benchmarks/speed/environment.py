@@ -1,4 +1,4 @@
-"""Where a run took place: what its times depend on, beside the code."""
+"""Describe where a run takes place: what its times depend on, beside the code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("optode", "torch", "torchdiffeq", "torchode", "jax", "diffrax", "equ
 
 
 def pin(threads: int) -> None:
-    """Before the first import of a numerical library: so many cores, and threads, for all of them.
+    """Limit all numerical libraries to so many cores and threads, before the first is imported.
 
     JAX has no number of threads to set; it takes the cores that the process may run on.
     """
@@ -24,7 +24,7 @@ def pin(threads: int) -> None:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Hardware, threads, versions and the date."""
+    """Return the hardware, threads, versions and date."""
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -48,7 +48,7 @@ def environment_line(where: Mapping[str, Any]) -> str:
 
 
 def processor() -> str:
-    """The name of the CPU."""
+    """Return the name of the CPU."""
     information = Path("/proc/cpuinfo")
     for line in information.read_text().splitlines() if information.is_file() else ():
         if line.startswith("model name"):

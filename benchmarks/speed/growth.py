@@ -1,4 +1,4 @@
-"""How the cost of a training step grows: with batch, width, parameters, end time and tolerance.
+"""Measure how the cost of a training step grows: with batch, width, parameters, time and tolerance.
 
 One model, HBNODE, at one tolerance for all: what is compared is the growth, not the cost at equal
 error.
@@ -33,7 +33,7 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Axis:
-    """What grows, its values, and the problem and tolerance at a value."""
+    """A quantity that grows: its name, its values, and the problem and tolerance at a value."""
 
     name: str
     values: tuple[float, ...]
@@ -46,7 +46,7 @@ def _network(batch: float, features: float, width: float, end: float = 1.0) -> P
 
 
 def width_of(parameters: float, features: int) -> int:
-    """The hidden width at which an MLP features-width-width-features has about so many parameters."""
+    """Return the width at which an MLP features-width-width-features has so many parameters."""
     half = features + 1
     return round(float(np.sqrt(parameters + half**2)) - half)
 
@@ -78,18 +78,18 @@ class Curve:
 
     @property
     def exponent(self) -> float:
-        """Of the power law, by least squares in the logarithms, over the upper half of the values."""
+        """The exponent of the power law, fitted over the upper half of the values."""
         half = len(self.values) // 2
         return fitted_exponent(self.values[half:], self.seconds[half:])
 
 
 def fitted_exponent(values: Any, seconds: Any) -> float:
-    """k where seconds grow like the k-th power of the values."""
+    """Return k for which seconds grow like the k-th power, by least squares in the logarithms."""
     return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
 
 
 def grow(axis: Axis, device: str, budget: float, clock: Clock) -> list[Curve]:
-    """The curves of all contenders along an axis; budget is seconds for each value."""
+    """Measure the curves of all contenders along an axis; budget is seconds for each value."""
     seconds: dict[str, list[float]] = {contender.name: [] for contender in CONTENDERS}
     nfe: dict[str, list[int]] = {contender.name: [] for contender in CONTENDERS}
     for value in axis.values:

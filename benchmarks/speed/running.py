@@ -1,4 +1,4 @@
-"""What the command does once threads are pinned: the tables, or the growth."""
+"""Run the benchmark once threads are pinned: the tables, or the growth."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Found:
-    """Of one problem: who was measured, who was not, and every setting that was tried."""
+    """The contenders of one problem, measured or not, and every setting that was tried."""
 
     title: str
     precision: str

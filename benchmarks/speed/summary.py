@@ -1,4 +1,4 @@
-"""Print tables of committed results as Markdown: python -m benchmarks.speed.summary FILE.json ..."""
+"""Print tables of results as Markdown: python -m benchmarks.speed.summary FILE.json ..."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def environments(documents: Iterable[Record]) -> str:
-    """Return the hardware, versions and date of the runs: one line for those that differ in load only."""
+    """Return hardware, versions and date: one line for runs that differ in load only."""
     found = {}
     for document in documents:
         where = {key: x for key, x in document["environment"].items() if key != "load"}

@@ -16,11 +16,11 @@ OURS = "optode"
 KINDS = {"training": "training step", "forward": "forward only"}
 
 Record = dict[str, Any]
-"""Of a contender or a problem, as JSON has it."""
+"""The numbers of a contender or a problem, as JSON has them."""
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Return rows with columns as wide as their widest cell: the first flush left, the others right."""
+    """Return rows as text with aligned columns: the first flush left, the others right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = []
     for line in lines:
@@ -57,7 +57,7 @@ def entry_table(records: Iterable[Record], kind: str) -> str:
 
 
 def numbers(entry: Entry, kind: str) -> dict[str, Any]:
-    """Return the median and quartiles (seconds), and the median ratio to the floor of each round."""
+    """Return the median and quartiles (seconds), and the median ratio to a round's floor."""
     times, floors = getattr(entry, kind), getattr(entry, f"{kind}_floor")
     low, middle, high = (float(x) for x in np.quantile(times, (0.25, 0.5, 0.75)))
     return {"seconds": middle, "quartiles": (low, high), "over_floor": ratio(times, floors)}
@@ -81,7 +81,7 @@ def ratios(entries: Sequence[Entry], kind: str) -> dict[str, dict[str, float]]:
 
 
 def ratio_table(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """Return a table of times of the peers divided by optode's, with a row for each title."""
+    """Return a table of times of other libraries divided by optode's, with a row for each title."""
     peers = list(dict.fromkeys(peer for row in rows.values() for peer in row))
     lines = [("times faster than", *peers)]
     for title, row in rows.items():
