@@ -1,9 +1,9 @@
-"""What a derivation costs: every shipped spec, and a rule of 2 to 12 states.
+"""Measure how long derivations take: of every shipped spec, and of a rule with 2 to 12 states.
 
     python benchmarks/derivation.py
 
-The rule is Adam's with n - 1 averages of the gradient's powers, each with its own rate, all entering
-the position; times are the best of three in one process, imports apart.
+The rule is Adam's with n - 1 averages of the gradient's powers, each with its own rate, all
+entering the position; times are the best of three in one process, imports apart.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REPEATS = 3
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """The best of a few runs, in seconds."""
+    """Return the seconds of the fastest of three runs."""
     best = float("inf")
     for _ in range(REPEATS):
         sp.core.cache.clear_cache()
@@ -37,7 +37,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def averages(states: int) -> UpdateRule:
-    """x and ``states - 1`` averages of the gradient's powers."""
+    """Return a rule with x and ``states - 1`` averages of the gradient's powers."""
     s, x = step_symbol("s"), symbol("x")
     update: dict[sp.Expr, sp.Expr] = {}
     parameters: dict[sp.Symbol, sp.Expr] = {}
@@ -51,13 +51,13 @@ def averages(states: int) -> UpdateRule:
 
 
 def derive_rule(rule: UpdateRule, order: int) -> None:
-    """Scalings and limit, as far as the order."""
+    """Derive the scalings of a rule, and its limit with terms up to the order."""
     (scaling,) = scalings(rule)
     continuous_limit(rule, scaling, order)
 
 
 def derive_spec(name: str) -> None:
-    """All stages of a shipped spec, the adjoint included where it has a model."""
+    """Derive all stages of a shipped spec; a spec without a model has no adjoint."""
     derivation = derive(name)
     derivation.stages()
 

@@ -1,12 +1,12 @@
-"""What generating modules costs, and what it is spent on: one shipped spec, and all of them.
+"""Measure the generation of modules, stage by stage: of one shipped spec, and of all of them.
 
-    python benchmarks/generation.py [--json FILE] [--text FILE]
+    python -m benchmarks.generation [--json FILE] [--text FILE]
 
-Every run is a process of its own on one core, from its start to its end, in an empty folder:
-nothing that the compiler or SymPy remembers outlives a process, and nothing is remembered on disk.
-Python's bytecode is compiled and the files have been read before. The command is timed as users
-run it; then the same command with a clock at every stage, which reads the time where a stage begins
-and where it ends. What a stage imports while it runs is charged to it, and counted.
+Every run is a process of its own on one core, timed from its start to its end, in an empty folder.
+Nothing that the compiler or SymPy remembers outlives a process, and nothing is remembered on disk.
+Python's bytecode is compiled and the files have been read before. The command is timed as users run
+it, and once more with a clock at every stage, which reads the time where a stage begins and ends.
+What a stage imports while it runs is charged to the stage, and counted.
 """
 
 from __future__ import annotations
@@ -27,11 +27,17 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
+from benchmarks.records import rounded, write_document
+from benchmarks.speed.environment import environment, environment_line, pin
+
 ROOT = Path(__file__).resolve().parent.parent
 ONE = ("generate", "adam.yaml")
 ALL = ("generate", "--all")
 GOALS = {ONE: 2.0, ALL: 60.0}
-"""Seconds of wall time on one core."""
+"""The longest wall times that are accepted, in seconds on one core."""
+
+PACKAGES = ("sympy", "jinja2", "typer")
+"""Packages whose versions are reported beside those of the environment."""
 
 SLOWEST = 5
 STEPPER = "stepper"
@@ -61,7 +67,7 @@ STAGES = (
     *FUNCTIONS,
     "interpreter end",
 )
-"""In the order of the table; ``command line`` is all of the command that is no other stage."""
+"""All stages in the order of the table; ``command line`` has what belongs to no other stage."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Process:
-    """One that has ended: its start and end in seconds of a clock that all processes share, its
-    processor time in seconds, what it printed and the number of modules it wrote."""
+    """A process that has ended.
+
+    ``start`` and ``end`` are seconds of a clock that all processes share, ``processor`` is its
+    processor time in seconds, ``output`` what it printed, ``modules`` how many modules it wrote.
+    """
 
     start: float
     end: float
@@ -114,7 +123,7 @@ class Measurement:
 
 
 class Clock:
-    """Charges all that passes to the stage that runs; one that calls another pauses meanwhile.
+    """Charge time to the stage that runs; a stage that calls another one pauses meanwhile.
 
     ``now`` reads the wall time and the processor time in seconds and the number of modules;
     ``spent`` has what of them each stage took.
@@ -127,7 +136,7 @@ class Clock:
         self.running: list[str] = []
 
     def tick(self, stage: str) -> None:
-        """What has passed since the last tick is the stage's."""
+        """Charge what has passed since the last tick to the stage."""
         now = self.now()
         passed = [b - a for a, b in zip(self.since, now, strict=True)]
         before = self.spent.get(stage, [0.0, 0.0, 0])
@@ -135,7 +144,7 @@ class Clock:
         self.since = now
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as a stage."""
+        """Return the function, wrapped so that its time is charged to the stage."""
 
         def wrapper(*positional: Any, **named: Any) -> Any:
             if self.running:
@@ -152,7 +161,7 @@ class Clock:
 
 
 def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> None:
-    """The command with a clock at every stage; prints what it read, as JSON.
+    """Run the command with a clock at every stage, and print the times as JSON.
 
     It runs by its source in a fresh interpreter, hence the imports inside.
     """
@@ -247,14 +256,14 @@ def _processor_of_children() -> float:
 
 
 def command(arguments: Sequence[str]) -> Process:
-    """``optode`` with these arguments, as it is installed beside this Python."""
+    """Run the ``optode`` that is installed beside this Python, with these arguments."""
     script = shutil.which("optode", path=str(Path(sys.executable).parent))
     start = (script,) if script else (sys.executable, "-m", "optode.cli.main")
     return process((*start, *arguments))
 
 
 def staged(arguments: Sequence[str]) -> Staged:
-    """The same with a clock at every stage, in an interpreter that has imported nothing."""
+    """Run the command with a clock at every stage, in an interpreter that has imported nothing."""
     sources = (inspect.getsource(Clock), inspect.getsource(drive))
     call = f"drive({FUNCTIONS!r}, {[*arguments]!r})"
     code = "\n".join(("from __future__ import annotations", *sources, call))
@@ -270,62 +279,95 @@ def staged(arguments: Sequence[str]) -> Staged:
 
 
 def measured(arguments: tuple[str, ...], runs: int) -> Measurement:
-    """So many runs of each kind by turns, after one that compiles bytecode and is not counted."""
+    """Run the command, without and with clocks in turn, so many times each.
+
+    One run before these compiles the bytecode, and is not counted.
+    """
     done = command(arguments)
     pairs = [(command(arguments).cost, staged(arguments)) for _ in range(runs)]
     return Measurement(arguments, done.modules, *zip(*pairs, strict=True))
 
 
 def median_cost(costs: Sequence[Cost]) -> Cost:
-    """The one in the middle by its wall time, the slower of two."""
+    """Return the cost in the middle by wall time; of two in the middle the slower."""
     return sorted(costs, key=lambda cost: cost.wall)[len(costs) // 2]
 
 
 def median_run(runs: Sequence[Staged]) -> Staged:
-    """The one in the middle by its wall time: its stages belong together."""
+    """Return the run in the middle by wall time, whose stages belong together."""
     return sorted(runs, key=lambda run: run.total.wall)[len(runs) // 2]
 
 
 def verdict(seconds: float, goal: float) -> str:
-    """Whether the goal is met, in words."""
+    """Return in words whether the goal (seconds) is met."""
     if seconds <= goal:
         return f"goal {goal:g} s: met"
     return f"goal {goal:g} s: missed by {seconds - goal:.2f} s"
 
 
-def report(measurement: Measurement, goal: float) -> str:
-    """The figures of a command beside its goal in seconds, then its stages, then its modules."""
-    costs, modules = measurement.runs, measurement.modules
-    taken, walls = median_cost(costs), [cost.wall for cost in costs]
-    noun = "module" if modules == 1 else "modules"
+def record(measurement: Measurement, goal: float) -> dict[str, Any]:
+    """Return the numbers of a command, for JSON: medians, ranges, and the stages of one run.
+
+    Seconds throughout; ``goal`` is that of the wall time. The stages are those of the run in the
+    middle by its wall time, ``derived`` is the number of modules it made, ``slowest`` has those
+    that took longest.
+    """
+    taken, walls = median_cost(measurement.runs), [cost.wall for cost in measurement.runs]
     run = median_run(measurement.staged)
+    found = {
+        "arguments": measurement.arguments,
+        "modules": measurement.modules,
+        "runs": len(measurement.runs),
+        "wall": taken.wall,
+        "range": (min(walls), max(walls)),
+        "processor": taken.processor,
+        "goal": goal,
+        "met": taken.wall <= goal,
+        "stages": [{"stage": name, **asdict(cost)} for name, cost in run.stages.items()],
+        "process": asdict(run.total),
+        "stepper_apart": run.apart,
+        "derived": len(run.each),
+        "slowest": slowest(run.each),
+    }
+    made: dict[str, Any] = rounded(found)
+    return made
+
+
+def report(found: Mapping[str, Any]) -> str:
+    """Return a command's numbers beside its goal, then its stages and its slowest modules."""
+    noun, (least, most) = "module" if found["modules"] == 1 else "modules", found["range"]
     lines = [
-        f"optode {' '.join(measurement.arguments)}: {modules} {noun}, median of {len(costs)}",
-        f"wall {taken.wall:.2f} s ({min(walls):.2f} to {max(walls):.2f}), "
-        f"processor {taken.processor:.2f} s; {verdict(taken.wall, goal)}",
+        f"optode {' '.join(found['arguments'])}: {found['modules']} {noun}, "
+        f"median of {found['runs']}",
+        f"wall {found['wall']:.2f} s ({least:.2f} to {most:.2f}), "
+        f"processor {found['processor']:.2f} s; {verdict(found['wall'], found['goal'])}",
         "",
-        *stage_lines(run),
-        *slowest_lines(run.each),
+        *stage_lines(found),
+        *slowest_lines(found["slowest"], found["derived"]),
     ]
     return "\n".join(lines)
 
 
-def stage_lines(run: Staged) -> list[str]:
-    """The table of the stages of one run."""
-    rows = [*run.stages.items()]
-    rows += [("sum", total(run.stages.values())), ("the process", run.total)]
+def stage_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return the table of the stages of one run."""
+    rows = [(each["stage"], _cost(each)) for each in found["stages"]]
+    rows += [("sum", total(cost for _, cost in rows)), ("the process", _cost(found["process"]))]
     lines = ["stage                  wall ms  processor ms  modules imported"]
     for name, cost in rows:
         imported = f"{cost.imported:18d}" if cost.imported else ""
-        star = " *" if name == STEPPER and run.apart else ""
+        star = " *" if name == STEPPER and found["stepper_apart"] else ""
         label = f"{name}{star}"
         lines.append(f"{label:20}{1e3 * cost.wall:10.1f}{1e3 * cost.processor:14.1f}{imported}")
     note = "* derived after the command, which has no use for it; part of the sum"
-    return [*lines, *([note] if run.apart else ())]
+    return [*lines, *([note] if found["stepper_apart"] else ())]
+
+
+def _cost(found: Mapping[str, Any]) -> Cost:
+    return Cost(found["wall"], found["processor"], found["imported"])
 
 
 def total(costs: Iterable[Cost]) -> Cost:
-    """All of them together."""
+    """Return the sums of the costs."""
     every = [*costs]
     return Cost(
         sum(cost.wall for cost in every),
@@ -334,20 +376,32 @@ def total(costs: Iterable[Cost]) -> Cost:
     )
 
 
-def slowest_lines(each: Mapping[str, float]) -> list[str]:
-    """The modules that took longest, where there are several."""
-    if len(each) < 2:
+def slowest(each: Mapping[str, float]) -> dict[str, float]:
+    """Return the modules that took longest and their seconds, the slowest first."""
+    names = sorted(each, key=lambda name: -each[name])[:SLOWEST]
+    return {name: each[name] for name in names}
+
+
+def slowest_lines(each: Mapping[str, float], derived: int) -> list[str]:
+    """Return the table of the slowest of the derived modules; no lines where there is only one."""
+    if derived < 2:
         return []
-    slowest = sorted(each, key=lambda name: -each[name])[:SLOWEST]
-    rows = [f"{name:32}{1e3 * each[name]:10.1f}" for name in slowest]
-    title = f"slowest of {len(each)}, from rule to text"
+    rows = [f"{name:32}{1e3 * seconds:10.1f}" for name, seconds in each.items()]
+    title = f"slowest of {derived}, from rule to text"
     return ["", f"{title:32}{'wall ms':>10}", *rows]
 
 
-def document(measurement: Measurement, goal: float) -> dict[str, Any]:
-    """For JSON: all runs, in seconds."""
-    seconds = median_cost(measurement.runs).wall
-    return {**asdict(measurement), "goal": goal, "median": seconds, "met": seconds <= goal}
+def document_text(document: Mapping[str, Any]) -> str:
+    """Return what a run prints, from what it writes as JSON."""
+    parts = [words_of(document["environment"]), *map(report, document["commands"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def words_of(where: Mapping[str, Any]) -> str:
+    """Return the parts of the environment that the time of generation depends on, as one line."""
+    keys = ("date", "cpu", "cores", "threads", "load", "system", "python", "optode", *PACKAGES)
+    load = None if where["load"] is None else round(where["load"], 2)
+    return environment_line({key: where[key] for key in keys} | {"load": load})
 
 
 def main() -> None:
@@ -357,29 +411,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--text", type=Path, metavar="FILE", help="what is printed, too")
     asked = parser.parse_args()
-    if not __package__:
-        sys.path[0] = str(ROOT)  # run as a file
-    from benchmarks.speed.environment import environment, pin
-
     pin(1)
-    where = environment("cpu")
-    versions = {name: version(name) for name in ("sympy", "jinja2", "typer")}
-    words = {key: where[key] for key in ("date", "cpu", "cores", "threads", "load", "system")}
-    words |= {key: where[key] for key in ("python", "optode")} | versions
-    words["load"] = None if words["load"] is None else round(words["load"], 2)
-    texts = [", ".join(f"{key} {value}" for key, value in words.items())]
+    where = environment("cpu") | {name: version(name) for name in PACKAGES}
+    texts = [words_of(where)]
     print(texts[0], flush=True)
-    documents = []
+    records = []
     for arguments, runs in ((ONE, asked.runs), (ALL, asked.runs_all)):
-        found, goal = measured(arguments, runs), GOALS[arguments]
-        texts.append(report(found, goal))
+        records.append(record(measured(arguments, runs), GOALS[arguments]))
+        texts.append(report(records[-1]))
         print(f"\n{texts[-1]}", flush=True)
-        documents.append(document(found, goal))
     if asked.text:
         asked.text.write_text("\n\n".join(texts) + "\n")
     if asked.json:
-        content = {"environment": where | versions, "commands": documents}
-        asked.json.write_text(json.dumps(content, indent=1) + "\n")
+        write_document(asked.json, {"environment": where, "commands": records})
 
 
 if __name__ == "__main__":

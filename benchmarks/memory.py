@@ -1,20 +1,19 @@
-"""Peak memory of a training step against the number of solver steps, by the kind of gradient.
+"""Measure the peak memory of a training step against the number of solver steps.
 
-    python benchmarks/memory.py [--device cuda] [--json FILE] [--plot FILE.png]
+    python -m benchmarks.memory [--device cuda] [--json FILE] [--plot FILE.png]
 
-One HBNODE with each of its three gradients, and the same equations written by hand under
-torchdiffeq's odeint and odeint_adjoint: same network, weights, method and steps. Expected is one
-state a step for the discrete gradient, one graph a step for autograd and odeint, nothing for the
-adjoints. What is counted are the bytes of all tensors that live at once beyond those that exist
-before the forward pass: on a CPU from the birth and death of every storage, on CUDA as its
-allocator reports them (in blocks of 512 bytes).
+The contenders are an HBNODE with each of its three gradients, and its equations written by hand
+under torchdiffeq's odeint and odeint_adjoint, with equal network, weights, method and steps. The
+discrete gradient should keep one state a step, autograd and odeint one graph a step, the adjoints
+nothing. Counted are the bytes of all tensors that live at once beyond those that exist before the
+forward pass: on a CPU from the birth and death of every storage, on CUDA as its allocator reports
+them (in blocks of 512 bytes).
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import json
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +27,7 @@ from torch.utils._pytree import tree_leaves
 from torchdiffeq import odeint, odeint_adjoint
 
 import optode
+from benchmarks.records import write_document
 
 METHOD = "midpoint"
 BATCH, FEATURES, WIDTH = 64, 64, 64
@@ -37,7 +37,7 @@ BY_HAND = {"odeint": odeint, "odeint_adjoint": odeint_adjoint}
 
 
 class PeakMemory(TorchDispatchMode):
-    """The most bytes that tensors held at once, those that exist before apart.
+    """Record the most bytes that tensors hold at once, without those that exist before.
 
     The results of every operation are seen, views once; scratch space inside an operation is not.
     """
@@ -110,7 +110,7 @@ class Contender:
         self.model.to(device)
 
     def solve(self, h: Tensor, steps: int) -> Tensor:
-        """h at the end of [0, 1] in equal steps."""
+        """Return h at the end of [0, 1], solved in so many equal steps."""
         options = {"step_size": 1 / steps}
         if self.name in GRADIENTS:
             # every step is recomputed: no graphs are kept
@@ -122,14 +122,14 @@ class Contender:
         return solver(self.model, states, span, method=METHOD, options=options)[0][-1]
 
     def training_step(self, h: Tensor, steps: int) -> Tensor:
-        """Forward, loss and backward; returns h at the end."""
+        """Take a training step (forward, loss, backward); return h at the end."""
         end = self.solve(h, steps)
         end.square().mean().backward()
         return end.detach()
 
 
 def peak_bytes(contender: Contender, h: Tensor, steps: int) -> tuple[int, Tensor]:
-    """The peak of one training step and h at its end; gradients are new, as after zero_grad."""
+    """Return the peak (bytes) of one training step, and h at its end; all gradients are new."""
     contender.model.zero_grad()
     gc.collect()
     if h.is_cuda:
@@ -143,7 +143,7 @@ def peak_bytes(contender: Contender, h: Tensor, steps: int) -> tuple[int, Tensor
 
 
 def measured(device: str) -> dict[str, list[int]]:
-    """The peaks of every contender in bytes, one for each number of steps.
+    """Return the peaks of every contender in bytes, one for each number of steps.
 
     Raises RuntimeError where the contenders do not solve the same problem.
     """
@@ -165,17 +165,17 @@ def measured(device: str) -> dict[str, list[int]]:
 
 
 def bytes_per_step(peaks: list[int]) -> float:
-    """The slope of the peak over the steps, by least squares."""
+    """Return the slope of the peak over the steps, by least squares."""
     return float(np.polyfit(STEPS, peaks, 1)[0])
 
 
 def state_bytes() -> int:
-    """Both states, h and m, in float32."""
+    """Return the bytes of both states, h and m, in float32."""
     return 2 * BATCH * FEATURES * 4
 
 
 def table(peaks: dict[str, list[int]]) -> str:
-    """Peaks in MiB by steps, then what a step adds."""
+    """Return a table of peaks in MiB by the number of steps, and of what each step adds."""
     slopes = [bytes_per_step(peak) for peak in peaks.values()]
     lines = [("steps", *peaks)]
     for i, steps in enumerate(STEPS):
@@ -188,7 +188,7 @@ def table(peaks: dict[str, list[int]]) -> str:
 
 
 def plot(peaks: dict[str, list[int]], path: Path) -> None:
-    """Peak memory over steps, both logarithmic."""
+    """Draw the peak memory over the number of steps, both logarithmic."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6, 4.0), layout="constrained", dpi=160)
@@ -223,7 +223,7 @@ def main() -> None:
             "peak_bytes": peaks,
             "bytes_per_step": slopes,
         }
-        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
+        write_document(arguments.json, document)
     if arguments.plot:
         plot(peaks, arguments.plot)
 

@@ -1,40 +1,39 @@
-"""Training with grid="auto": is h accurate throughout, and is it the fastest way to be?
+"""Measure a training with grid="auto": whether h is accurate throughout, and whether it is fastest.
 
     python -m benchmarks.training_grid [--quick] [--help]
 
-A regression whose target the network reaches only with larger weights: a solve that one step was
-enough for takes several in the end. Everybody trains from the same weights with Adam: grid="auto",
-the adaptive solve with the same method, adaptive dopri5, and the method in 1 to 12 equal steps.
-They take their training steps in turns, so that noise is shared. Seconds are of all training steps
-together: gradients to zero, forward, loss, backward, and the optimizer's step.
+The task is a regression whose target the network reaches only with larger weights: one solver step
+is enough at first, and several are needed in the end. The contenders are grid="auto", the adaptive
+solve with the grid's method, adaptive dopri5, and the method in 1 to 12 equal steps. All train with
+Adam from equal weights. They take their training steps in turns, so that noise is shared. Seconds
+are the sum over all training steps: gradients to zero, forward, loss, backward, optimizer's step.
 
-At the first, every 25th and the last training step the h that the loss was taken of is compared,
-outside of the timed part, with h of the same weights in double precision: the equations by hand,
-torchdiffeq's dopri8 with rtol = atol = 1e-10. The error of an entry is
+The error of h is taken at the first, every 25th and the last training step, outside of the timed
+part. The reference is h at equal weights in double precision: the equations by hand, torchdiffeq's
+dopri8 with rtol = atol = 1e-10. The error of an entry is
 
-    (h - h_exact) / (atol + rtol |h_exact|),    rtol = atol = --tolerance,
+    (h - h_exact) / (atol + rtol |h_exact|),    rtol = atol = --tolerance.
 
-and the error of h is the root mean square of these over all entries of the batch, which is the
-modules' own norm of a state. It is within the tolerance where it is at most 1; the largest entry
-is reported as well, and decides nothing. A contender is accurate throughout if it is within the
-tolerance at every sample, each on the weights that it trained itself.
+The error of h is the root mean square of these over all entries of the batch, which is the modules'
+norm of a state. It is within the tolerance where it is at most 1. The largest entry is reported
+beside it. A contender is accurate throughout if it is within the tolerance at every sample, each on
+the weights that it trained itself.
 
-What the methods hold to the tolerance is another error: what one step adds, by its estimate, in h
-and in m, over atol + rtol times the larger of both ends of the step. Such errors add up, the
-equations let them grow or shrink, and the estimate is of the lower order of a pair. So neither
-grid="auto" nor an adaptive solve promises an h within the tolerance; whether it is, is looked at.
+The methods hold another error to the tolerance: what one step adds, by its estimate, in h and in m,
+over atol + rtol times the larger of both ends of the step. Such errors add up, the equations let
+them grow or shrink, and the estimate is of the lower order of a pair. So neither grid="auto" nor an
+adaptive solve promises an h within the tolerance; this program measures whether it is.
 
 The claim, for each gradient: grid="auto" is accurate throughout, and takes less time than both
-adaptive solves, accurate or not, and than every fixed grid that is accurate throughout. Which of
-the fixed grids those are is only known after the training. It is undecided where a ratio of times
-is within two of its standard errors of 1, as they come out of the spread over parts of the run.
+adaptive solves, accurate or not, and than every fixed grid that is accurate throughout. Which fixed
+grids these are is known only after the training. The claim is undecided where a ratio of times is
+within two standard errors of 1; the standard error comes from the spread over parts of the run.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,7 +42,8 @@ from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.speed.environment import environment, pin
+from benchmarks.records import rounded, write_document
+from benchmarks.speed.environment import environment, environment_line, pin
 
 # What brings a numerical library is imported where it is used: once the threads are pinned.
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """Of a fixed grid with its steps."""
+        """The name of the module's setting; for a fixed grid with the number of steps."""
         name = self.module.name.removeprefix("optode ")
         return f"{name} {self.setting}" if self.kind == "fixed" else name
 
@@ -128,7 +128,7 @@ class Sample(NamedTuple):
 
 @dataclass(eq=False)
 class Run:
-    """What became of a contender's training: a number for each training step, and the samples.
+    """The record of a contender's training: a number for each training step, and the samples.
 
     work: the stats of each solve. failure: the error that ended it, if one did.
     """
@@ -154,7 +154,7 @@ class Run:
 
     @property
     def accurate(self) -> bool:
-        """Throughout: to the end, and within the tolerance at every sample."""
+        """Whether training went to the end, and h was within the tolerance at every sample."""
         return not self.failure and all(sample.error <= 1 for sample in self.samples)
 
     @property
@@ -164,7 +164,7 @@ class Run:
         return [(i, b) for i, (a, b) in enumerate(pairwise(counts), 1) if a != b]
 
     def mean(self, name: str) -> float:
-        """Of a number of the stats."""
+        """Return the mean of an entry of the stats over all training steps."""
         return math.fsum(getattr(stats, name) for stats in self.work) / max(1, len(self.work))
 
 
@@ -179,7 +179,7 @@ class Training:
         self.optimizer = Adam(self.node.parameters(), RATE)
 
     def step(self) -> None:
-        """A training step: what is timed."""
+        """Take a training step; this is what is timed."""
         self.optimizer.zero_grad()
         solution = self.node.integrate(self.given.h0)
         h = solution.states.h[-1]
@@ -189,7 +189,7 @@ class Training:
         self.h, self.loss, self.stats = h.detach(), loss.detach(), solution.stats
 
     def advance(self, clock: Callable[[], float]) -> None:
-        """A training step, noted; none once one has failed."""
+        """Take a training step and note its numbers; do nothing once a step has failed."""
         from benchmarks.speed.timing import timed
 
         run = self.run
@@ -206,7 +206,7 @@ class Training:
         run.work.append(self.stats)
 
     def weights(self) -> dict[str, Tensor]:
-        """As they are now, the model's own among them."""
+        """Return copies of all parameters: the network's and the model's."""
         return {name: x.detach().clone() for name, x in self.node.named_parameters()}
 
     def sample(self, weights: Mapping[str, Tensor], tolerance: float) -> None:
@@ -217,7 +217,10 @@ class Training:
 
 
 def regression(model: str, case: str) -> Problem:
-    """The problem of benchmarks/speed with weights as PyTorch draws them, and a target for larger ones."""
+    """Return the problem of benchmarks/speed with weights as PyTorch draws them.
+
+    The target is one that the network reaches only with larger weights.
+    """
     from benchmarks.speed.cases import CASES, problem
 
     given = problem(model, CASES[case], gain=1.0)
@@ -225,7 +228,7 @@ def regression(model: str, case: str) -> Problem:
 
 
 def exact(given: Problem, weights: Mapping[str, Tensor]) -> Tensor:
-    """h at the end in float64: the equations by hand, and no code of optode's."""
+    """Return h at the end in float64, by the equations by hand and none of optode's code."""
     import torch
     from torchdiffeq import odeint
 
@@ -246,7 +249,7 @@ def exact(given: Problem, weights: Mapping[str, Tensor]) -> Tensor:
 
 
 def deviation(h: Tensor, wanted: Tensor, tolerance: float) -> tuple[float, float]:
-    """In units of atol + rtol |wanted|: the root mean square, and the largest entry."""
+    """Return the error in units of atol + rtol |wanted|: root mean square, and largest entry."""
     ratios = (h - wanted) / (tolerance + tolerance * wanted.abs())
     return ratios.square().mean().sqrt().item(), ratios.abs().max().item()
 
@@ -259,7 +262,7 @@ def train(
     every: int = EVERY,
     clock: str = "wall",
 ) -> list[Run]:
-    """All of them, a training step of each in turning order."""
+    """Train all contenders, a training step of each in turning order."""
     from benchmarks.speed.timing import CLOCKS, no_collection
 
     for contender in entrants:
@@ -282,14 +285,14 @@ def train(
 
 
 class Ratio(NamedTuple):
-    """Of total times, and its standard error."""
+    """A ratio of total times, and its standard error."""
 
     times: float
     error: float
 
 
 def ratio(slower: Sequence[float], faster: Sequence[float]) -> Ratio:
-    """Of seconds of the same training steps; the error by the spread over parts of the run.
+    """Return the ratio of total times, with its error by the spread over parts of the run.
 
     Each part has training steps from start to end: the first, the eighth, and so on.
     """
@@ -299,7 +302,7 @@ def ratio(slower: Sequence[float], faster: Sequence[float]) -> Ratio:
 
 
 class Claim(NamedTuple):
-    """What came of it for one gradient.
+    """The outcome of the claim for one gradient.
 
     rivals: whose time is compared, the adaptive solves first and then the fixed grids that are
     accurate throughout. coarse: the other fixed grids.
@@ -311,12 +314,12 @@ class Claim(NamedTuple):
 
     @property
     def ratios(self) -> dict[str, Ratio]:
-        """How many times as long the rivals took."""
+        """The time of each rival divided by that of grid="auto"."""
         return {run.contender.name: ratio(run.seconds, self.auto.seconds) for run in self.rivals}
 
     @property
     def holds(self) -> bool | None:
-        """None where it is undecided."""
+        """Whether the claim holds; None where it is undecided."""
         margins = [(times - 1, DOUBT * doubt) for times, doubt in self.ratios.values()]
         if not self.auto.accurate or any(margin < -doubt for margin, doubt in margins):
             return False
@@ -324,7 +327,7 @@ class Claim(NamedTuple):
 
 
 def claims(runs: Sequence[Run]) -> list[Claim]:
-    """Of each grid="auto" among the runs, against those of the same gradient.
+    """Compare each grid="auto" among the runs with the other runs of its gradient.
 
     Of a training that failed there is no time to compare.
     """
@@ -344,7 +347,7 @@ def claims(runs: Sequence[Run]) -> list[Claim]:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """Every contender, the fastest first; those that failed are said below."""
+    """Return a table of all contenders, fastest first, and below it the failures."""
     from benchmarks.speed.tables import aligned
 
     autos = {run.contender.gradient: run for run in runs if run.contender.kind == "auto"}
@@ -370,7 +373,7 @@ def table(runs: Sequence[Run]) -> str:
 
 
 def claim_lines(claim: Claim) -> str:
-    """What came of it, and the numbers that say so."""
+    """Return the outcome of a claim in words, and the numbers behind it."""
     auto = claim.auto
     counts = [(0, stats.accepted) for stats in auto.work[:1]] + auto.changes
     rivals = [f"{name} {each.times:.3f} ({each.error:.3f})" for name, each in claim.ratios.items()]
@@ -387,36 +390,45 @@ def claim_lines(claim: Claim) -> str:
 
 
 def document(runs: Sequence[Run]) -> dict[str, Any]:
-    """For JSON."""
+    """Return the records of all contenders and the claims, for JSON."""
     return {
-        "contenders": [
-            {
-                "contender": run.contender.name,
-                "kind": run.contender.kind,
-                "gradient": run.contender.gradient,
-                "total_seconds": run.total,
-                "accurate": run.accurate,
-                "failure": run.failure,
-                "samples": [sample._asdict() for sample in run.samples],
-                "seconds": run.seconds,
-                "losses": run.losses,
-                **{
-                    name: [getattr(stats, name) for stats in run.work]
-                    for name in ("accepted", "rejected", "repeated", "forward_nfe", "backward_nfe")
-                },
-            }
-            for run in runs
-        ],
+        "contenders": [record(run) for run in runs],
         "claims": [
             {
                 "contender": claim.auto.contender.name,
                 "holds": claim.holds,
-                "times_as_long": {name: each._asdict() for name, each in claim.ratios.items()},
+                "times_as_long": rounded(
+                    {name: each._asdict() for name, each in claim.ratios.items()}
+                ),
                 "too_coarse": [run.contender.name for run in claim.coarse],
             }
             for claim in claims(runs)
         ],
     }
+
+
+def record(run: Run) -> dict[str, Any]:
+    """Return the numbers of one training: sums, means over the training steps, and the samples."""
+    found = {
+        "contender": run.contender.name,
+        "kind": run.contender.kind,
+        "gradient": run.contender.gradient,
+        "seconds": run.total,
+        "losses": [*run.losses[:1], *run.losses[-1:]],
+        "error": run.error,
+        "entry": run.entry,
+        "accurate": run.accurate,
+        "failure": run.failure,
+        "steps": run.mean("accepted"),
+        "rejected": run.mean("rejected"),
+        "refined": sum(stats.repeated for stats in run.work),
+        "forward_nfe": run.mean("forward_nfe"),
+        "backward_nfe": run.mean("backward_nfe"),
+        "changes": run.changes,
+        "samples": run.samples,
+    }
+    made: dict[str, Any] = rounded(found)
+    return made
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -448,7 +460,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def run(asked: argparse.Namespace) -> None:
-    """Every model and case that is asked for."""
+    """Train on every model and case that is asked for."""
     from benchmarks.speed.running import Report
 
     report, first = Report(asked.text), 1 if asked.quick else None
@@ -458,7 +470,7 @@ def run(asked: argparse.Namespace) -> None:
         "steps": asked.steps or (QUICK_STEPS if asked.quick else STEPS),
     }
     where = environment("cpu") | settings
-    report(", ".join(f"{key} {value}" for key, value in where.items()))
+    report(environment_line(where))
     problems: list[dict[str, Any]] = []
     for model in asked.models or MODELS[:first]:
         for case in asked.cases or CASES[:first]:
@@ -472,7 +484,7 @@ def run(asked: argparse.Namespace) -> None:
             report_problem(given, runs, report)
             problems.append({"problem": str(given), **document(runs)})
     if asked.json:
-        asked.json.write_text(json.dumps({"environment": where, "problems": problems}) + "\n")
+        write_document(asked.json, {"environment": where, "problems": problems})
 
 
 def report_problem(given: Problem, runs: Sequence[Run], report: Report) -> None:

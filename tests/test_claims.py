@@ -505,7 +505,7 @@ def test_json(every):
 
 
 def test_the_page_is_what_the_command_prints(every):
-    shown = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    shown = (ROOT / "docs" / "reference" / "claims.md").read_text(encoding="utf-8")
     assert shown == page(every.values())
     assert "(!)" not in shown
     assert not re.search(r"_dot\b|Dummy", shown)

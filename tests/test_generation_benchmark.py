@@ -14,10 +14,11 @@ from benchmarks.generation import (
     Cost,
     Measurement,
     Staged,
-    document,
     median_cost,
     process,
+    record,
     report,
+    slowest,
     slowest_lines,
     staged,
 )
@@ -32,7 +33,8 @@ def run() -> Staged:
 
 
 def printed(run: Staged, goal: float = 60.0) -> str:
-    return report(Measurement(("generate", *SPECS), len(SPECS), (run.total,), (run,)), goal)
+    made = Measurement(("generate", *SPECS), len(SPECS), (run.total,), (run,))
+    return report(record(made, goal))
 
 
 def test_every_stage_is_printed_and_was_clocked(run: Staged) -> None:
@@ -75,17 +77,19 @@ def test_a_stage_that_calls_another_pauses_meanwhile() -> None:
 def test_the_modules_are_the_slowest_first(run: Staged) -> None:
     assert set(run.each) == set(SPECS)
     assert all(seconds > 0 for seconds in run.each.values())
-    rows = slowest_lines({"quick": 0.1, "slow": 0.9, "middling": 0.5})[2:]
+    ordered = slowest({"quick": 0.1, "slow": 0.9, "middling": 0.5})
+    rows = slowest_lines(ordered, 3)[2:]
     assert [row.split()[0] for row in rows] == ["slow", "middling", "quick"]
-    assert slowest_lines({"alone": 0.1}) == []
+    assert slowest_lines({"alone": 0.1}, 1) == []
 
 
 @pytest.mark.parametrize(("goal", "words"), [(60.0, "met"), (2.0, "missed by 1.00 s")])
 def test_a_goal_is_met_or_missed(run: Staged, goal: float, words: str) -> None:
     costs = (Cost(9.0, 1.0), Cost(3.0, 1.0), Cost(1.0, 1.0))
     measurement = Measurement(("generate", *SPECS), len(SPECS), costs, (run,))
-    assert f"; goal {goal:g} s: {words}\n" in report(measurement, goal)
-    assert document(measurement, goal)["met"] == (words == "met")
+    found = record(measurement, goal)
+    assert f"; goal {goal:g} s: {words}\n" in report(found)
+    assert found["met"] == (words == "met")
 
 
 def test_the_median_is_that_of_the_wall_time() -> None:

@@ -11,7 +11,7 @@ from optode.cli.catalogue import page
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MODULES = (ROOT / "docs" / "modules.md").read_text(encoding="utf-8")
+MODULES = (ROOT / "docs" / "guide" / "modules.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -47,5 +47,5 @@ def test_every_model_in_the_table_ships() -> None:
 
 
 def test_the_catalogue_is_what_the_command_prints() -> None:
-    shown = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    shown = (ROOT / "docs" / "reference" / "catalogue.md").read_text(encoding="utf-8")
     assert shown == page()

@@ -26,7 +26,7 @@ from benchmarks.speed.jax_contenders import Diffrax, arrays, network, rates
 from benchmarks.speed.measure import floor, measure
 from benchmarks.speed.qualification import Entry, Refused, as_arrays, qualify
 from benchmarks.speed.reference import gradient_error, reference
-from benchmarks.speed.running import Found, Report, report_problem, run_problem
+from benchmarks.speed.running import Found, problem_record, run_problem
 from benchmarks.speed.timing import interleaved
 from benchmarks.speed.torch_contenders import Optode, Torchdiffeq, Torchode
 
@@ -230,7 +230,7 @@ def test_ratios_pair_the_rounds_of_the_fastest_of_each_peer() -> None:
     assert rows == {"optode": {"peer": 3.0}, "optode compiled": {"peer": 6.0}}
     assert tables.ratio_table(rows).splitlines()[2].split() == ["optode", "compiled", "6.00"]
     assert tables.numbers(entries[1], "training")["over_floor"] == 2.0
-    first = tables.entry_table(entries, "training").splitlines()[1]
+    first = tables.entry_table(map(tables.entry_record, entries), "training").splitlines()[1]
     assert first.split()[:5] == ["optode", "compiled", "1", "steps", "1000.00"]
 
 
@@ -260,9 +260,7 @@ def test_rounds_time_every_call_without_garbage_collection() -> None:
     assert gc.isenabled()
 
 
-def test_without_the_peers(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_the_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.speed.contender.find_spec", lambda name: None)
     contenders = (
         Optode("discrete", "rk4", steps=True),
@@ -272,8 +270,7 @@ def test_without_the_peers(
     )
     asked = argparse.Namespace(tolerance_goal=1e-4, budget=0.0, plot=None, clock="cpu")
     found: Found = run_problem(tiny(), contenders, asked)
-    report_problem(found, Report(None))
-    printed = capsys.readouterr().out
+    printed = tables.problem_text(problem_record(found))
     assert "not measured: torchode Tsit5: not installed: torchode" in printed
     assert "Tsit5: not installed: jax, diffrax" in printed
     assert {entry.contender.peer for entry in found.entries} == {"optode", "torchdiffeq odeint"}
@@ -344,11 +341,11 @@ def test_summary_of_results(tmp_path):
         result("b", "optode", 2e-3),
         result("c", "diffrax", 1e-3),
     ]
-    times = {f"optode: {title}": {"torchode": 2.6, "diffrax": 0.5}}
+    times = {"optode": {"torchode": 2.6, "diffrax": 0.5}}
+    faster = {"training": times, "forward": times}
     document = {
         "environment": {"cpu": "a cpu", "load": 0.1},
-        "problems": [{"problem": title, "entries": entries, "refused": []}],
-        "times_faster": {"training": times, "forward": times},
+        "problems": [{"problem": title, "entries": entries, "refused": [], "times_faster": faster}],
     }
     file = tmp_path / "results.json"
     file.write_text(json.dumps(document))

@@ -1,15 +1,15 @@
-"""The command line; see --help."""
+"""Run the benchmark from the command line; see --help."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.speed.environment import environment, pin
+from benchmarks.records import write_document
+from benchmarks.speed.environment import environment, environment_line, pin
 
 
 def arguments() -> argparse.Namespace:
@@ -57,11 +57,11 @@ def run(asked: argparse.Namespace) -> None:
 
     where = environment(asked.device) | {"clock": asked.clock}
     report = running.Report(asked.text)
-    report(", ".join(f"{key} {value}" for key, value in where.items()))
+    report(environment_line(where))
     work = running.run_growth if asked.growth else running.run_tables
     results: dict[str, Any] = work(asked, report)
     if asked.json:
-        asked.json.write_text(json.dumps({"environment": where, **results}, indent=1) + "\n")
+        write_document(asked.json, {"environment": where, **results})
 
 
 if __name__ == "__main__":

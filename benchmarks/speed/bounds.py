@@ -1,4 +1,4 @@
-"""What a training step is spent on, by PyTorch's profiler: python -m benchmarks.speed.bounds."""
+"""Profile a training step with PyTorch's profiler: python -m benchmarks.speed.bounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.speed.environment import environment, pin
+from benchmarks.speed.environment import environment, environment_line, pin
 
 WARM, CALLS = 20, 200
 # The first that is in the name of what the profiler saw, whose own time is counted.
@@ -26,7 +26,10 @@ def group(name: str) -> str:
 
 
 def shares(call: Callable[[], Any], calls: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Microseconds and numbers of operations of a call, by group; Python is what is left."""
+    """Return the microseconds and the numbers of operations of a call, by group.
+
+    Time outside of all operations is counted as Python's.
+    """
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU]) as seen:
@@ -61,7 +64,7 @@ def main() -> None:
     from benchmarks.speed.timing import interleaved
     from benchmarks.speed.torch_contenders import Optode
 
-    print(", ".join(f"{key} {value}" for key, value in environment("cpu").items()))
+    print(environment_line(environment("cpu")))
     given = problem(asked.model, CASES[asked.case])
     for gradient, compiled in (("discrete", False), ("autograd", True)):
         contender = Optode(gradient, asked.method, steps=True, compiled=compiled)

@@ -1,4 +1,4 @@
-"""What is solved: networks, their data, and the problem that all contenders are given."""
+"""Define what is solved: networks, their data, and the problem that all contenders are given."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Case:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of h, the batch first."""
+        """The shape of h, the batch first."""
         return (self.batch, self.sizes[0], *[self.side] * 2 * bool(self.side))
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ CASES = {
 
 
 class Field(nn.Module):
-    """f(t, h): the layers of a case."""
+    """The network f(t, h): the layers of a case."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -69,7 +69,10 @@ class Field(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A model, its field's weights, h at the start, and the loss: the mean square of h - target at the end."""
+    """A model, its field's weights, h at the start, and the target of h at the end.
+
+    The loss is the mean square of h - target.
+    """
 
     model: str
     case: Case
@@ -90,7 +93,7 @@ class Problem:
         return f"{self.model} on [{self.span[0]:g}, {self.span[1]:g}], {self.case}"
 
     def field(self) -> Field:
-        """A network of its own with the weights."""
+        """Return a new network with the weights."""
         field = Field(self.case).to(self.device, self.dtype)
         field.load_state_dict(self.weights)
         return field
@@ -99,18 +102,18 @@ class Problem:
         return (h - self.target).square().mean()
 
     def to(self, dtype: torch.dtype, device: str | torch.device = "cpu") -> Problem:
-        """The same numbers in another precision or place."""
+        """Return the problem in another precision or on another device."""
         weights = {name: x.to(device, dtype) for name, x in self.weights.items()}
         h0, target = self.h0.to(device, dtype), self.target.to(device, dtype)
         return replace(self, weights=weights, h0=h0, target=target)
 
     def part(self, samples: slice) -> Problem:
-        """Some samples only; the loss is still a mean, of theirs."""
+        """Return the problem for some of the samples; the loss is the mean over these."""
         return replace(self, h0=self.h0[samples], target=self.target[samples])
 
 
 def problem(model: str, case: Case, end: float | None = None, gain: float = GAIN) -> Problem:
-    """The problem in float32 on the CPU, drawn from one seed."""
+    """Draw the problem from one seed, in float32 on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         weights = {name: gain * x.detach() for name, x in Field(case).named_parameters()}

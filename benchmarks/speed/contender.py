@@ -1,4 +1,4 @@
-"""What a contender is: a way to take a training step, at settings from loose to tight."""
+"""Define a contender: a way to take a training step, at settings from loose to tight."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Setting(NamedTuple):
         return f"{self.value:.0e}" if self.kind == "tolerance" else f"{self.value:.0f} steps"
 
     def length(self, span: tuple[float, float]) -> float:
-        """Of a step: a hair longer than the span allows, so that rounding leaves no sliver of one."""
+        """Return the length of a step: a hair longer than exact, so that rounding adds no step."""
         return (span[1] - span[0]) / self.value * (1 + 1e-6)
 
 
@@ -53,7 +53,7 @@ CHAIN = 8
 
 
 class Bare(NamedTuple):
-    """What work is made of: f without a graph, with one, and with its VJP by the parameters and h.
+    """Calls of f alone: without a graph, with one, and with its VJP by the parameters and h.
 
     Each call makes so many evaluations, of one another's results.
     """
@@ -69,18 +69,18 @@ class Step(ABC):
 
     @abstractmethod
     def __call__(self) -> tuple[Any, Mapping[str, Any]]:
-        """A whole training step: the loss, and its gradients by name."""
+        """Take a whole training step; return the loss, and its gradients by name."""
 
     @abstractmethod
     def forward(self) -> Any:
-        """h at the end, of a solve that no gradient is asked of."""
+        """Return h at the end, of a solve without gradients."""
 
     @abstractmethod
     def work(self) -> Work:
-        """What one training step evaluates, counted."""
+        """Count what one training step evaluates."""
 
     def peak_bytes(self) -> int | None:
-        """Most memory a training step holds at once beside what exists before, where it can be seen."""
+        """Return the peak of what a training step allocates, where it can be seen."""
         return None
 
 
@@ -100,16 +100,16 @@ class Contender(ABC):
 
     @abstractmethod
     def prepare(self, problem: Problem, setting: Setting) -> Step:
-        """The step at a setting, on weights of its own."""
+        """Return the step at a setting, on weights of its own."""
 
     def trial(self, problem: Problem, setting: Setting) -> Step:
-        """The same numbers at less preparation, to find the setting with."""
+        """Return a step with the numbers of `prepare`'s, not compiled, to find the setting."""
         return self.prepare(problem, setting)
 
     @abstractmethod
     def bare(self, problem: Problem) -> Bare:
-        """f alone, in the form of this contender."""
+        """Return calls of f alone, in this contender's form."""
 
     def missing(self) -> list[str]:
-        """Packages that it needs and that are not installed."""
+        """Return the packages that the contender needs and that are not installed."""
         return [name for name in self.needs if find_spec(name) is None]

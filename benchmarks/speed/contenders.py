@@ -1,4 +1,4 @@
-"""Who takes part: one line each."""
+"""List the contenders, one a line."""
 
 from __future__ import annotations
 

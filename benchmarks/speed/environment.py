@@ -1,9 +1,10 @@
-"""Where a run took place: what its times depend on, beside the code."""
+"""Describe where a run takes place: what its times depend on, beside the code."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +14,7 @@ PACKAGES = ("optode", "torch", "torchdiffeq", "torchode", "jax", "diffrax", "equ
 
 
 def pin(threads: int) -> None:
-    """Before the first import of a numerical library: so many cores, and threads, for all of them.
+    """Limit all numerical libraries to so many cores and threads, before the first is imported.
 
     JAX has no number of threads to set; it takes the cores that the process may run on.
     """
@@ -23,7 +24,7 @@ def pin(threads: int) -> None:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Hardware, threads, versions and the date."""
+    """Return the hardware, threads, versions and date."""
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -41,8 +42,13 @@ def environment(device: str) -> dict[str, Any]:
     return found | {name: _version(name) for name in PACKAGES}
 
 
+def environment_line(where: Mapping[str, Any]) -> str:
+    """Return the environment as one line of words."""
+    return ", ".join(f"{key} {value}" for key, value in where.items())
+
+
 def processor() -> str:
-    """The name of the CPU."""
+    """Return the name of the CPU."""
     information = Path("/proc/cpuinfo")
     for line in information.read_text().splitlines() if information.is_file() else ():
         if line.startswith("model name"):

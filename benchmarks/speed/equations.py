@@ -1,4 +1,4 @@
-"""The models as one writes them by hand for torchdiffeq, and where optode's module of each is."""
+"""Write the models by hand, as for torchdiffeq, and name optode's module of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the cost of a training step grows: with batch, width, parameters, end time and tolerance.
+"""Measure how the cost of a training step grows: with batch, width, parameters, time and tolerance.
 
 One model, HBNODE, at one tolerance for all: what is compared is the growth, not the cost at equal
 error.
@@ -6,14 +6,16 @@ error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from benchmarks.records import rounded
 from benchmarks.speed.cases import Case, Problem, problem
 from benchmarks.speed.contender import Contender, Setting
+from benchmarks.speed.environment import environment_line
 from benchmarks.speed.tables import aligned
 from benchmarks.speed.timing import Clock, interleaved
 from benchmarks.speed.torch_contenders import Optode, Torchdiffeq
@@ -31,7 +33,7 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Axis:
-    """What grows, its values, and the problem and tolerance at a value."""
+    """A quantity that grows: its name, its values, and the problem and tolerance at a value."""
 
     name: str
     values: tuple[float, ...]
@@ -44,7 +46,7 @@ def _network(batch: float, features: float, width: float, end: float = 1.0) -> P
 
 
 def width_of(parameters: float, features: int) -> int:
-    """The hidden width at which an MLP features-width-width-features has about so many parameters."""
+    """Return the width at which an MLP features-width-width-features has so many parameters."""
     half = features + 1
     return round(float(np.sqrt(parameters + half**2)) - half)
 
@@ -76,18 +78,18 @@ class Curve:
 
     @property
     def exponent(self) -> float:
-        """Of the power law, by least squares in the logarithms, over the upper half of the values."""
+        """The exponent of the power law, fitted over the upper half of the values."""
         half = len(self.values) // 2
         return fitted_exponent(self.values[half:], self.seconds[half:])
 
 
 def fitted_exponent(values: Any, seconds: Any) -> float:
-    """k where seconds grow like the k-th power of the values."""
+    """Return k for which seconds grow like the k-th power, by least squares in the logarithms."""
     return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
 
 
 def grow(axis: Axis, device: str, budget: float, clock: Clock) -> list[Curve]:
-    """The curves of all contenders along an axis; budget is seconds for each value."""
+    """Measure the curves of all contenders along an axis; budget is seconds for each value."""
     seconds: dict[str, list[float]] = {contender.name: [] for contender in CONTENDERS}
     nfe: dict[str, list[int]] = {contender.name: [] for contender in CONTENDERS}
     for value in axis.values:
@@ -99,13 +101,24 @@ def grow(axis: Axis, device: str, budget: float, clock: Clock) -> list[Curve]:
             seconds[name].append(float(np.median(times)))
             work = steps[name].work()
             nfe[name].append(work.forward + work.backward)
-    return [Curve(name, axis.values, tuple(seconds[name]), tuple(nfe[name])) for name in seconds]
+    return [
+        Curve(name, axis.values, tuple(rounded(seconds[name])), tuple(nfe[name]))
+        for name in seconds
+    ]
 
 
-def growth_table(axis: Axis, curves: list[Curve]) -> str:
-    """Milliseconds over the axis, and the fitted exponent."""
-    lines = [(axis.name, *(f"{value:g}" for value in axis.values), "exponent")]
+def growth_text(name: str, curves: Sequence[Curve]) -> str:
+    """Return milliseconds over the values of an axis, and the fitted exponents, as a table."""
+    lines = [(name, *(f"{value:g}" for value in curves[0].values), "exponent")]
     for curve in curves:
         cells = (f"{1e3 * x:.2f}" for x in curve.seconds)
         lines.append((curve.contender, *cells, f"{curve.exponent:.2f}"))
-    return aligned(lines)
+    return f"ms of a training step by {name}\n\n{aligned(lines)}"
+
+
+def document_text(document: Mapping[str, Any]) -> str:
+    """Return what a run prints, from what it writes as JSON."""
+    parts = [environment_line(document["environment"])]
+    for name, curves in document["growth"].items():
+        parts.append(growth_text(name, [Curve(**curve) for curve in curves]))
+    return "\n\n".join(parts) + "\n"

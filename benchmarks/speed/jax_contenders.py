@@ -1,4 +1,4 @@
-"""The equations by hand in JAX, under diffrax."""
+"""Solve the equations, written by hand in JAX, with diffrax."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Parameters = dict[str, Any]
 
 
 def configure(double: bool, device: str) -> bool:
-    """Before the first array: float64 only where asked for, one kind of device; whether JAX has it."""
+    """Set precision and device before the first array; return whether JAX has the device."""
     jax = import_module("jax")
     jax.config.update("jax_enable_x64", double)
     jax.config.update("jax_platforms", device)
@@ -39,7 +39,7 @@ def configure(double: bool, device: str) -> bool:
 
 
 def network(parameters: Parameters, h: Any) -> Any:
-    """f(t, h) of cases.Field, with its parameters by their names."""
+    """Return f(t, h) of cases.Field, with its parameters by name."""
     import jax.numpy as jnp
 
     names = sorted(name for name in parameters if name.endswith(".weight"))
@@ -52,7 +52,7 @@ def network(parameters: Parameters, h: Any) -> Any:
 
 
 def convolution(h: Any, weight: Any) -> Any:
-    """As nn.Conv2d with padding that keeps the sides, by a product of matrices for each tap.
+    """Convolve as nn.Conv2d with padding that keeps the sides, a product of matrices for each tap.
 
     In the loops of a solve XLA's own convolution takes far longer on a CPU, and its VJP.
     """
@@ -69,7 +69,7 @@ def convolution(h: Any, weight: Any) -> Any:
 
 
 def rates(model: str, t: Any, states: Any, parameters: Parameters, f: Callable[..., Any]) -> Any:
-    """The equations of equations.py."""
+    """Return the rates of equations.py, in JAX."""
     from jax.nn import sigmoid, softplus
     from jax.numpy import sqrt, tanh
 
@@ -95,7 +95,7 @@ RAW = {
 
 
 def arrays(problem: Problem) -> Parameters:
-    """Weights and learned parameters as JAX arrays, by their names in PyTorch, and h0."""
+    """Return weights and learned parameters as JAX arrays, by their names in PyTorch, and h0."""
     import jax.numpy as jnp
 
     given = {f"field.{name}": x for name, x in problem.weights.items()} | {"h0": problem.h0}
@@ -106,7 +106,7 @@ def arrays(problem: Problem) -> Parameters:
 
 
 def noticed(counts: Counter[str]) -> Callable[[Any], Any]:
-    """An identity that counts what passes: evaluations, and cotangents on their way back."""
+    """Return an identity that counts evaluations forward and cotangents backward."""
     import jax
 
     def note(event: str) -> None:
@@ -166,7 +166,7 @@ class DiffraxStep(Step):
         return Work(forward, pullbacks, pullbacks, forward, pullbacks)
 
     def peak_bytes(self) -> int | None:
-        """What XLA sets aside for temporaries and results."""
+        """Return what XLA sets aside for temporaries and results."""
         memory = self.train.lower(self.given, self.size).compile().memory_analysis()
         return int(memory.temp_size_in_bytes + memory.output_size_in_bytes)
 
@@ -187,13 +187,13 @@ class Diffrax(Contender):
         return DiffraxStep(self, problem, setting)
 
     def functions(self, problem: Problem) -> Any:
-        """The compiled functions, the same ones at every setting."""
+        """Return the compiled functions; all settings share them."""
         if self.latest[0] is not problem:
             self.latest = (problem, self.compiled(problem, network))
         return self.latest[1]
 
     def compiled(self, problem: Problem, f: Callable[..., Any]) -> tuple[Any, Any]:
-        """Loss and gradients, and h at the end."""
+        """Build functions for the loss with its gradients, and for h at the end."""
         import diffrax
         import jax
         import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""All contenders of a problem timed in the same rounds, and compared."""
+"""Time all contenders of a problem in shared rounds, and compare them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS_OF_WORK = ("plain", "recorded", "both")
 def measure(
     problem: Problem, entries: Sequence[Entry], budget: float, clock: Clock = CLOCKS["wall"]
 ) -> None:
-    """Fill in the times of all entries and the floors under them, of the same rounds."""
+    """Fill in the times of all entries, and the floors under them from the same rounds."""
     forms = {entry.contender.form: entry.contender for entry in entries}
     bares = {form: contender.bare(problem) for form, contender in forms.items()}
     calls: Calls = {}
@@ -37,17 +37,17 @@ def measure(
 
 
 def floor(work: Work, plain: Any, recorded: Any, both: Any) -> Any:
-    """What the work costs at least: evaluations without a graph, with one, and VJPs."""
+    """Return the least time of the work: evaluations without a graph, with one, and VJPs."""
     return work.plain * plain + work.recorded * recorded + work.pullbacks * (both - recorded)
 
 
 def ratio(slower: np.ndarray, faster: np.ndarray) -> float:
-    """How many times faster: the median over the rounds, each of which timed both."""
+    """Return the ratio of times: the median over the rounds, each of which timed both."""
     return float(np.median(slower / faster))
 
 
 def fastest(entries: Iterable[Entry], kind: str) -> dict[str, Entry]:
-    """Of each peer the entry with the smallest median; kind is training or forward."""
+    """Return the entry with the smallest median of each library; kind is training or forward."""
     best: dict[str, Entry] = {}
     for entry in entries:
         peer = entry.contender.peer

@@ -1,4 +1,4 @@
-"""Pictures: error against time for every contender, and how cost grows."""
+"""Draw the error against the time of every contender, and how the cost grows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Panel = Mapping[str, Sequence[Point]]
 
 
 def work_precision(panels: Mapping[str, Panel], peers: Mapping[str, str], path: Path) -> None:
-    """One panel for each title: gradient error against the time of a training step."""
+    """Draw gradient errors against times of a training step, one panel for each title."""
     figure, axes = _panels(len(panels), 7.0)
     kinds = list(dict.fromkeys(peers.values()))
     for axis, (title, panel) in zip(axes, panels.items(), strict=False):
@@ -48,7 +48,7 @@ def work_precision(panels: Mapping[str, Panel], peers: Mapping[str, str], path: 
 
 
 def growth(curves: Mapping[str, Sequence[Curve]], path: Path) -> None:
-    """One panel for each axis: time of a training step, with the exponents."""
+    """Draw times of a training step with their exponents, one panel for each axis."""
     figure, axes = _panels(len(curves), 4.5)
     for axis, (name, each) in zip(axes, curves.items(), strict=False):
         for curve, marker in zip(each, MARKERS, strict=False):
@@ -68,7 +68,7 @@ def growth(curves: Mapping[str, Sequence[Curve]], path: Path) -> None:
 
 
 def _panels(count: int, width: float) -> tuple[Any, list[Any]]:
-    """A figure of so many panels (inches wide each), two in a row."""
+    """Return a figure of so many panels (inches wide each), two in a row."""
     from matplotlib.figure import Figure
 
     columns = min(2, count)

@@ -1,4 +1,4 @@
-"""Who is measured, and at which setting: the loosest whose gradient is right."""
+"""Find the setting at which a contender is measured: the loosest whose gradient is right."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Refused:
 
 
 def as_arrays(gradients: Any) -> Arrays:
-    """Gradients of any library as NumPy arrays; those that are missing as nan."""
+    """Return gradients of any library as NumPy arrays; a missing one is nan."""
     found = {}
     for name, x in gradients.items():
         x = x.detach().cpu() if isinstance(x, torch.Tensor) else x
@@ -71,7 +71,7 @@ def as_arrays(gradients: Any) -> Arrays:
 
 
 def tried(step: Step, setting: Setting, wanted: Arrays, repeats: int = 1) -> Point:
-    """The error of a step's gradient, and its times, if it is repeated."""
+    """Return the error of a step's gradient, and its times where it is repeated."""
     begun = time.perf_counter()
     try:
         _, gradients = step()
@@ -86,7 +86,7 @@ def tried(step: Step, setting: Setting, wanted: Arrays, repeats: int = 1) -> Poi
 def search(
     contender: Contender, problem: Problem, wanted: Arrays, goal: float, beyond: int = 0
 ) -> tuple[Setting | None, list[Point]]:
-    """The loosest setting within the goal, and the points seen, so many beyond it."""
+    """Return the loosest setting within the goal, and the points tried, some beyond it."""
     found, points, begun = None, [], time.perf_counter()
     # what compiles does so at its first step; of others the errors are wanted, or a plot
     repeats = 3 if beyond else int(contender.form != "eager")
@@ -103,7 +103,7 @@ def search(
 def qualify(
     contender: Contender, problem: Problem, wanted: Arrays, goal: float, beyond: int = 0
 ) -> tuple[Entry | Refused, list[Point]]:
-    """The contender ready to be timed, its gradient checked, or the reason why it is not."""
+    """Return the contender ready to be timed, or the reason why it is not measured."""
     if missing := contender.missing():
         return Refused(contender, f"not installed: {', '.join(missing)}"), []
     try:

@@ -1,4 +1,4 @@
-"""The gradient every contender is compared with, and the error of theirs."""
+"""Compute the reference gradient, and the error of a contender's gradient."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def reference(problem: Problem, tolerance: float = TOLERANCE) -> Arrays:
-    """Gradients of the loss by the parameters, by name, and by h0, in float64.
+    """Return the gradients of the loss by the parameters (by name) and by h0, in float64.
 
     The equations by hand, torchdiffeq's dopri8, and backpropagation through its steps.
     """
@@ -42,7 +42,7 @@ def reference(problem: Problem, tolerance: float = TOLERANCE) -> Arrays:
 
 
 def gradient_error(found: Mapping[str, Any], wanted: Arrays) -> float:
-    """Of each tensor the largest deviation over the largest entry wanted; of these the worst.
+    """Return the error of the worst tensor: its largest deviation over its largest wanted entry.
 
     A gradient that is missing, or not finite, is infinitely wrong.
     """

@@ -1,9 +1,8 @@
-"""What the command does once threads are pinned: the tables, or the growth."""
+"""Run the benchmark once threads are pinned: the tables, or the growth."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -46,16 +45,18 @@ class Report:
 
 @dataclass(frozen=True)
 class Found:
-    """Of one problem: who was measured, who was not, and every setting that was tried."""
+    """The contenders of one problem, measured or not, and every setting that was tried."""
 
     title: str
+    precision: str
+    goal: float
     entries: Sequence[Entry]
     refused: Sequence[Refused]
     points: dict[str, list[Point]]
 
 
 def run_tables(asked: argparse.Namespace, report: Report) -> dict[str, Any]:
-    """Every model and case, then the ratios of all."""
+    """Measure every model and case that is asked for, then compare the times of all."""
     goal = asked.tolerance_goal
     dtype = torch.float64 if goal < DOUBLE else torch.float32
     contenders = [c for c in CONTENDERS if not asked.quick or c.name in QUICK]
@@ -68,35 +69,25 @@ def run_tables(asked: argparse.Namespace, report: Report) -> dict[str, Any]:
     torch._dynamo.config.recompile_limit = max(64, 4 * len(contenders))
     first = 1 if asked.quick else None
     every: list[Found] = []
+    problems: list[tables.Record] = []
     for model in asked.models or [*MODELS][:first]:
         for case in asked.cases or [*CASES][:first]:
             given = problem(model, CASES[case]).to(dtype, asked.device)
-            precision = str(dtype).removeprefix("torch.")
-            report(f"\n{given}, {precision}, error of the gradient within {goal:g}")
-            found = run_problem(given, contenders, asked)
-            report_problem(found, report)
-            every.append(found)
-    compared = {
-        kind: {f"{us}: {found.title}": row for found in every for us, row in rows(found, kind)}
-        for kind in tables.KINDS
-    }
-    for kind, words in tables.KINDS.items():
-        report(f"\nfastest of each, {words}, times faster than\n")
-        report(tables.ratio_table(compared[kind]))
+            every.append(run_problem(given, contenders, asked))
+            problems.append(problem_record(every[-1]))
+            report("\n" + tables.problem_text(problems[-1]))
+    report("\n" + tables.comparison_text(problems))
     if asked.plot:
         peers = {c.name: c.peer for c in contenders}
         plot.work_precision({found.title: found.points for found in every}, peers, asked.plot)
-    return {
-        "goal": goal,
-        "problems": [problem_document(found) for found in every],
-        "times_faster": compared,
-    }
+    return {"problems": problems}
 
 
 def run_problem(
     given: Problem, contenders: Sequence[Contender], asked: argparse.Namespace
 ) -> Found:
-    """Find everyone's setting, then time them together."""
+    """Find the setting of each contender, then time all of them together."""
+    print(f"# {given}", file=sys.stderr)
     torch.compiler.reset()
     wanted = reference(given)
     entries: list[Entry] = []
@@ -114,51 +105,23 @@ def run_problem(
             refused.append(outcome)
         points[contender.name] = seen
     measure(given, entries, asked.budget, CLOCKS[asked.clock])
-    return Found(str(given), entries, refused, points)
+    precision = str(given.dtype).removeprefix("torch.")
+    return Found(str(given), precision, asked.tolerance_goal, entries, refused, points)
 
 
-def rows(found: Found, kind: str) -> list[tuple[str, dict[str, float]]]:
-    return [*tables.ratios(found.entries, kind).items()]
-
-
-def report_problem(found: Found, report: Report) -> None:
-    for kind, words in tables.KINDS.items():
-        report(f"\n{words}\n")
-        report(tables.entry_table(found.entries, kind))
-    if found.refused:
-        report("\n" + tables.refused_lines(found.refused))
-
-
-def problem_document(found: Found) -> dict[str, Any]:
-    """For JSON."""
-    points = {
-        name: [(str(p.setting), finite(p.error), finite(p.seconds)) for p in seen]
-        for name, seen in found.points.items()
-    }
-    return {
-        "problem": found.title,
-        **tables.document(found.entries, found.refused),
-        "setting_error_seconds": points,
-    }
-
-
-def finite(number: float) -> float | None:
-    """As JSON has numbers."""
-    return number if math.isfinite(number) else None
+def problem_record(found: Found) -> tables.Record:
+    """Return what is reported of a problem."""
+    return tables.problem_record(
+        found.title, found.precision, found.goal, found.entries, found.refused
+    )
 
 
 def run_growth(asked: argparse.Namespace, report: Report) -> dict[str, Any]:
-    """How the cost grows along every axis."""
+    """Measure how the cost grows along every axis."""
     curves = {}
     for axis in growth.AXES:
         curves[axis.name] = growth.grow(axis, asked.device, asked.budget / 10, CLOCKS[asked.clock])
-        report(f"\nms of a training step by {axis.name}\n")
-        report(growth.growth_table(axis, curves[axis.name]))
+        report("\n" + growth.growth_text(axis.name, curves[axis.name]))
     if asked.plot:
         plot.growth(curves, asked.plot)
-    return {
-        "growth": {
-            name: [{**asdict(curve), "exponent": curve.exponent} for curve in each]
-            for name, each in curves.items()
-        }
-    }
+    return {"growth": {name: [asdict(curve) for curve in each] for name, each in curves.items()}}

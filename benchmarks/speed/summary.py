@@ -1,4 +1,4 @@
-"""Tables of committed results, as Markdown: python -m benchmarks.speed.summary FILE.json ..."""
+"""Print tables of results as Markdown: python -m benchmarks.speed.summary FILE.json ..."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import argparse
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+from benchmarks.speed.environment import environment_line
 from benchmarks.speed.equations import MODELS
-from benchmarks.speed.tables import KINDS
+from benchmarks.speed.tables import KINDS, Record
 
 PEERS = ("torchdiffeq odeint_adjoint", "torchdiffeq odeint", "torchode", "diffrax")
-# How many times faster than these peers a compiled step is meant to be, by the network; an eager
-# one half of it.
+# Goals for a compiled step: the time of each of PEERS divided by optode's, by the network. Those of
+# an eager step are half as high.
 GOALS = {
     "MLP 2-20-20-2, batch 50": (10.0, 5.0, 5.0, 1.5),
     "MLP 24-48-48-24, batch 256": (10.0, 5.0, 5.0, 2.0),
@@ -22,16 +22,17 @@ GOALS = {
 }
 FORMS = {"optode": 0.5, "optode compiled": 1.0}
 
-Document = dict[str, Any]
 
+def ratio_rows(problems: Iterable[Record], kind: str) -> list[list[str]]:
+    """Return times of the other libraries divided by optode's, in bold where the goal is met.
 
-def ratio_rows(problems: Iterable[Document], kind: str) -> list[list[str]]:
-    """How many times faster than the fastest setting of each peer; in bold where the goal is met."""
+    Each library is at its fastest setting; kind is training or forward.
+    """
     rows = [["model", "network and batch", "form", *PEERS]]
-    for problem, found in problems:
+    for problem in problems:
         model, case = parted(problem["problem"])
         for form, part in FORMS.items():
-            row = found[kind].get(f"{form}: {problem['problem']}")
+            row = problem["times_faster"][kind].get(form)
             if row is None:
                 continue
             cells = []
@@ -44,11 +45,17 @@ def ratio_rows(problems: Iterable[Document], kind: str) -> list[list[str]]:
     return rows
 
 
-def step_rows(problems: Iterable[Document]) -> list[list[str]]:
-    """Of optode and each peer the fastest contender of a training step, with its numbers."""
+def goal_rows() -> list[list[str]]:
+    """Return the goals of a compiled step: the time of each other library divided by optode's."""
+    rows = [["network and batch", *PEERS]]
+    return rows + [[case, *(f"{goal:g}" for goal in goals)] for case, goals in GOALS.items()]
+
+
+def step_rows(problems: Iterable[Record]) -> list[list[str]]:
+    """Return the numbers of each library's fastest contender of a training step."""
     head = ["model", "network and batch", "contender", "setting", "ms", "over floor", "NFE"]
     rows = [[*head, "error", "MiB", "compile s"]]
-    for problem, _ in problems:
+    for problem in problems:
         model, case = parted(problem["problem"])
         for entry in fastest(problem["entries"], "training"):
             work, training = entry["work"], entry["training"]
@@ -70,41 +77,42 @@ def step_rows(problems: Iterable[Document]) -> list[list[str]]:
     return rows
 
 
-def fastest(entries: Sequence[Document], kind: str) -> list[Document]:
-    """Of each peer, quickest first."""
+def fastest(entries: Sequence[Record], kind: str) -> list[Record]:
+    """Return the fastest contender of each library, quickest first."""
     ordered = sorted(entries, key=lambda entry: entry[kind]["seconds"])
-    best: dict[str, Document] = {}
+    best: dict[str, Record] = {}
     for entry in ordered:
         best.setdefault(entry["peer"], entry)
     return [*best.values()]
 
 
 def parted(title: str) -> tuple[str, str]:
-    """The model with its span, and the network with its batch."""
+    """Split a title into the model with its span, and the network with its batch."""
     model, _, case = title.partition("], ")
     return model + "]", case
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; the first row is its head."""
     head, *body = rows
     rule = ["---"] * len(head)
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *body))
 
 
-def environment_line(documents: Iterable[Document]) -> str:
-    """Hardware, versions and date, of all files alike but for the load."""
+def environments(documents: Iterable[Record]) -> str:
+    """Return hardware, versions and date: one line for runs that differ in load only."""
     found = {}
     for document in documents:
         where = {key: x for key, x in document["environment"].items() if key != "load"}
-        found[tuple(where.items())] = ", ".join(f"{key} {x}" for key, x in where.items())
+        found[tuple(where.items())] = environment_line(where)
     return "\n\n".join(found.values())
 
 
 def tables(files: Iterable[Path], model: str = "") -> dict[str, str]:
-    """All tables by their names, of the models whose names begin so."""
+    """Return all tables by name, of the models whose names begin with the given text."""
     documents = [json.loads(file.read_text()) for file in files]
     problems = [
-        (problem, document["times_faster"])
+        problem
         for document in documents
         for problem in document.get("problems", ())
         if problem["problem"].startswith(model)
@@ -112,14 +120,15 @@ def tables(files: Iterable[Path], model: str = "") -> dict[str, str]:
     # in the order of the models and networks, whichever file they are in
     order = [f"{name} on" for name in MODELS]
     problems.sort(
-        key=lambda pair: (
-            [pair[0]["problem"].startswith(name) for name in order].index(True),
-            [*GOALS].index(parted(pair[0]["problem"])[1]),
+        key=lambda problem: (
+            [problem["problem"].startswith(name) for name in order].index(True),
+            [*GOALS].index(parted(problem["problem"])[1]),
         )
     )
     found = {kind: markdown(ratio_rows(problems, kind)) for kind in KINDS}
     found["steps"] = markdown(step_rows(problems))
-    found["environment"] = environment_line(documents)
+    found["goals"] = markdown(goal_rows())
+    found["environment"] = environments(documents)
     return found
 
 
@@ -127,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.summary", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
     parser.add_argument("--model", default="", metavar="NAME", help="of models that begin so")
-    parser.add_argument("--table", choices=[*KINDS, "steps", "environment"])
+    parser.add_argument("--table", choices=[*KINDS, "steps", "goals", "environment"])
     asked = parser.parse_args()
     for name, text in tables(asked.files, asked.model).items():
         if asked.table in (None, name):

@@ -1,21 +1,26 @@
-"""Tables of entries, as text and as what JSON holds."""
+"""Turn measured contenders into records for JSON, and records into tables of text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from benchmarks.records import rounded
+from benchmarks.speed.environment import environment_line
 from benchmarks.speed.measure import fastest, ratio
 from benchmarks.speed.qualification import Entry, Refused
 
 OURS = "optode"
 KINDS = {"training": "training step", "forward": "forward only"}
 
+Record = dict[str, Any]
+"""The numbers of a contender or a problem, as JSON has them."""
+
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the first is flush left, the others right."""
+    """Return rows as text with aligned columns: the first flush left, the others right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = []
     for line in lines:
@@ -27,49 +32,42 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(rows)
 
 
-def entry_table(entries: Iterable[Entry], kind: str) -> str:
-    """Every entry, fastest first."""
-    lines = [
-        (
-            "contender",
-            "setting",
-            "ms",
-            "quartiles",
-            "over floor",
-            "NFE",
-            "error",
-            "MiB",
-            "compile s",
-        )
-    ]
-    for entry in sorted(entries, key=lambda entry: np.median(getattr(entry, kind))):
-        row = numbers(entry, kind)
-        low, high = (1e3 * x for x in row["quartiles"])
+def entry_table(records: Iterable[Record], kind: str) -> str:
+    """Return a table with a row for each contender, fastest first; kind is training or forward."""
+    head = ("contender", "setting", "ms", "quartiles", "over floor", "NFE", "error", "MiB")
+    lines = [(*head, "compile s")]
+    for record in sorted(records, key=lambda record: record[kind]["seconds"]):
+        times, work = record[kind], record["work"]
+        low, high = (1e3 * x for x in times["quartiles"])
+        memory, compiling = record["peak_bytes"], record["compile_seconds"]
         lines.append(
             (
-                entry.contender.name,
-                str(entry.setting),
-                f"{1e3 * row['seconds']:.2f}",
+                record["contender"],
+                record["setting"],
+                f"{1e3 * times['seconds']:.2f}",
                 f"{low:.2f} to {high:.2f}",
-                f"{row['over_floor']:.2f}",
-                f"{entry.work.forward} / {entry.work.backward}",
-                f"{entry.error:.1e}",
-                "-" if entry.peak_bytes is None else f"{entry.peak_bytes / 2**20:.2f}",
-                "-" if entry.compile_seconds is None else f"{entry.compile_seconds:.1f}",
+                f"{times['over_floor']:.2f}",
+                f"{work['forward']} / {work['backward']}",
+                f"{record['error']:.1e}",
+                "-" if memory is None else f"{memory / 2**20:.2f}",
+                "-" if compiling is None else f"{compiling:.1f}",
             )
         )
     return aligned(lines)
 
 
 def numbers(entry: Entry, kind: str) -> dict[str, Any]:
-    """Median and quartiles (seconds), and the median ratio to the floor of the same round."""
+    """Return the median and quartiles (seconds), and the median ratio to a round's floor."""
     times, floors = getattr(entry, kind), getattr(entry, f"{kind}_floor")
     low, middle, high = (float(x) for x in np.quantile(times, (0.25, 0.5, 0.75)))
     return {"seconds": middle, "quartiles": (low, high), "over_floor": ratio(times, floors)}
 
 
 def ratios(entries: Sequence[Entry], kind: str) -> dict[str, dict[str, float]]:
-    """Of each of our peers how many times faster than each other peer, both at their fastest."""
+    """Return the time of each other library divided by optode's, both at their fastest.
+
+    The keys are "optode" and "optode compiled", then the names of the other libraries.
+    """
     best = fastest(entries, kind)
     ours = [peer for peer in best if peer.startswith(OURS)]
     return {
@@ -82,8 +80,8 @@ def ratios(entries: Sequence[Entry], kind: str) -> dict[str, dict[str, float]]:
     }
 
 
-def ratio_table(rows: dict[str, dict[str, float]]) -> str:
-    """How many times faster than the peers, a row for each title."""
+def ratio_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """Return a table of times of other libraries divided by optode's, with a row for each title."""
     peers = list(dict.fromkeys(peer for row in rows.values() for peer in row))
     lines = [("times faster than", *peers)]
     for title, row in rows.items():
@@ -91,25 +89,66 @@ def ratio_table(rows: dict[str, dict[str, float]]) -> str:
     return aligned(lines)
 
 
-def refused_lines(refused: Iterable[Refused]) -> str:
-    return "\n".join(f"not measured: {each.contender.name}: {each.reason}" for each in refused)
+def entry_record(entry: Entry) -> Record:
+    """Return the numbers of a contender: medians and quartiles in seconds, no single timings."""
+    found: Record = rounded(
+        {
+            "contender": entry.contender.name,
+            "peer": entry.contender.peer,
+            "setting": str(entry.setting),
+            "error": entry.error,
+            "work": entry.work._asdict(),
+            "peak_bytes": entry.peak_bytes,
+            "compile_seconds": entry.compile_seconds,
+            **{kind: numbers(entry, kind) for kind in KINDS},
+        }
+    )
+    return found
 
 
-def document(entries: Iterable[Entry], refused: Iterable[Refused]) -> dict[str, Any]:
-    """Entries and those left out, for JSON."""
+def problem_record(
+    title: str, precision: str, goal: float, entries: Sequence[Entry], refused: Iterable[Refused]
+) -> Record:
+    """Return all numbers of a problem: its contenders, those left out, and the ratios of times.
+
+    precision is the name of the dtype; goal is the largest error of the gradient that is allowed.
+    """
     return {
-        "entries": [
-            {
-                "contender": entry.contender.name,
-                "peer": entry.contender.peer,
-                "setting": str(entry.setting),
-                "error": entry.error,
-                "work": entry.work._asdict(),
-                "peak_bytes": entry.peak_bytes,
-                "compile_seconds": entry.compile_seconds,
-                **{kind: numbers(entry, kind) for kind in KINDS},
-            }
-            for entry in entries
-        ],
+        "problem": title,
+        "precision": precision,
+        "goal": goal,
+        "entries": [entry_record(entry) for entry in entries],
         "refused": [{"contender": each.contender.name, "reason": each.reason} for each in refused],
+        "times_faster": rounded({kind: ratios(entries, kind) for kind in KINDS}),
     }
+
+
+def problem_text(problem: Record) -> str:
+    """Return the tables of a problem, and below them the contenders that are left out."""
+    goal = f"error of the gradient within {problem['goal']:g}"
+    parts = [f"{problem['problem']}, {problem['precision']}, {goal}"]
+    for kind, words in KINDS.items():
+        parts += [words, entry_table(problem["entries"], kind)]
+    refused = [f"not measured: {r['contender']}: {r['reason']}" for r in problem["refused"]]
+    parts += ["\n".join(refused)] if refused else []
+    return "\n\n".join(parts)
+
+
+def comparison_text(problems: Iterable[Record]) -> str:
+    """Return the ratios of times of all problems, one table for each kind."""
+    every, parts = [*problems], []
+    for kind, words in KINDS.items():
+        rows = {
+            f"{us}: {problem['problem']}": row
+            for problem in every
+            for us, row in problem["times_faster"][kind].items()
+        }
+        parts += [f"fastest of each, {words}, times faster than", ratio_table(rows)]
+    return "\n\n".join(parts)
+
+
+def document_text(document: Record) -> str:
+    """Return what a run prints, from what it writes as JSON."""
+    problems = document["problems"]
+    parts = [environment_line(document["environment"]), *map(problem_text, problems)]
+    return "\n\n".join([*parts, comparison_text(problems)]) + "\n"

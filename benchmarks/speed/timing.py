@@ -1,4 +1,4 @@
-"""Seconds of calls, taken in turn."""
+"""Time calls in turn."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def wait() -> None:
-    """For what was started on a GPU."""
+    """Wait for what was started on a GPU."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Without garbage collection."""
+    """Suspend garbage collection."""
     gc.collect()
     gc.disable()
     try:
@@ -47,7 +47,7 @@ def interleaved(
     rounds: tuple[int, int] = ROUNDS,
     clock: Clock = time.perf_counter,
 ) -> dict[str, Any]:
-    """Seconds of a call, an array over rounds; each round times all of them, in turning order.
+    """Return the seconds of each call, an array over rounds that time all calls in turning order.
 
     As many rounds as fit into the budget (seconds), within bounds. Short calls are repeated, after
     a run that is not timed, since whoever came before has left its data in the caches.
@@ -75,7 +75,7 @@ def interleaved(
 
 
 def timed(call: Callable[[], Any], repeats: int, clock: Clock = time.perf_counter) -> float:
-    """Seconds of a call, the mean over so many."""
+    """Return the seconds of a call, the mean over so many repeats."""
     if repeats > 1:
         call()
     wait()

@@ -1,4 +1,4 @@
-"""optode's modules, and the equations by hand under torchdiffeq and torchode."""
+"""Solve with optode's modules, and the equations by hand with torchdiffeq and torchode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.speed.torch_steps import CompiledStep, TorchStep
 
 
 class TorchContender(Contender):
-    """Anything in PyTorch: a model and how it is solved at a setting, compiled if asked for."""
+    """A contender in PyTorch: a model and how it is solved at a setting, compiled if asked for."""
 
     def __init__(self, name: str, steps: bool, compiled: bool) -> None:
         self.name = name + ", fixed" * steps + ", compiled" * compiled
@@ -25,11 +25,11 @@ class TorchContender(Contender):
         self.form = "compiled" if compiled else "eager"
 
     def build(self, problem: Problem, setting: Setting) -> tuple[nn.Module, Any]:
-        """The model and its solve."""
+        """Return the model and its solve."""
         raise NotImplementedError
 
     def compiler(self, problem: Problem) -> Any:
-        """torch.compile with what it is given."""
+        """Return torch.compile with its arguments."""
         return torch.compile
 
     def trial(self, problem: Problem, setting: Setting) -> Step:
@@ -74,7 +74,7 @@ class Optode(TorchContender):
 
 
 def by_hand(problem: Problem) -> nn.Module:
-    """The equations as typed, with a field of their own."""
+    """Return the equations by hand, with a field of their own."""
     model = MODELS[problem.model].by_hand(problem.field())
     return model.to(problem.device, problem.dtype)
 

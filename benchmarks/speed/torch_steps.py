@@ -1,4 +1,4 @@
-"""Training steps in PyTorch: counted by hooks, measured by the tensors that live at once."""
+"""Take training steps in PyTorch; count evaluations by hooks, and memory by living tensors."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TorchStep(Step):
         return Work(plain, recorded, pullbacks, forward, pullbacks)
 
     def peak_bytes(self) -> int | None:
-        """Tensors on a CPU, what the allocator hands out on CUDA."""
+        """Return the bytes of tensors on a CPU, or what the allocator hands out on CUDA."""
         for leaf in self.leaves.values():
             leaf.grad = None
         gc.collect()
@@ -94,12 +94,12 @@ class CompiledStep(TorchStep):
         return self.eager.work()
 
     def peak_bytes(self) -> int | None:
-        """Compiled code allocates where only CUDA's allocator sees it."""
+        """Return the peak on CUDA only: elsewhere compiled code allocates unseen."""
         return super().peak_bytes() if self.h0.is_cuda else None
 
 
 def bare(problem: Problem, compiled: bool = False) -> Bare:
-    """f from h at the start: eager as it is, compiled as a chain."""
+    """Return calls of f from h at the start: eager one by one, compiled as a chain."""
     field = problem.field()
     leaves = (problem.h0.clone().requires_grad_(), *field.parameters())
     t, cotangent = problem.h0.new_tensor(problem.span[0]), torch.ones_like(problem.h0)

@@ -167,7 +167,7 @@ def as_markdown(claims: Findings) -> str:
 
 
 def page(every: Iterable[Findings]) -> str:
-    """The claims on all models, as docs/claims.md has them; those with the same ones together."""
+    """The claims on all models, as docs/reference/claims.md has them; those with the same ones together."""
     sections: dict[str, list[str]] = {}
     for claims in every:
         sections.setdefault(_body(claims), []).append(_heading(claims))

@@ -150,7 +150,7 @@ def as_markdown(checks: Iterable[OrderCheck]) -> str:
 
 
 def page(checks: Iterable[OrderCheck]) -> str:
-    """The table with what it says, as docs/verification.md has it."""
+    """The table with what it says, as docs/reference/verification.md has it."""
     return f"{_INTRODUCTION}\n{as_markdown(checks)}"
 
 
