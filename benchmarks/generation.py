@@ -54,7 +54,7 @@ FUNCTIONS = {
     "model": ("model.model:neural_ode",),
     "adjoint": ("adjoint.adjoint:adjoint_system",),
     STEPPER: ("model.structure:derive_stepper",),
-    "rendering": ("compiler:ode_rnn_text", "codegen.module:render", "codegen.files:sealed"),
+    "rendering": ("codegen.module:render", "codegen.files:sealed"),
     "writing": ("codegen.files:write_modules",),
 }
 """The functions of optode that each stage consists of, as ``module:name``."""

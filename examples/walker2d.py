@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from optode.runtime import ODERNN
+
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = {
     "node": ("gradient_descent", "NODE"),
@@ -162,7 +164,7 @@ class Field(nn.Module):
 
 
 def build(options: argparse.Namespace, features: int) -> Any:
-    """An ODE-RNN; the generated modules need torch and torchdiffeq only."""
+    """An ODE-RNN; the node is one of a generated module."""
     sys.path.insert(0, str(options.generated))
     file, name = MODELS[options.model]
     node_class = getattr(importlib.import_module(file), name)
@@ -176,7 +178,7 @@ def build(options: argparse.Namespace, features: int) -> Any:
         **second_order,
     )
     cell, readout = nn.GRUCell(features, options.hidden), nn.Linear(options.hidden, features)
-    return importlib.import_module("ode_rnn").ODERNN(node, cell, readout)
+    return ODERNN(node, cell, readout)
 
 
 @dataclass(frozen=True, slots=True)

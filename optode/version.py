@@ -1,3 +1,3 @@
 """The version of optode, the one place where it is written; headers of generated modules carry it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 FOLDER = Path(__file__).parents[1] / "generated"
-WITHOUT = {"ode_rnn": "a recurrent cell around any of the models, with no equation of its own"}
-NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - WITHOUT.keys())
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 POSITIVE = ("v", "u", "v_max", "theta")  # averages of squares, largest gradients, a counter
 
 

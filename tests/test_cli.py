@@ -76,7 +76,7 @@ def test_generate_several_and_all(tmp_path):
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["heavy_ball.py", "nesterov.py"]
     invoke("generate", "--all", "-o", tmp_path / "all")
     models = {spec.name.text for spec in shipped_models()}
-    assert {p.stem for p in (tmp_path / "all").iterdir()} == models | {"ode_rnn"}
+    assert {p.stem for p in (tmp_path / "all").iterdir()} == models
     assert models < set(shipped_specs())  # a sign passes no gradient on: no module
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import os
 import subprocess
@@ -15,16 +14,13 @@ import torch
 import walker2d
 from torch import nn
 from torchdiffeq import odeint
-from typer.testing import CliRunner
 
-import optode
 from generated.adam import AdamNODE
 from generated.gradient_descent import NODE
 from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
-from generated.ode_rnn import ODERNN, padded
 from generated.second_order import SONODE
-from optode.cli.main import app
+from optode.runtime import ODERNN, padded
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("OPTODE_DATA", ROOT.parent / "shared" / "data"))
@@ -353,50 +349,6 @@ def test_cell_without_a_size_needs_a_start():
     with pytest.raises(ValueError, match="give start"):
         rnn(values, times, mask)
     assert rnn(values, times, mask, torch.zeros(4, HIDDEN)).shape == (4, 6, HIDDEN)
-
-
-# The file
-
-
-def generate(*arguments, code=0):
-    done = CliRunner().invoke(app, ["generate", *map(str, arguments)])
-    assert done.exit_code == code, done.output
-    return done.output
-
-
-def test_is_written_beside_the_models_and_alone(tmp_path):
-    committed = (ROOT / "generated" / "ode_rnn.py").read_text()
-    generate("heavy_ball", "--ode-rnn", "-o", tmp_path / "both")
-    assert {p.name for p in (tmp_path / "both").iterdir()} == {"heavy_ball.py", "ode_rnn.py"}
-    generate("--ode-rnn", "-o", tmp_path)
-    assert (tmp_path / "ode_rnn.py").read_text() == committed
-    assert generate("--ode-rnn", "--check", "-o", tmp_path) == ""
-    assert optode.generate("adam", directory=tmp_path, ode_rnn=True)[0].name == "ode_rnn.py"
-
-
-def test_edits_are_kept(tmp_path):
-    module = tmp_path / "ode_rnn.py"
-    generate("--ode-rnn", "-o", tmp_path)
-    module.write_text(module.read_text() + "# edited\n")
-    assert "error E602" in generate("--ode-rnn", "-o", tmp_path, code=1)
-    assert "-# edited" in generate("--ode-rnn", "--check", "-o", tmp_path, code=1)
-    generate("--ode-rnn", "--force", "-o", tmp_path)
-    assert not module.read_text().endswith("# edited\n")
-
-
-def test_a_spec_of_the_same_name_is_refused(tmp_path):
-    spec = tmp_path / "ode_rnn.yaml"
-    text = (ROOT / "specs" / "heavy_ball.yaml").read_text()
-    spec.write_text(text.replace("name: heavy_ball", "name: ode_rnn"))
-    assert "error E604" in generate(spec, "--ode-rnn", "-o", tmp_path / "out", code=1)
-
-
-def test_imports_torch_only():
-    tree = ast.parse((ROOT / "generated" / "ode_rnn.py").read_text())
-    modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    modules |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    ours = {name.split(".")[0] for name in modules} - sys.stdlib_module_names
-    assert ours == {"torch"}
 
 
 # Walker2D

@@ -101,19 +101,22 @@ def generate(
     step: Annotated[
         float | None, typer.Option(help="The step size's value in the terms of next order.")
     ] = None,
-    ode_rnn: Annotated[
-        bool, typer.Option("--ode-rnn", help="Also write ode_rnn.py, sequence models.")
+    standalone: Annotated[
+        bool,
+        typer.Option(
+            "--standalone", help="Also write a copy of optode.runtime, and import that instead."
+        ),
     ] = False,
 ) -> None:
     """Write the PyTorch module of each spec to DIR, as NAME.py (NAME_order1.py)."""
     from optode.codegen.files import differences, write_modules
     from optode.compiler import modules, shipped_models
 
-    if (every and specs) or not (every or specs or ode_rnn):
+    if bool(every) == bool(specs):
         raise typer.BadParameter("give one or more SPECs, or --all")
     with errors_reported():
         chosen = shipped_models() if every else specs or ()
-        texts = modules(chosen, directory, order, step, ode_rnn=ode_rnn or every)
+        texts = modules(chosen, directory, order, step, standalone=standalone)
         if check_only:
             _report_stale(differences(texts))
             return

@@ -69,7 +69,12 @@ def render(
 
     ``runtime`` is the module that it imports its base class from.
     """
-    source = {"spec_name": _plain(spec_name), "sha256": sha256, "version": version}
+    source = {
+        "spec_name": _plain(spec_name),
+        "sha256": sha256,
+        "version": version,
+        "runtime": runtime.removeprefix("."),
+    }
     template = _environment().get_template("module.py.jinja")
     text = template.render(**source, imports=(), **_context(system, stepper))
     return template.render(**source, imports=_imports(text, runtime), **_context(system, stepper))

@@ -8,11 +8,13 @@ from .aliases import Field, Gradients, Inputs, Pull, Tensors, Times
 from .evaluation.field import BoundField
 from .features import FeatureNode
 from .node import Node
+from .ode_rnn import ODERNN, padded
 from .reductions import dot, total
 from .solution import Solution, Stats
 from .structures import DampedNode, Damping, SeparableNode
 
 __all__ = [
+    "ODERNN",
     "BoundField",
     "DampedNode",
     "Damping",
@@ -28,5 +30,6 @@ __all__ = [
     "Tensors",
     "Times",
     "dot",
+    "padded",
     "total",
 ]

@@ -1,3 +1,5 @@
+"""Carry the states of a node between irregular observations, with a recurrent cell at each."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -8,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-Tensors = tuple[Tensor, ...]
+from .aliases import Inputs, Tensors
+from .node import Node
+from .solution import Stats
 
 
 class ODERNN(nn.Module):
@@ -31,7 +35,7 @@ class ODERNN(nn.Module):
         Rubanova, Chen and Duvenaud 2019, arXiv:1907.03907
 
     Args:
-        node: a model that optode generated. Its method, tolerances and gradient hold in
+        node: any ``Node``. Its method, tolerances and gradient hold in
             every interval, which takes the place of its span.
         cell: nn.GRUCell, nn.RNNCell or another callable that maps (x, h) to the new h.
         readout: a callable that maps h to the output, by default h itself.
@@ -40,13 +44,9 @@ class ODERNN(nn.Module):
         ValueError: where values, times, mask or start do not fit.
     """
 
-    node: Any
-    cell: Any
-    readout: Any
-
     def __init__(
         self,
-        node: nn.Module,
+        node: Node,
         cell: Callable[[Tensor, Tensor], Tensor],
         readout: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
@@ -61,7 +61,7 @@ class ODERNN(nn.Module):
         times: Tensor,
         mask: Tensor | None = None,
         start: Tensor | Tensors | None = None,
-        inputs: Any = None,
+        inputs: Inputs = None,
     ) -> Tensor:
         """The output at every time, after the observation there: (batch, times, ...)."""
         solution = self.integrate(values, times, mask, start, inputs)
@@ -73,8 +73,8 @@ class ODERNN(nn.Module):
         times: Tensor,
         mask: Tensor | None = None,
         start: Tensor | Tensors | None = None,
-        inputs: Any = None,
-    ) -> Solution:
+        inputs: Inputs = None,
+    ) -> SequenceSolution:
         """All states at every time.
 
         Args:
@@ -89,7 +89,9 @@ class ODERNN(nn.Module):
             inputs: the inputs of the field, as the model takes them.
         """
         values, times, observed = _checked(values, times, mask)
-        stats, before, after = Stats(), [], []
+        stats = SequenceStats()
+        before: list[Tensor] = []
+        after: list[list[Tensor]] = []
         h, *others = self._start(values, start)
         for i in range(times.shape[1]):
             before.append(h)
@@ -102,7 +104,7 @@ class ODERNN(nn.Module):
             stats.solves.append(solution.stats)
         trajectories = [torch.stack(z, dim=1) for z in zip(*after)]
         states = solution.states._make(trajectories)
-        return Solution(times, states, torch.stack(before, dim=1), stats)
+        return SequenceSolution(times, states, torch.stack(before, dim=1), stats)
 
     def _start(self, values: Tensor, start: Tensor | Tensors | None) -> Tensors:
         """The position at the first time, and the other states where given."""
@@ -124,32 +126,36 @@ class ODERNN(nn.Module):
 
 
 @dataclass
-class Stats:
+class SequenceStats:
     """The work of all intervals: evaluations (backwards as VJPs) and steps.
 
     The backward pass adds to it.
     """
 
-    solves: list[Any] = field(default_factory=list)
+    solves: list[Stats] = field(default_factory=list)
 
     @property
     def forward_nfe(self) -> int:
+        """The evaluations of the field."""
         return sum(solve.forward_nfe for solve in self.solves)
 
     @property
     def backward_nfe(self) -> int:
+        """The vector-Jacobian products of the field."""
         return sum(solve.backward_nfe for solve in self.solves)
 
     @property
     def accepted(self) -> int:
+        """The steps that were accepted."""
         return sum(solve.accepted for solve in self.solves)
 
     @property
     def rejected(self) -> int:
+        """The steps that were rejected."""
         return sum(solve.rejected for solve in self.solves)
 
 
-class Solution(NamedTuple):
+class SequenceSolution(NamedTuple):
     """Times and states after the observations, all of shape (batch, times, ...).
 
     Before holds h as the equations left it, before the observation at the same time:
@@ -159,12 +165,10 @@ class Solution(NamedTuple):
     times: Tensor
     states: Any
     before: Tensor
-    stats: Stats
+    stats: SequenceStats
 
 
-def padded(
-    values: Sequence[Tensor], times: Sequence[Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
+def padded(values: Sequence[Tensor], times: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """One batch of sequences of different lengths: values, times and mask.
 
     The last time of a sequence is repeated, and nothing is observed there. A loss has to
@@ -179,9 +183,7 @@ def padded(
     return pad_sequence(list(values), batch_first=True), filled, mask
 
 
-def _checked(
-    values: Tensor, times: Tensor, mask: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+def _checked(values: Tensor, times: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Values with zeros for what is not observed, times of each sample, and where any
     value is observed, (batch, times)."""
     sizes = values.shape[:2]
@@ -195,8 +197,7 @@ def _checked(
         return values, times, times.new_ones(sizes, dtype=torch.bool)
     if mask.shape not in (sizes, values.shape):
         raise ValueError(
-            f"mask must have shape {tuple(sizes)} or {tuple(values.shape)}, "
-            f"got {tuple(mask.shape)}"
+            f"mask must have shape {tuple(sizes)} or {tuple(values.shape)}, got {tuple(mask.shape)}"
         )
     mask = mask.bool()
     observed = mask.reshape(*sizes, -1)
