@@ -84,6 +84,6 @@ def _add_slopes(
     if not found or not isinstance(method, Nystrom):
         return
     node, values = cast("DampedNode", solve.node), values_of(solve.learned)
-    slopes = [method.slopes(node, start, d, values) for start, d in intervals]
+    slopes = method.slopes(node, intervals, values)
     products = torch.stack(found)[:, None] * found[0].new_tensor(slopes)
     add_to(bars, products.sum((0, 2)).unbind())

@@ -74,19 +74,30 @@ class Nystrom(Method[Transform]):
         return found
 
     def slopes(
-        self, node: DampedNode, start: float, d: float, learned: Sequence[float]
-    ) -> list[list[float]]:
-        """Return the derivatives of the merged rows by every learned parameter.
+        self, node: DampedNode, steps: Sequence[Interval], learned: Sequence[float]
+    ) -> list[list[list[float]]]:
+        """Return, for each step, the derivatives of its merged rows by every learned parameter.
 
         Exact, by a complex step of 1e-100 (Squire and Trapp 1998).
         """
-        numbers = of_step(node, self.nodes, start, d, learned).row
+        known: dict[tuple[complex, ...], list[float]] = {}
         found = []
-        for slopes in slopes_of_step(node, self.nodes, start, d, learned):
-            shifted = [complex(x, 1e-100 * slope) for x, slope in zip(numbers, slopes)]
-            rows = merged(self.rows, d, Undamped.parted(shifted))[1 : len(self.nodes) + 2]
-            found.append([complex(x).imag * 1e100 for row in rows for x in row])
+        for start, d in steps:
+            numbers = of_step(node, self.nodes, start, d, learned).row
+            every = []
+            for slopes in slopes_of_step(node, self.nodes, start, d, learned):
+                shifted = [complex(x, 1e-100 * slope) for x, slope in zip(numbers, slopes)]
+                key = (d, *shifted)
+                if key not in known:
+                    known[key] = self._imaginary(d, Undamped.parted(shifted))
+                every.append(known[key])
+            found.append(every)
         return found
+
+    def _imaginary(self, d: float, shifted: Undamped) -> list[float]:
+        """Return the imaginary parts of the merged rows, but for the first, which is fixed."""
+        rows = merged(self.rows, d, shifted)[1 : len(self.nodes) + 2]
+        return [complex(x).imag * 1e100 for row in rows for x in row]
 
     def evaluations(self, known: bool, whole: bool) -> int:
         """Return the number of stages that are evaluated."""

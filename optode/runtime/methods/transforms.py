@@ -101,19 +101,24 @@ def merged(rows: Rows, d: float, given: Undamped) -> list[list[Number]]:
     They make h at each stage, then h and m at the end, then the errors of both.
     """
     n, last = len(given.forces), given.shrinking[-1]
-
-    def combined(row: Sequence[Number], basis: Sequence[Sequence[Number]]) -> list[Number]:
-        pairs = [(weight, x) for weight, x in zip(row, basis) if weight]
-        return [sum(weight * x[k] for weight, x in pairs) for k in range(n + 2)]
-
-    h, m, *forces = ([float(k == i) for k in range(n + 2)] for i in range(n + 2))
-    basis: list[Sequence[Number]] = [h, combined([given.start, d], [h, m])]
+    basis: list[list[Number]] = [[1.0, 0.0], [given.start, d]]  # w and d w' by h and m
     found = []
     for i, row in enumerate(rows[:n]):
-        w = combined(row, basis)
-        found.append(combined([given.shrinking[i]], [w])[: i + 2])
-        basis.append(combined([given.forces[i], given.curvatures[i]], [forces[i], w]))
+        w = _combined(row, basis)
+        found.append([given.shrinking[i] * x for x in w])
+        basis.append([*(given.curvatures[i] * x for x in w), given.forces[i]])
     for w_row, dw_row in zip(rows[n::2], rows[n + 1 :: 2]):
-        w, dw = (combined([last], [combined(row, basis)]) for row in (w_row, dw_row))
-        found += [w, combined([1 / d, -given.end / d], [dw, w])]
+        w = [last * x for x in _combined(w_row, basis)]
+        dw = [last * x for x in _combined(dw_row, basis)]
+        found += [w, [(y - given.end * x) / d for x, y in zip(w, dw)]]
     return found
+
+
+def _combined(row: Sequence[Number], basis: Sequence[Sequence[Number]]) -> list[Number]:
+    """Return the weighed sum of vectors, of which later ones have more components."""
+    total: list[Number] = [0.0] * len(basis[-1])
+    for weight, vector in zip(row, basis):
+        if weight:
+            for k, x in enumerate(vector):
+                total[k] += weight * x
+    return total
