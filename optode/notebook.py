@@ -62,10 +62,10 @@ def load_ipython_extension(shell: Shell) -> None:
 
 
 _STAGES = (
-    ("rule", "UpdateRule"),
-    ("limit", "ContinuousLimit"),
-    ("model", "NeuralODE"),
-    ("adjoint", "AdjointSystem"),
+    ("rule.rule", "UpdateRule"),
+    ("limit.limit", "ContinuousLimit"),
+    ("model.model", "NeuralODE"),
+    ("adjoint.adjoint", "AdjointSystem"),
 )
 
 
