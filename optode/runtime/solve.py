@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .aliases import Inputs, Tensors
-from .evaluation.guards import learned_tensors
+from .evaluation.guards import learned_tensors, module_parameters
 from .evaluation.parts import Evaluation
 from .evaluation.weight import Room
 from .gradients.discrete import Record
@@ -84,8 +84,9 @@ class Solve:
         if not torch.is_grad_enabled():
             lent = not all(isinstance(p, nn.Parameter) for p in node.parameters(recurse=False))
             return "autograd" if lent or torch.compiler.is_compiling() else "none"
-        self.evaluation.parameters = learned_tensors(node.field, self.inputs)
-        parameters = _parameters(node, self.inputs)
+        parameters = [*module_parameters(node.field, self.inputs)]
+        self.evaluation.parameters = learned_tensors(parameters, node.field, self.inputs)
+        parameters += node.parameters(recurse=False)
         if is_exporting() or not all(isinstance(p, nn.Parameter) for p in parameters):
             return "autograd"
         whole = all(type(p) is nn.Parameter for p in parameters)
@@ -154,13 +155,15 @@ class Solve:
         if self.way_back == "discrete":
             self.record.keep(step._replace(interval=i), stages if self.room.weight else None)
 
-    def notice(self, event: str, s: float | Tensor, states: Tensors, dt: float | Tensor) -> None:
+    def notice(
+        self, event: str, s: float | Tensor, states: Tensor | Tensors, dt: float | Tensor
+    ) -> None:
         """Count a rejected step, and call the node's callback for the event."""
         self.stats.rejected += event == "callback_reject_step"
         callback = getattr(self.node, event, None)
         if callback is not None:
             t, dt = (torch.as_tensor(x).to(states[0]) for x in (s, dt))
-            callback(t, states, dt)
+            callback(t, tuple(states), dt)
 
 
 def _method(node: Node, clock: Clock) -> tuple[str, AnyMethod, Stats]:
@@ -177,13 +180,6 @@ def _method(node: Node, clock: Clock) -> tuple[str, AnyMethod, Stats]:
             f"of {able}"
         )
     return solver, method, Stats(name)
-
-
-def _parameters(node: Node, inputs: Inputs) -> list[Tensor]:
-    """Return all parameters of the node, its field and its inputs."""
-    modules = [source for source in (node.field, inputs) if isinstance(source, nn.Module)]
-    tensors: list[Tensor] = [p for m in modules for p in m.parameters()]
-    return [*tensors, *node.parameters(recurse=False)]
 
 
 def refuse(node: Node, clock: Clock, inputs: Inputs, path: Tensor) -> None:

@@ -52,7 +52,8 @@ class BoundField:
 
     def pull_each(self, f: Tensor, costate: Tensor) -> Tensors:
         """Return J^T of the costate for each argument of the call that gave f."""
-        leaves = next(leaves for known, leaves in self._calls if known is f)
+        calls = self._calls
+        leaves = calls[0][1] if len(calls) == 1 else next(x for g, x in calls if g is f)
         parameters = self._parameters or ()
         found: Tensors = torch.autograd.grad(
             f, leaves + parameters, costate, materialize_grads=True

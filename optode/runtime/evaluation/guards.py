@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node as GraphNode
 
-from ..aliases import Inputs, Tensors
+from ..aliases import Tensors
 from ..torch_internals import version
 
 
@@ -57,9 +57,12 @@ def check_sources(outputs: Tensors, known: Iterable[Tensor]) -> None:
             )
 
 
-def learned_tensors(field: Callable[..., Tensor], inputs: Inputs) -> Tensors:
-    """Return the tensors of the field and the inputs that a solve's gradient has to reach."""
-    modules = [source for source in (field, inputs) if isinstance(source, nn.Module)]
-    tensors: list[Tensor] = [p for m in modules for p in m.parameters()]
-    tensors += [source for source in (field, inputs) if isinstance(source, Tensor)]
+def module_parameters(*sources: object) -> list[Tensor]:
+    """Return all parameters of those sources that are modules."""
+    return [p for source in sources if isinstance(source, nn.Module) for p in source.parameters()]
+
+
+def learned_tensors(parameters: Iterable[Tensor], *sources: object) -> Tensors:
+    """Return the parameters, and the sources that are tensors, which require a gradient."""
+    tensors = (*parameters, *(source for source in sources if isinstance(source, Tensor)))
     return tuple(p for p in dict.fromkeys(tensors) if p.requires_grad)

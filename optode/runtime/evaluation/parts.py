@@ -36,7 +36,7 @@ class Evaluation:
         if self.room.weight is None and part.calls_field:
             rates = self._weighed(part, time, y, length)
         else:
-            rates = joined(self._of_node(part, time, y, None, length)[0])
+            rates = joined(self._of_node(part, time, y, length)[0])
         counts = part.calls_field and not torch.compiler.is_compiling()
         if counts and rates.requires_grad:
             count_pullbacks(rates, self.stats.count_backward)
@@ -59,7 +59,7 @@ class Evaluation:
         """
         time, speed = self.clock.at(i, s)
         field = BoundField(self.node, time, self.inputs, self.parameters)
-        found, pull = self._of_node(part, time, y, field, length)
+        found, pull = self._of_node(part, time, y, length, field)
         pulled = _joined_pull(part, field, pull, speed, self.stats)
         rates = joined(found)
         return Evaluated(rates if speed is None else speed * rates, pulled)
@@ -69,12 +69,13 @@ class Evaluation:
         part: Part,
         time: Tensor,
         y: Tensor,
-        field: BoundField | None,
         length: Sequence[float],
+        field: BoundField | None = None,
     ) -> tuple[Tensors, Pull]:
         """Call the node's method for a part."""
-        field = field or BoundField(self.node, time, self.inputs)
-        given = (field, *length) if part.calls_field else length
+        given: tuple[object, ...] = (*length,)
+        if part.calls_field:
+            given = (field or BoundField(self.node, time, self.inputs), *length)
         found: tuple[Tensors, Pull] = getattr(self.node, part.method)(time, y.unbind(), *given)
         return found
 
@@ -87,7 +88,7 @@ class Evaluation:
             saved_tensors() as saved,
         ):
             leaf = y.detach().requires_grad_()
-            rates = self._of_node(part, time, leaf, None, length)[0]
+            rates = self._of_node(part, time, leaf, length)[0]
         known = (leaf, *node.parameters(), *self.parameters)
         check_sources(rates, known)
         self.room.learn(saved, known)

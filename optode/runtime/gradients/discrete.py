@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..aliases import Bars
 from ..methods.nystrom import Nystrom
-from ..methods.step import AnyMethod, Interval, PulledBack, Stages, Step
+from ..methods.step import AnyMethod, PulledBack, Stages, Step
 from ..methods.undamping import values_of
 from ..torch_internals import add_to
 
@@ -42,24 +42,21 @@ def go_back(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tenso
     """
     method, record = solve.replayed, solve.record
     costates, later = torch.zeros_like(path[0]), None
-    steps = list(record.steps)
-    intervals = [(step.start, step.length) for step in steps]
-    numbers, rows = list(method.numbers(solve, intervals)), []
+    steps, rows = list(record.steps), []
     for i in reversed(range(len(path) - 1)):
         costates = costates + cotangents[i + 1]
         while steps and steps[-1].interval == i:
             stages = record.kept.pop(len(steps) - 1, None)
-            back = _step_back(solve, steps.pop(), numbers.pop(), stages, costates, later, bars)
+            back = _step_back(solve, steps.pop(), stages, costates, later, bars)
             costates, later = back.costates, back.earlier
             rows.append(back.numbers)
-    _add_slopes(solve, method, intervals[::-1], rows, bars)
+    _add_slopes(solve, method, record.steps[::-1], rows, bars)
     return costates
 
 
 def _step_back(
     solve: Solve,
     step: Step,
-    given: object,
     stages: Stages | None,
     costates: Tensor,
     later: Tensor | None,
@@ -68,14 +65,14 @@ def _step_back(
     """Pull costates back through one step, whose stages are evaluated again if not kept."""
     if stages is None:
         evaluate = partial(solve.evaluation.linearized, step.interval)
-        stages = solve.replayed.again(evaluate, step, given)
-    return solve.replayed.step_back(stages, step, given, costates, later, bars)
+        stages = solve.replayed.again(evaluate, step)
+    return solve.replayed.step_back(stages, step, costates, later, bars)
 
 
 def _add_slopes(
     solve: Solve,
     method: AnyMethod,
-    intervals: list[Interval],
+    steps: list[Step],
     rows: list[Tensor | None],
     bars: Bars,
 ) -> None:
@@ -84,6 +81,6 @@ def _add_slopes(
     if not found or not isinstance(method, Nystrom):
         return
     node, values = cast("DampedNode", solve.node), values_of(solve.learned)
-    slopes = method.slopes(node, intervals, values)
+    slopes = method.slopes(node, steps, values)
     products = torch.stack(found)[:, None] * found[0].new_tensor(slopes)
     add_to(bars, products.sum((0, 2)).unbind())

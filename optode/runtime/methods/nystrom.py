@@ -27,7 +27,7 @@ from .step import (
 )
 from .tableaux import NystromTableau
 from .transforms import Merged, Transform, Unmerged, merged
-from .undamping import Undamped, of_step, slopes_of_step, undamped
+from .undamping import Undamped, slopes_of_step, undamped
 
 if TYPE_CHECKING:
     from ..structures import DampedNode
@@ -69,12 +69,12 @@ class Nystrom(Method[Transform]):
             key = cast("tuple[float, ...]", (d, *one.row))
             if key not in known:
                 rows = cast("list[list[float]]", merged(self.rows, d, one))
-                known[key] = Merged(rows, learned)
+                known[key] = Merged(rows, one if learned else None)
             found.append(known[key])
         return found
 
     def slopes(
-        self, node: DampedNode, steps: Sequence[Interval], learned: Sequence[float]
+        self, node: DampedNode, steps: Sequence[Step], learned: Sequence[float]
     ) -> list[list[list[float]]]:
         """Return, for each step, the derivatives of its merged rows by every learned parameter.
 
@@ -82,14 +82,14 @@ class Nystrom(Method[Transform]):
         """
         known: dict[tuple[complex, ...], list[float]] = {}
         found = []
-        for start, d in steps:
-            numbers = of_step(node, self.nodes, start, d, learned).row
+        for step in steps:
+            given: Undamped = step.given.undamped
             every = []
-            for slopes in slopes_of_step(node, self.nodes, start, d, learned):
-                shifted = [complex(x, 1e-100 * slope) for x, slope in zip(numbers, slopes)]
-                key = (d, *shifted)
+            for slopes in slopes_of_step(node, self.nodes, step.start, step.length, given, learned):
+                shifted = [complex(x, 1e-100 * slope) for x, slope in zip(given.row, slopes)]
+                key = (step.length, *shifted)
                 if key not in known:
-                    known[key] = self._imaginary(d, Undamped.parted(shifted))
+                    known[key] = self._imaginary(step.length, Undamped.parted(shifted))
                 every.append(known[key])
             found.append(every)
         return found
@@ -103,10 +103,9 @@ class Nystrom(Method[Transform]):
         """Return the number of stages that are evaluated."""
         return len(self.nodes) - known
 
-    def stages(
-        self, evaluate: Evaluate, step: Step, given: Transform, first: Evaluated | None = None
-    ) -> Stages:
+    def stages(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Stages:
         """Evaluate the stages."""
+        given: Transform = step.given
         basis, found, positions = given.basis(*step.states.chunk(2)), [], []
         for i, node in enumerate(self.nodes):
             position, y = given.stage(i, basis)
@@ -117,11 +116,10 @@ class Nystrom(Method[Transform]):
             positions.append(position)
         return Stages(found, basis, positions)
 
-    def step(
-        self, evaluate: Evaluate, step: Step, given: Transform, first: Evaluated | None, whole: bool
-    ) -> Taken:
+    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None, whole: bool) -> Taken:
         """Take one step, with its error if whole."""
-        n, stages = len(self.nodes), self.stages(evaluate, step, given, first)
+        n, stages = len(self.nodes), self.stages(evaluate, step, first)
+        given: Transform = step.given
         states = given.ends(n, stages.basis)
         if not whole:
             return Taken(states, stages, None)
@@ -138,22 +136,21 @@ class Nystrom(Method[Transform]):
         node = cast("DampedNode", problem.node)
         return torch.cat([m, found.rates - node.damping(s, s, *problem.learned).rate * m])
 
-    def again(self, evaluate: Evaluate, step: Step, given: Transform) -> Stages:
+    def again(self, evaluate: Evaluate, step: Step) -> Stages:
         """Evaluate the stages of an accepted step again, with their pullbacks."""
         first = None if step.first is None else Evaluated(step.first)
-        return self.stages(evaluate, step, given, first)
+        return self.stages(evaluate, step, first)
 
     def step_back(
         self,
         stages: Stages,
         step: Step,
-        given: Transform,
         costates: Tensor,
         later: Tensor | None,
         bars: Bars,
     ) -> PulledBack:
         """Pull costates back through the merged rows; their own costates come in one row."""
-        assert isinstance(given, Merged)  # only a solve in plain numbers goes back by steps
+        given: Merged = step.given  # only a solve in plain numbers goes back by steps
         rows, n, ends = given.rows, len(self.nodes), costates.chunk(2)
         bar: list[Tensor | None] = [None] * (n + 2)
         spread(bar, rows[n], ends[0])
@@ -172,7 +169,7 @@ class Nystrom(Method[Transform]):
             y_bars.insert(0, -pulled)
         start = torch.cat([torch.zeros_like(ends[0]) if x is None else x for x in bar[:2]])
         earlier = bar[2] if shared else None
-        if not given.learned:
+        if given.undamped is None:
             return PulledBack(start, earlier)
         return PulledBack(start, earlier, _row_bars(stages, rows[1:], [*y_bars[1 - n :], *ends]))
 

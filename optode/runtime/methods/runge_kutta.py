@@ -61,9 +61,7 @@ class RungeKutta(Method[None]):
             found.append(first)
         return Stages(found, basis, [])
 
-    def step(
-        self, evaluate: Evaluate, step: Step, given: None, first: Evaluated | None, whole: bool
-    ) -> Taken:
+    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None, whole: bool) -> Taken:
         """Take one step, with its error if whole."""
         stages, n = self.stages(evaluate, step, first), len(self.nodes)
         states = mixed(self.rows[n], stages.basis)
@@ -76,7 +74,7 @@ class RungeKutta(Method[None]):
         with torch.no_grad():  # the lengths of steps are held fixed
             return Taken(states, stages, mixed(self.rows[n + 1], stages.basis))
 
-    def again(self, evaluate: Evaluate, step: Step, given: None) -> Stages:
+    def again(self, evaluate: Evaluate, step: Step) -> Stages:
         """Evaluate the stages of an accepted step again, with their pullbacks."""
         return self.stages(evaluate, step)
 
@@ -84,7 +82,6 @@ class RungeKutta(Method[None]):
         self,
         stages: Stages,
         step: Step,
-        given: None,
         costates: Tensor,
         later: Tensor | None,
         bars: Bars,

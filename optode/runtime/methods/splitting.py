@@ -47,9 +47,7 @@ class Splitting(Method[None]):
         """Return the number of kicks, each with one evaluation."""
         return len(self.turns) // 2
 
-    def step(
-        self, evaluate: Evaluate, step: Step, given: None, first: Evaluated | None, whole: bool
-    ) -> Taken:
+    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None, whole: bool) -> Taken:
         """Take one step: the time moves with the position, and is held with it."""
         s, states, found = step.start, step.states, []
         for part, weight in self.turns:
@@ -59,15 +57,14 @@ class Splitting(Method[None]):
             s = s + d if part is DRIFT else s
         return Taken(states, Stages(found, [], []), None)
 
-    def again(self, evaluate: Evaluate, step: Step, given: None) -> Stages:
+    def again(self, evaluate: Evaluate, step: Step) -> Stages:
         """Evaluate the parts of an accepted step again, with their pullbacks."""
-        return self.step(evaluate, step, given, None, True).stages
+        return self.step(evaluate, step, None, True).stages
 
     def step_back(
         self,
         stages: Stages,
         step: Step,
-        given: None,
         costates: Tensor,
         later: Tensor | None,
         bars: Bars,

@@ -60,12 +60,14 @@ class Evaluate(Protocol):
 class Step(NamedTuple):
     """An accepted step: its start and length, the stacked states there, and its interval.
 
-    ``first`` is what its first stage evaluates, where the step before has evaluated it.
+    ``given`` is its entry of the method's ``numbers``. ``first`` is what its first stage evaluates,
+    where the step before has evaluated it.
     """
 
     start: Any  # a number; of torchode's steps a tensor with one for each sample
     length: Any
     states: Tensor
+    given: Any = None
     first: Tensor | None = None
     interval: int = 0
 
@@ -139,13 +141,11 @@ class Method(ABC, Generic[G]):
         """
 
     @abstractmethod
-    def step(
-        self, evaluate: Evaluate, step: Step, given: G, first: Evaluated | None, whole: bool
-    ) -> Taken:
-        """Take one step; ``given`` is its entry of ``numbers``."""
+    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None, whole: bool) -> Taken:
+        """Take one step."""
 
     @abstractmethod
-    def again(self, evaluate: Evaluate, step: Step, given: G) -> Stages:
+    def again(self, evaluate: Evaluate, step: Step) -> Stages:
         """Evaluate the stages of an accepted step again, with their pullbacks."""
 
     @abstractmethod
@@ -153,7 +153,6 @@ class Method(ABC, Generic[G]):
         self,
         stages: Stages,
         step: Step,
-        given: G,
         costates: Tensor,
         later: Tensor | None,
         bars: Bars,

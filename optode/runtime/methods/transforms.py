@@ -43,11 +43,11 @@ class Transform(ABC):
 class Merged(Transform):
     """In plain numbers: the rows weigh h, m and F of the stages themselves.
 
-    ``learned`` says whether the damping has learned parameters, which need the rows' costates.
+    Where the damping has learned parameters, ``undamped`` are the numbers that the rows depend on.
     """
 
-    def __init__(self, rows: list[list[float]], learned: bool) -> None:
-        self.rows, self.learned = rows, learned
+    def __init__(self, rows: list[list[float]], undamped: Undamped | None) -> None:
+        self.rows, self.undamped = rows, undamped
 
     def basis(self, h: Tensor, m: Tensor) -> list[Tensor]:
         """Return h and m."""

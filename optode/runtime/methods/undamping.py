@@ -95,21 +95,25 @@ def of_step(
 
 
 def slopes_of_step(
-    node: DampedNode, nodes: Sequence[float], start: float, d: float, learned: Sequence[float]
+    node: DampedNode,
+    nodes: Sequence[float],
+    start: float,
+    d: float,
+    given: Undamped,
+    learned: Sequence[float],
 ) -> list[list[float]]:
     """Return the derivatives of a step's row of numbers by every learned parameter."""
     times = [start + x * d for x in (*nodes, 1.0)]
     try:
-        roots = [node.damping(start, t, *learned).root for t in times]
         by_time = [node.damping_slopes(start, t, *learned) for t in times]
-        return [_slopes(found, roots, d) for found in zip(*by_time)]
+        return [_slopes(found, given, d) for found in zip(*by_time)]
     except (ArithmeticError, TypeError, ValueError):
         return [[math.nan] * 3 * len(times)] * len(learned)
 
 
-def _slopes(found: Sequence[tuple[float, ...]], roots: Sequence[float], d: float) -> list[float]:
+def _slopes(found: Sequence[tuple[float, ...]], given: Undamped, d: float) -> list[float]:
     """Return the derivatives by one parameter, from those of R, q and c at the times."""
     root, curvature, rate = zip(*found)
-    shrinking = [-(x / r) / r for x, r in zip(root, roots)]
+    shrinking = [-(x * s) * s for x, s in zip(root, given.shrinking)]
     inner = [d * d * x for x in (*root[:-1], *curvature[:-1])]
     return [*inner, *shrinking, d / 2 * rate[0], d / 2 * rate[-1]]

@@ -74,8 +74,8 @@ class Stepper:
         numbers = self.method.numbers(self.solve, [(s, dt) for s in starts])
         for s, given in zip(starts, numbers):
             self._notice("callback_step", s, states, dt)
-            step = self._begin(s, dt, states)
-            taken = self._try(evaluate, step, given)
+            step = self._begin(s, dt, states, given)
+            taken = self._try(evaluate, step)
             if self.whole and taken.errors is not None:
                 ratios = self.tolerances.step_ratios(taken.errors, states, taken.states)
                 self.solve.errors.append((s, ratios))
@@ -96,8 +96,8 @@ class Stepper:
             self._spend(1, s)
             self._notice("callback_step", s, states, dt)
             (given,) = self.method.numbers(self.solve, [(s, dt)])
-            step = self._begin(s, dt, states)
-            taken = self._try(evaluate, step, given)
+            step = self._begin(s, dt, states, given)
+            taken = self._try(evaluate, step)
             assert taken.errors is not None  # fitted steps estimate their error
             error, culprit = control.error(taken.errors, states, taken.states)
             factor = control.factor(error)
@@ -137,9 +137,9 @@ class Stepper:
         self.count(1)
         return evaluate(self.method.part, s, self.method.seen(states))
 
-    def _begin(self, s: float, dt: float, states: Tensor) -> Step:
+    def _begin(self, s: float, dt: float, states: Tensor, given: object) -> Step:
         first = self.first.rates if self.shared and self.first is not None else None
-        return Step(s, dt, states, first)
+        return Step(s, dt, states, given, first)
 
     def _go_on(self, stages: Stages) -> None:
         """After an accepted step, keep the last stage where it is the first of the next."""
@@ -148,7 +148,7 @@ class Stepper:
             self.first = stages.found[-1]
         self.shared = self.first is not None and not method.ends_alone
 
-    def _try(self, evaluate: Evaluate, step: Step, given: object) -> Taken:
+    def _try(self, evaluate: Evaluate, step: Step) -> Taken:
         """Take a step, as a checkpoint where its graph does not fit."""
         take: Callable[..., Taken] = self.method.step
         # where inductor folds a state's constant start, it fails on a first checkpoint
@@ -157,7 +157,7 @@ class Stepper:
         if checkpoints or full:
             take = partial(checkpoint, take, use_reentrant=False, preserve_rng_state=False)
         self.begun = True
-        taken = take(evaluate, step, given, self.first, self.whole)
+        taken = take(evaluate, step, self.first, self.whole)
         self.count(self.method.evaluations(self.first is not None, self.whole))
         return taken
 
@@ -170,4 +170,4 @@ class Stepper:
             )
 
     def _notice(self, event: str, s: float, states: Tensor, dt: float) -> None:
-        self.solve.notice(event + self.suffix, s, tuple(states), dt)
+        self.solve.notice(event + self.suffix, s, states, dt)
