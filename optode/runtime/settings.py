@@ -70,19 +70,23 @@ def _check_span(node: Node) -> None:
 
 
 def _check_method(node: Node, solver: str, name: str) -> None:
-    fitting = methods_of(node.kinds)
-    ours = ["auto", *fitting, *MULTISTEP, "scipy_solver"]
-    theirs = [*solver_names()]
-    known = {"": ours, "torchdiffeq": [*ours[len(fitting) + 1 :], *theirs], "torchode": TORCHODE}
-    if name not in known.get(solver, ()):
+    ours = ["auto", *methods_of(node.kinds)]
+    known = {"": ours, "torchode": TORCHODE}
+    if name not in known.get(solver, ()) and not _is_of_torchdiffeq(solver, name):
         needs = METHODS[name].needs if name in METHODS else ""
         why = f" ({REASONS[needs]})" if needs in REASONS else ""
+        others = [*ours, *MULTISTEP, "scipy_solver"]
         raise ValueError(
-            f"method must be one of {ours}, one of {theirs} after torchdiffeq:, or one of "
-            f"{TORCHODE} after torchode:, got {node.method!r}{why}"
+            f"method must be one of {others}, one of {[*solver_names()]} after torchdiffeq:, or one "
+            f"of {TORCHODE} after torchode:, got {node.method!r}{why}"
         )
     if solver == "torchode" and find_spec("torchode") is None:
         raise ValueError(f"{node.method} needs the package torchode: install it")
+
+
+def _is_of_torchdiffeq(solver: str, name: str) -> bool:
+    """Return whether torchdiffeq takes the steps, which is only then imported."""
+    return solver == "torchdiffeq" and name in solver_names()
 
 
 def _check_gradient(node: Node, solver: str, name: str) -> None:

@@ -118,5 +118,5 @@ def _warn_of(drifts: list[tuple[float, str, str]]) -> None:
             f"on its way back {name} came {drift:.0f} times its tolerance away from the forward "
             f"solution at {time}, and the gradient with it: use "
             'gradient="discrete", or smaller rtol and atol',
-            stacklevel=3,
+            stacklevel=2,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..solve import Solve
 
 
-@cache
 def _solvers() -> dict[str, Any]:
     """Return the solver classes of torchdiffeq by the names of their methods.
 
@@ -28,7 +27,8 @@ def _solvers() -> dict[str, Any]:
     """
     from torchdiffeq._impl.odeint import SOLVERS
 
-    return dict(SOLVERS)
+    solvers: dict[str, Any] = SOLVERS
+    return solvers
 
 
 def solver_names() -> tuple[str, ...]:

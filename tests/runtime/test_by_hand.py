@@ -1,0 +1,213 @@
+"""Nodes written by hand, without the compiler: gradients, methods, grids and compilation."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchdiffeq import odeint
+
+from optode.runtime import DampedNode, Damping, Node, SeparableNode
+from optode.runtime.methods.catalogue import METHODS
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "runtime.md"
+every = pytest.mark.parametrize
+
+
+@pytest.fixture(autouse=True)
+def _settings(seeded, float64):
+    """Every test in float64, from one seed."""
+
+
+class Torque(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3))
+
+    def forward(self, t, h):
+        return self.net(h) + torch.sin(3 * t)
+
+
+class States(NamedTuple):
+    h: Tensor
+    m: Tensor
+
+
+class Pendulum(Node):
+    """h' = m, m' = -c*m - sin(h) + f(t, h)."""
+
+    States = States
+    learned_names = ("c",)
+
+    def __init__(self, field, **settings):
+        super().__init__(field, **settings)
+        self.c = nn.Parameter(torch.tensor(0.3))
+
+    def equations(self, t, states, field):
+        h, m = states
+        f = field(h)
+
+        def pull(costates):
+            a, b = costates
+            rates = States(torch.cos(h) * b - field.pull(f, b), self.c * b - a)
+            return rates, (torch.sum(-m * b),)
+
+        return States(m, -self.c * m - torch.sin(h) + f), pull
+
+
+class DampedPendulum(Pendulum, DampedNode):
+    def force(self, t, states, field):
+        (h,) = states
+        f = field(h)
+
+        def pull(costates):
+            (b,) = costates
+            return (torch.cos(h) * b - field.pull(f, b),), (None,)
+
+        return (f - torch.sin(h),), pull
+
+    def damping(self, t0, t, c):
+        return Damping(math.e ** (c / 2 * (t - t0)), c**2 / 4, c)
+
+    def damping_slopes(self, t0, t, c):
+        return (Damping((t - t0) / 2 * math.exp(c / 2 * (t - t0)), c / 2, 1.0),)
+
+
+class SeparablePendulum(Pendulum, SeparableNode):
+    def drift(self, t, states, length):
+        h, m = states
+        zero = torch.zeros_like(h)
+        return (m, zero), lambda costates: ((zero, -costates[0]), (None,))
+
+    def kick(self, t, states, field, length):
+        h, m = states
+        f = field(h)
+        zero, c = torch.zeros_like(h), self.c
+        target = (f - torch.sin(h)) / c
+        gone = -torch.expm1(-c * length) / length  # m moves to the target by this rate
+
+        def pull(costates):
+            _, b = costates
+            rates = (gone / c * torch.cos(h) * b - field.pull(f, gone / c * b), gone * b)
+            by_c = torch.exp(-c * length) * (target - m) - gone * target / c
+            return rates, (torch.sum(by_c * b),)
+
+        return (zero, gone * (target - m)), pull
+
+
+CLASSES = {"Node": Pendulum, "DampedNode": DampedPendulum, "SeparableNode": SeparablePendulum}
+START = (torch.randn(4, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64))
+
+
+def result(node):
+    """The loss of an integral over three times, and its gradients."""
+    leaves = tuple(z.clone().requires_grad_() for z in START)
+    path = node.integrate(leaves, [0.0, 0.4, 1.0]).states
+    loss = sum(torch.sin(z).sum() for z in path)
+    return loss.detach(), torch.autograd.grad(loss, (*leaves, *node.parameters()))
+
+
+def assert_close(found, expected, tolerance):
+    torch.testing.assert_close(found[0], expected[0], rtol=tolerance, atol=tolerance)
+    for ours, theirs in zip(found[1], expected[1], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def by_torchdiffeq(node):
+    """The result by torchdiffeq's solver and automatic differentiation, at a tight tolerance."""
+
+    def rates(t, states):
+        h, m = states
+        return m, -node.c * m - torch.sin(h) + node.field(t, h)
+
+    leaves = tuple(z.clone().requires_grad_() for z in START)
+    times = torch.tensor([0.0, 0.4, 1.0])
+    path = odeint(rates, leaves, times, rtol=1e-11, atol=1e-11, options={"step_t": times[1:]})
+    loss = sum(torch.sin(z).sum() for z in path)
+    return loss.detach(), torch.autograd.grad(loss, (*leaves, *node.parameters()))
+
+
+@every("gradient", ["discrete", "adjoint", "autograd"])
+@every("method", METHODS)
+def test_every_method_and_gradient(method, gradient):
+    """Against torchdiffeq where the method is fitted, else against autograd on one grid."""
+    cls = CLASSES[METHODS[method].needs]
+    torch.manual_seed(1)
+    node = cls(Torque(), method=method, gradient=gradient, rtol=1e-8, atol=1e-8)
+    if METHODS[method].estimates and METHODS[method].order > 2:
+        assert_close(result(node), by_torchdiffeq(node), 1e-5)
+        return
+    node.options = {"steps": 8}
+    found = result(node)
+    node.gradient = "autograd"
+    if gradient == "adjoint":
+        assert found[1][0].isfinite().all()  # of its own error, which the next test measures
+        return
+    assert_close(found, result(node), 1e-10)
+
+
+@every("method", ["rk4", "splitting4", "nystrom5"])
+def test_the_adjoint_converges_to_the_gradient(method):
+    node = CLASSES[METHODS[method].needs](Torque(), method=method, gradient="adjoint")
+    exact = by_torchdiffeq(node)
+    errors = []
+    for steps in (8, 16):
+        node.options = {"steps": steps}
+        errors.append((result(node)[1][0] - exact[1][0]).abs().max())
+    assert errors[1] < errors[0] / 2**3
+    assert errors[1] < 1e-5
+
+
+@every("cls", CLASSES.values())
+def test_grid_and_compilation(cls):
+    node = cls(Torque(), method="auto", grid="auto", rtol=1e-5, atol=1e-5)
+    found = result(node)
+    assert_close(found, by_torchdiffeq(node), 1e-3)
+    torch.compiler.reset()
+    node.grid, node.options = None, {"steps": 4}
+    eager = result(node)
+    traced = torch.compile(lambda z: node.integrate(z).states, backend="eager", fullgraph=True)
+    path = traced(START)
+    torch.testing.assert_close(path[0], node.integrate(START).states[0])
+    assert_close(result(node), eager, 1e-12)
+    torch.compiler.reset()
+
+
+def test_states_alone_and_missing_parts():
+    node = Pendulum(Torque())
+    assert node.state_names == ("h", "m")
+    with pytest.raises(ValueError, match="give all states at the start of the span: h, m"):
+        node(START[0])
+    with pytest.raises(ValueError, match=re.escape("it needs equations h' = m, m' = -c(t) m")):
+        Pendulum(Torque(), method="nystrom6")
+    with pytest.raises(ValueError, match="equations that separate into exact flows"):
+        Pendulum(Torque(), method="splitting2")
+    with pytest.raises(NotImplementedError, match="Bare has no equations"):
+        type("Bare", (Node,), {"States": States})(Torque()).integrate(START)
+
+
+def test_settings_are_checked_when_they_change():
+    node = Pendulum(Torque())
+    node.integrate(START)
+    node.method = "no such"
+    with pytest.raises(ValueError, match="method must be one of"):
+        node.integrate(START)
+    node.method = "dopri5"
+    node.integrate(START)
+    node.options["no such"] = 1
+    with pytest.raises(ValueError, match="options must be in"):
+        node.integrate(START)
+
+
+def test_the_page_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    exec(compile("\n".join(blocks), str(PAGE), "exec"), {"__name__": "page"})
+    printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert set(printed) == {"discrete", "adjoint", "autograd"}
+    assert max(map(float, printed.values())) - min(map(float, printed.values())) < 2e-3
