@@ -40,6 +40,11 @@ def test_the_spec_shown_is_the_one_that_ships() -> None:
     assert shown == (ROOT / "specs" / "heavy_ball.yaml").read_text(encoding="utf-8")
 
 
+def test_the_equations_shown_are_those_generated() -> None:
+    (shown,) = blocks("py")
+    assert shown in (ROOT / "generated" / "heavy_ball.py").read_text(encoding="utf-8")
+
+
 def test_every_model_in_the_table_ships() -> None:
     named = set(re.findall(r"^\| `(\w+)` \|", README, re.M))
     assert len(named) == 9
