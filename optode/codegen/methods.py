@@ -21,6 +21,12 @@ from optode.codegen.statements import StatementPrinter, kinds_of
 from optode.language.program import Assign, Statement, Total
 from optode.model.model import NeuralODE
 
+RESERVED = (
+    "self", "t", "states", "costates", "field", "pull", "length", "inputs", "torch", "math",
+    "functional", "dot", "total",
+)  # fmt: skip
+"""Names that the text of a method has besides those of its program."""
+
 _INNER = BODY + 4
 
 
@@ -53,6 +59,8 @@ def rates_method(system: AdjointSystem, signature: Signature) -> list[str]:
     forward, added = share(
         system.forward.statements,
         [s for s in backward.statements if s not in system.forward.statements],
+        (*system.forward.outputs, *backward.outputs),
+        RESERVED,
     )
     costate_rates = backward.outputs[: len(system.costates)]
     learned = backward.outputs[len(costate_rates) :]

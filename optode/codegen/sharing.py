@@ -16,27 +16,59 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.language.program import Assign, Statement, Total, defines, uses
-from optode.language.symbols import TIME, dot, symbol, total
+from optode.language.symbols import TIME, dot, symbol
 
 Block: TypeAlias = tuple[Statement, ...]
 
-_STEMS = {"exp": "exponential", "Abs": "size", "sign": "sign", "log": "logarithm"}
+_STEMS = {"exp": "exponential", "Abs": "size", "log": "logarithm", "total": "summed"}
 _HALF = sp.Rational(1, 2)
 
 
-def share(forward: Sequence[Statement], backward: Sequence[Statement]) -> tuple[Block, Block]:
-    """Return the forward and the backward statements with names for what occurs twice in them."""
-    blocks = (tuple(forward), tuple(backward))
+def share(
+    forward: Sequence[Statement],
+    backward: Sequence[Statement],
+    outputs: Iterable[sp.Symbol],
+    reserved: Iterable[str],
+) -> tuple[Block, Block]:
+    """Return the forward and the backward statements with names for what occurs twice in them.
+
+    New names are none of the reserved ones; what an output is keeps a name of its own.
+    """
+    blocks, outputs = (tuple(forward), tuple(backward)), set(outputs)
     taken = {n.name for block in blocks for s in block for n in (*uses(s), *defines(s))}
+    taken.update(reserved)
     made: set[sp.Symbol] = set()
     for candidates in (_functions, partial(_sums, made)):
         while repeated := _repeated(blocks, candidates):
             value = min(repeated, key=lambda e: (sp.count_ops(e), sp.default_sort_key(e)))
-            name = symbol(_name(value, blocks, taken))
-            taken.add(name.name)
-            made.add(name)
-            blocks = _with_name(blocks, name, value)
+            name = _known(value, blocks, outputs)
+            blocks = _with_name(blocks, name or symbol(_name(value, blocks, taken)), value)
+            made |= {
+                name for block in blocks for s in block if _is(s, value) for name in defines(s)
+            }
+            taken |= {name.name for name in made}
     return blocks
+
+
+def _is(statement: Statement, value: sp.Expr) -> bool:
+    """Whether a statement assigns this value."""
+    return isinstance(statement, Assign) and bool(statement.value == value)
+
+
+def _known(
+    value: sp.Expr, blocks: tuple[Block, Block], outputs: set[sp.Symbol]
+) -> sp.Symbol | None:
+    """The name that the first statement with the value in it gives to it, if that is no output."""
+    for statement in (*blocks[0], *blocks[1]):
+        if isinstance(statement, (Assign, Total)) and _in_names(value, statement.value):
+            return (
+                None if not _is(statement, value) or statement.name in outputs else statement.name
+            )
+    return None
+
+
+def _in_names(value: sp.Expr, expression: sp.Expr) -> bool:
+    return bool(expression.xreplace(_meanings(sp.Dummy(), value)) != expression)
 
 
 def _repeated(
@@ -55,14 +87,14 @@ def _functions(value: sp.Expr) -> Iterable[sp.Expr]:
     for node in sp.preorder_traversal(value):
         if isinstance(node, sp.Pow) and abs(node.exp) == _HALF and not node.base.is_number:
             yield sp.sqrt(node.base)
-        elif isinstance(node, sp.Function) and not isinstance(node, (dot, total)):
+        elif isinstance(node, sp.Function) and not isinstance(node, dot):
             yield node
 
 
 def _sums(made: set[sp.Symbol], value: sp.Expr) -> Iterable[sp.Expr]:
-    """Each occurrence of a sum that has a root or a function with a name for a term."""
+    """Each occurrence of a sum with the name of a root, a function or another sum in it."""
     for node in sp.preorder_traversal(value):
-        if isinstance(node, sp.Add) and made.intersection(t.as_coeff_Mul()[1] for t in node.args):
+        if isinstance(node, sp.Add) and made & node.free_symbols:
             yield node
 
 
@@ -101,6 +133,10 @@ def _with_name(blocks: tuple[Block, Block], name: sp.Symbol, value: sp.Expr) -> 
         statements: list[Statement] = []
         for statement in block:
             if isinstance(statement, (Assign, Total)):
+                if statement.name == name:
+                    statements.append(statement)
+                    named = True
+                    continue
                 short = statement.value.xreplace(_meanings(name, value))
                 if short != statement.value and not named:
                     statements.append(Assign(name, value))

@@ -155,16 +155,13 @@ def _node_statements(node: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> list[
     statements: list[Statement] = []
 
     def named(arguments: Iterable[sp.Expr], suffix: str) -> tuple[sp.Symbol, ...]:
-        arguments = tuple(arguments)
-        symbols = []
-        for index, argument in enumerate(arguments, 1):
-            plain = _without_nodes(argument, names)
-            if not isinstance(plain, sp.Symbol):
-                at = symbol(f"{name}_{suffix}{index if len(arguments) > 1 else ''}")
-                statements.append(Assign(at, plain))
-                plain = at
-            symbols.append(plain)
-        return tuple(symbols)
+        plain = [_without_nodes(argument, names) for argument in arguments]
+        compound = list(dict.fromkeys(p for p in plain if not isinstance(p, sp.Symbol)))
+        stem = f"{name}_{suffix}"
+        numbered = [stem] if len(compound) == 1 else [f"{stem}{i}" for i in range(1, 9)]
+        at = dict(zip(compound, map(symbol, numbered), strict=False))
+        statements.extend(Assign(at[p], p) for p in compound)
+        return tuple(at.get(p, p) for p in plain)
 
     if isinstance(node, dot):
         product = Assign(name, dot(*named(node.args, "at")))
