@@ -1,0 +1,136 @@
+"""Write what a module's class says about itself: its equations, adjoint, parameters, references."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+import sympy as sp
+
+from optode.adjoint.adjoint import AdjointSystem
+from optode.codegen.expressions import float_text
+from optode.codegen.layout import LINE_LENGTH, flat, indented
+from optode.language.symbols import sigmoid, softplus, symbol
+from optode.language.text import to_text
+from optode.model.model import Initial, LearnedParameter, NeuralODE
+from optode.model.structure import SCALED, START, Damped, Stepper
+
+TRANSFORMS: dict[str, Any] = {
+    "none": lambda raw: raw,
+    "sigmoid": sigmoid,
+    "softplus": softplus,
+    "exp": sp.exp,
+}
+"""From the raw value of a learned parameter to its own."""
+
+
+def documentation(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
+    """Return the lines of the class docstring, by the names that the template has for them."""
+    model = system.model
+    return {
+        "title": _wrapped(f'"""{plain(model.title) or model.class_name}'),
+        "output": f"With a network f whose output has the shape of {model.states[0]}:",
+        "equations": _derivatives(model.states, model.equations),
+        "initial_values": tuple(map(_initial_text, model.states, model.initial)),
+        "parameter_values": flat(_wrapped(_parameter_text(p), 8, "    ") for p in model.parameters),
+        "adjoint_text": _wrapped(_adjoint_text(system)),
+        "adjoint_equations": _adjoint_equations(system),
+        "transform": _transform_text(stepper) if isinstance(stepper, Damped) else (),
+        "singular": _singular_text(model),
+        "references": flat(_wrapped(plain(r), 8, "    ") for r in model.references),
+    }
+
+
+def _adjoint_text(system: AdjointSystem) -> str:
+    pairs = [f"{a} = dL/d{z}" for a, z in zip(system.costates, system.model.states, strict=True)]
+    listed = " and ".join([", ".join(pairs[:-1]), pairs[-1]] if len(pairs) > 1 else pairs)
+    several = len(system.model.field_arguments) > 1
+    name, argument = ("JT_z(c)", " in z") if several else ("JT(c)", "")
+    subject = "costates" if len(pairs) > 1 else "costate"
+    runs = "run" if len(pairs) > 1 else "runs"
+    return (
+        f"The {subject} {listed} {runs} backwards in time. {name} is the transposed Jacobian of "
+        f"f{argument}, applied to c:"
+    )
+
+
+def _adjoint_equations(system: AdjointSystem) -> tuple[str, ...]:
+    """The costates' derivatives, and the integrals that are the parameters' gradients."""
+    gradients = (
+        _wrapped(f"dL/d{name} = int sum({to_text(integrand)}) dt", 8, "    ")
+        for name, integrand in system.quadratures
+    )
+    return (*_derivatives(system.costates, system.equations), *flat(gradients))
+
+
+def _transform_text(stepper: Damped) -> tuple[str, ...]:
+    """How the damping is taken out."""
+    position = stepper.model.states[0]
+    t0 = symbol("t0")
+    root, change = (
+        to_text(e.xreplace({START: t0, SCALED: symbol("w")}))
+        for e in (stepper.root, stepper.acceleration)
+    )
+    if stepper.damping == 0:
+        return ()
+    lines = _wrapped(
+        f"Nyström methods take the damping out: with R = {root}, the state w = R*{position} obeys"
+    )
+    return (*lines, "", *indented(_wrapped(f"w'' = {change}", 8, "    ")), "")
+
+
+def _singular_text(model: NeuralODE) -> tuple[str, ...]:
+    """What a span that starts at a pole means."""
+    if not model.branch:
+        return ()
+    text = (
+        f"The equations are singular at t = 0. A span that starts there begins from "
+        f"{model.states[0]} alone, on the solution that is regular there: its leading terms bridge "
+        "the first thousandth of the span."
+    )
+    return (*_wrapped(text), "")
+
+
+def _derivatives(names: Iterable[sp.Symbol], values: Iterable[sp.Expr]) -> tuple[str, ...]:
+    pairs = zip(names, values, strict=True)
+    return flat(_wrapped(f"{name}' = {to_text(value)}", 8, "    ") for name, value in pairs)
+
+
+def _initial_text(state: sp.Symbol, initial: Initial) -> str:
+    if initial.expression is not None:
+        return f"{state} = {to_text(initial.expression)}"
+    meaning = {
+        "zero": "= 0",
+        "given": "given by the caller",
+        "learned": "learned, one value for each feature",
+        "linear": "a learned linear map of the features of the first state",
+    }
+    return f"{state} {meaning[initial.kind]}"
+
+
+def _parameter_text(parameter: LearnedParameter) -> str:
+    name = parameter.symbol
+    if parameter.init is None:
+        return f"{name} = {float_text(parameter.value)}"
+    raw = symbol(f"raw_{name}")
+    value = to_text(TRANSFORMS[parameter.transform](raw))
+    each = ", a value for each feature" if parameter.per_feature else ""
+    return f"{name} = {value}, learned from {raw} = {float_text(parameter.init)} on{each}"
+
+
+def plain(text: str) -> str:
+    """Return a string of the author's on one line, which can end neither a comment nor a docstring."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(printable.split()).replace("\\", "\\\\").replace('"""', r"\"\"\"")
+
+
+def _wrapped(text: str, indent: int = 4, continuation: str = "") -> tuple[str, ...]:
+    lines = textwrap.wrap(
+        text,
+        LINE_LENGTH - indent,
+        subsequent_indent=continuation,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return tuple(lines)
