@@ -186,8 +186,8 @@ def test_a_wrong_adjoint_gradient():
 class WrongAdjointSystem(HBNODE):
     """The costate of m decays a hundredth too fast, in the discrete gradient as in the adjoint."""
 
-    def linearize(self, *arguments):
-        rates, pull = super().linearize(*arguments)
+    def equations(self, *arguments):
+        rates, pull = super().equations(*arguments)
 
         def wrong(costates):
             moved, bars = pull(costates)

@@ -76,6 +76,9 @@ class Node(nn.Module):
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
+        for name in ("vector_field", "linearize", "adjoint_field"):
+            if name in vars(cls):
+                raise TypeError(f"{cls.__name__}.{name} follows from equations: define those")
         if "States" in vars(cls):
             cls.state_names = tuple(getattr(cls.States, "_fields", ()))
 

@@ -2,7 +2,8 @@
 
 ``torch._foreach_add_`` adds many small gradients in one call, which halves the time of the
 backward pass of a small network. ``Tensor._version`` alone shows that a buffer was changed in
-place. ``torch._dynamo`` alone says whether a call compiled, and has the limits of its cache.
+place. ``UntypedStorage._cdata`` is the one key of memory that wrapped tensors have too, as in a
+Jacobian-vector product. ``torch._dynamo`` alone says whether a call compiled, and has the limits of its cache.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def storage_of(x: Tensor) -> tuple[int, int]:
     """Return a key of the memory that a tensor and its views share, and the tensor's bytes."""
     if x.layout is not torch.strided:
         return id(x), x._nnz() * x.element_size()
-    return x.untyped_storage().data_ptr(), x.numel() * x.element_size()
+    return x.untyped_storage()._cdata, x.numel() * x.element_size()
 
 
 def graphs_compiled() -> int:

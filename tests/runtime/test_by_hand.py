@@ -191,6 +191,13 @@ def test_states_alone_and_missing_parts():
         type("Bare", (Node,), {"States": States})(Torque()).integrate(START)
 
 
+def test_what_follows_from_the_equations_is_not_redefined():
+    """The solver would not call it."""
+    for name in ("vector_field", "linearize", "adjoint_field"):
+        with pytest.raises(TypeError, match=f"Wrong.{name} follows from equations"):
+            type("Wrong", (Pendulum,), {name: lambda *_: None})
+
+
 def test_settings_are_checked_when_they_change():
     node = Pendulum(Torque())
     node.integrate(START)
