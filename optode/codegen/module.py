@@ -164,10 +164,11 @@ def _init_lines(model: NeuralODE, features: bool) -> list[str]:
         "field: Field",
         f"span: tuple[float, float] = {span}",
         'method: str = "dopri5"',
+        "*tolerances: float",
         *given,
         "**settings: Any",
     ]
-    start = ["field", "span", "method", *passed, "**settings"]
+    start = ["field", "span", "method", "*tolerances", *passed, "**settings"]
     return [
         *call_lines("def __init__(", signature, ") -> None:", 4),
         *indented(call_lines("super().__init__(", start, ")", BODY)),

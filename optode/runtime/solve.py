@@ -57,7 +57,7 @@ class Solve:
         self.solver, self.method, self.stats = _method(node, self.clock)
         self.replayed: AnyMethod = self.method
         step_calls = self.method.evaluations(False, True)
-        self.room = Room(node.graph_bytes, self.options.keep, step_calls, weight)
+        self.room = Room(node, self.options.keep, step_calls, weight)
         self.evaluation = Evaluation(node, inputs, self.clock, self.room, self.stats)
         self.record = Record()
         self.errors: Errors = []
