@@ -14,6 +14,7 @@ from optode.language.symbols import (
     Field,
     FieldTransposed,
     Gradient,
+    Opaque,
     Oracle,
     Tangent,
     symbol,
@@ -29,7 +30,7 @@ class _LatexPrinter(LatexPrinter):
         return str(super()._print_Mul(sp.Mul(*ordered_factors(expr), evaluate=False)))
 
     def _needs_mul_brackets(self, expr: sp.Expr, first: bool = False, last: bool = False) -> bool:
-        oracle = isinstance(expr, (Gradient, Field, FieldTransposed, Tangent))
+        oracle = isinstance(expr, Opaque)
         return not oracle and bool(super()._needs_mul_brackets(expr, first, last))
 
     def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:

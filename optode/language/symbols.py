@@ -44,25 +44,30 @@ class At(sp.Function):
     is_real = True
 
 
-class Gradient(sp.Function):
-    """``Gradient(x)`` is the gradient of the objective at x, written ``grad(x)`` in a spec."""
+class Opaque(sp.Function):
+    """Base class of what only the caller can evaluate: oracles and their Jacobians' products."""
 
     is_real = True
 
 
-class Oracle(sp.Function):
+class Call(Opaque):
+    """Base class of the calls of an oracle, whose derivatives are Jacobian products."""
+
+
+class Gradient(Call):
+    """``Gradient(x)`` is the gradient of the objective at x, written ``grad(x)`` in a spec."""
+
+
+class Oracle(Call):
     """``Oracle(name, u)``: an operator of the caller's, applied to u; written ``name(u)``."""
 
     nargs = 2
-    is_real = True
 
 
-class Field(sp.Function):
+class Field(Call):
     """``Field(t, h, ...)`` is the network f(t, h, ...), the vector field that takes the gradient's
     place.
     """
-
-    is_real = True
 
 
 def field_call(*arguments: sp.Expr) -> sp.Expr:
@@ -72,22 +77,18 @@ def field_call(*arguments: sp.Expr) -> sp.Expr:
     return Field(*arguments)
 
 
-class Tangent(sp.Function):
+class Tangent(Opaque):
     """``Tangent(call, u)``: the Jacobian of an oracle at the call's point applied to u; with more
     directions, the higher derivative applied to them (``Tangent(g(x), u, w)`` is D^2 g(x)[u, w]).
 
     A call of several arguments takes a direction for each, in a ``sp.Tuple``.
     """
 
-    is_real = True
 
-
-class FieldTransposed(sp.Function):
+class FieldTransposed(Opaque):
     """``FieldTransposed(c, i)`` is ``J_i^T c``, the i-th transposed partial Jacobian of the field
     applied to c.
     """
-
-    is_real = True
 
 
 class dot(sp.Function):

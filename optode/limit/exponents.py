@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
-from optode.language.symbols import COUNTER, Field, Gradient, Oracle, Tangent, dot, relu
+from optode.language.symbols import COUNTER, Opaque, dot, relu
 from optode.rule.growing_states import positive
 from optode.rule.rule import UpdateRule
 
@@ -18,8 +18,6 @@ Form: TypeAlias = tuple[Fraction, ...]
 
 Regime: TypeAlias = Literal["fixed", "fast", "inertial", "frozen"]
 """How ``1 - beta`` of an undeclared decay compares with Delta: constant, slower, like it, faster."""
-
-ORACLES = (Gradient, Field, Oracle, Tangent)
 
 
 def forgetting(decay: sp.Symbol) -> sp.Symbol:
@@ -58,7 +56,7 @@ class Sizes:
         """The exponent of the leading behaviour; None for what is zero so far."""
         if expression in self.leaves:
             return self.leaves[expression]
-        if not expression.has(*self.leaves) or isinstance(expression, ORACLES):
+        if not expression.has(*self.leaves) or isinstance(expression, Opaque):
             return self.zero
         if expression.has(*self.growing) and expression.free_symbols <= set(self.growing):
             return self.of_growing(expression)
@@ -103,12 +101,7 @@ def unit(index: int, length: int) -> Form:
 
 
 def scaled(form: Form, factor: sp.Rational | Fraction | int) -> Form:
-    ratio = Fraction(int(factor.p), int(factor.q)) if isinstance(factor, sp.Rational) else factor
-    return tuple(ratio * c for c in form)
-
-
-def rational(number: Fraction) -> sp.Rational:
-    return sp.Rational(number.numerator, number.denominator)
+    return tuple(Fraction(factor) * c for c in form)
 
 
 def total(forms: list[Form]) -> Form:
