@@ -29,8 +29,9 @@ from optode.codegen.layout import (
 )
 from optode.codegen.methods import Signature, rates_method, statement_lines
 from optode.codegen.parts import base_class, part_methods
+from optode.language.functions import transformed
 from optode.language.program import FieldCall, Program, lower
-from optode.language.symbols import TIME, Field, sigmoid, softplus, symbol
+from optode.language.symbols import TIME, Field, symbol
 from optode.language.text import to_text
 from optode.model.model import Initial, LearnedParameter, NeuralODE
 from optode.model.structure import SCALED, START, Damped, Stepper
@@ -48,12 +49,6 @@ _RUNTIME_NAMES = (
     "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Node",
     "Pull", "SeparableNode", "Tensors", "dot", "total",
 )  # fmt: skip
-_TRANSFORMS: dict[str, Any] = {
-    "none": lambda raw: raw,
-    "sigmoid": sigmoid,
-    "softplus": softplus,
-    "exp": sp.exp,
-}
 
 
 def render(
@@ -226,7 +221,7 @@ def _parameter_text(parameter: LearnedParameter) -> str:
     if parameter.init is None:
         return f"{name} = {float_text(parameter.value)}"
     raw = symbol(f"raw_{name}")
-    value = to_text(_TRANSFORMS[parameter.transform](raw))
+    value = to_text(transformed(raw, parameter.transform))
     each = ", a value for each feature" if parameter.per_feature else ""
     return f"{name} = {value}, learned from {raw} = {float_text(parameter.init)} on{each}"
 
@@ -305,7 +300,7 @@ def _singular_times(model: NeuralODE) -> str:
 def _learned(parameter: LearnedParameter) -> dict[str, str]:
     """The property that gives a learned parameter its value."""
     raw = symbol(f"self.raw_{parameter.symbol}")
-    value = TorchPrinter().text(_TRANSFORMS[parameter.transform](raw))
+    value = TorchPrinter().text(transformed(raw, parameter.transform))
     meaning = "The learned value itself." if value == raw.name else f"Learned through {raw}."
     return {
         "name": parameter.symbol.name,

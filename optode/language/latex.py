@@ -8,6 +8,7 @@ from typing import Any
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
+from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import (
     At,
@@ -79,11 +80,12 @@ class _LatexPrinter(LatexPrinter):
         mantissa, _, exponent = decimal.partition("e")
         return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
-    def _named(self, expr: sp.Expr, exp: str | None = None) -> str:
-        return self._call(rf"\operatorname{{{type(expr).__name__}}}", expr.args, exp)
-
-    _print_sigmoid = _print_softplus = _print_relu = _print_step = _print_hardtanh = _named
-    _print_expm1 = _named
+    def _print_Function(self, expr: sp.Expr, exp: str | None = None) -> str:
+        record = function_of(expr)
+        if record is None or record.latex is None:
+            return str(super()._print_Function(expr, exp))
+        call = record.latex.replace("{}", ", ".join(map(self._print, expr.args)))
+        return call + (f"^{{{exp}}}" if exp else "")
 
 
 def to_latex(expression: sp.Expr) -> str:

@@ -8,6 +8,7 @@ import sympy as sp
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
+from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import (
     At,
@@ -113,11 +114,10 @@ class _TextPrinter(StrPrinter):
         text += "" if size == 1 else f"**{size}" if size.is_Integer else f"**({size})"
         return text if power > 0 else f"1/{text}"
 
-    def _print_Abs(self, expr: sp.Abs) -> str:
-        return f"abs({self._print(expr.args[0])})"
-
-    def _print_hardtanh(self, expr: sp.Expr) -> str:
-        return f"hardtanh({self.stringify(expr.args, ', ')})"
+    def _print_Function(self, expr: sp.Expr) -> str:
+        record = function_of(expr)
+        name = record.name if record else type(expr).__name__
+        return f"{name}({self.stringify(expr.args, ', ')})"
 
 
 def to_text(expression: sp.Expr) -> str:

@@ -9,15 +9,10 @@ import sys
 import unicodedata
 
 from optode.diagnostics import Located, Reporter, quoted
+from optode.language.functions import IN_SPECS
 
 MAX_NAME = 24  # of a state or parameter: emitted lines hold several
 MAX_FILE_NAME = 64
-
-FUNCTION_NAMES = (
-    "sqrt", "abs", "sign", "exp", "log", "tanh",
-    "sigmoid", "softplus", "relu", "hardtanh", "max", "min", "norm", "dot",
-)  # fmt: skip
-"""The elementwise functions of the language."""
 
 _MEANINGS = {
     "t": "continuous time",
@@ -28,7 +23,7 @@ _MEANINGS = {
     "time": "the entry of `scaling` for continuous time",
     "JT": "the transposed Jacobian",
     "self": "a name of the emitted module",
-    **dict.fromkeys(FUNCTION_NAMES, "a function of the language"),
+    **dict.fromkeys(IN_SPECS, "a function of the language"),
 }
 
 # What the emitted class and its methods are called, and what torch.nn.Module already has: a
