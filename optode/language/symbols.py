@@ -283,9 +283,8 @@ class hardtanh(Elementwise):
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         u, low, high = self.args
-        if argindex != 1:
-            raise sp.function.ArgumentIndexError(self, argindex)
-        return step(u - low) * step(high - u)
+        slopes = (step(u - low) * step(high - u), step(low - u), step(u - high))
+        return slopes[argindex - 1]
 
 
 def maximum(a: sp.Expr, b: sp.Expr) -> sp.Expr:
