@@ -104,12 +104,14 @@ def lower(inputs: Iterable[sp.Symbol], equations: Mapping[sp.Symbol, sp.Expr]) -
     """
     inputs = tuple(inputs)
     nodes = _distinct_nodes(equations.values())
-    names = _node_names(nodes, taken={s.name for s in (*inputs, *equations)})
+    taken = {s.name for s in (*inputs, *equations)}
+    names = _node_names(nodes, taken)
+    taken |= {name.name for name in names.values()}
     statements: list[Statement] = []
     for name, expression in equations.items():
         for node in nodes:
             if expression.has(node) and not any(names[node] in defines(s) for s in statements):
-                statements.extend(_node_statements(node, names))
+                statements.extend(_node_statements(node, names, taken))
         statements.append(Assign(name, _without_nodes(expression, names)))
     return Program(inputs, tuple(statements), tuple(equations))
 
@@ -133,11 +135,15 @@ def _node_names(nodes: list[sp.Expr], taken: set[str]) -> dict[sp.Expr, sp.Symbo
     for kind, stem in _STEMS:
         alike = [node for node in nodes if isinstance(node, kind)]
         for index, node in enumerate(alike, 1):
-            name = stem if len(alike) == 1 else f"{stem}{index}"
-            while name in taken:
-                name += "_"
-            names[node] = symbol(name)
+            names[node] = _free(stem if len(alike) == 1 else f"{stem}{index}", taken)
     return {node: names[node] for node in nodes}
+
+
+def _free(name: str, taken: set[str]) -> sp.Symbol:
+    """The name, with underscores after it where it is taken."""
+    while name in taken:
+        name += "_"
+    return symbol(name)
 
 
 def _without_nodes(expression: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> sp.Expr:
@@ -147,7 +153,9 @@ def _without_nodes(expression: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> s
     return expression
 
 
-def _node_statements(node: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> list[Statement]:
+def _node_statements(
+    node: sp.Expr, names: Mapping[sp.Expr, sp.Symbol], taken: set[str]
+) -> list[Statement]:
     name = names[node]
     statements: list[Statement] = []
 
@@ -157,7 +165,7 @@ def _node_statements(node: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> list[
         for index, argument in enumerate(arguments, 1):
             plain = _without_nodes(argument, names)
             if not isinstance(plain, sp.Symbol):
-                at = symbol(f"{name}_{suffix}{index if len(arguments) > 1 else ''}")
+                at = _free(f"{name}_{suffix}{index if len(arguments) > 1 else ''}", taken)
                 statements.append(Assign(at, plain))
                 plain = at
             symbols.append(plain)
