@@ -7,7 +7,7 @@ from pathlib import Path
 
 from optode.codegen.files import write_new
 from optode.diagnostics import Located, Reporter, Source, Span
-from optode.language.functions import IN_SPECS
+from optode.language.function_names import FUNCTION_NAMES
 from optode.spec.names import check_file_name
 
 _TEXT = """\
@@ -62,4 +62,4 @@ def write_starter(name: str) -> Path:
 def starter_text(name: str) -> str:
     """The text of a spec of that name: a heavy ball, with a comment on each part."""
     class_name = "".join(part[0].upper() + part[1:] for part in re.findall(r"[^_]+", name)) + "NODE"
-    return _TEXT.format(name=name, class_name=class_name, functions=" ".join(IN_SPECS))
+    return _TEXT.format(name=name, class_name=class_name, functions=" ".join(FUNCTION_NAMES))

@@ -2,7 +2,8 @@
 
 The reader of specs, the printers of text, LaTeX and PyTorch, the sizes and series of a limit, and
 the checks by numbers take it from here. To add a function is to write its record, and its SymPy
-class (``language/symbols.py``) unless others make it up, as they do ``max``.
+class (``symbols.py``) unless others make it up, as they do ``max``; a spec may call it once its name
+is in ``function_names.py``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import sympy as sp
 
+from optode.language.function_names import FUNCTION_NAMES
 from optode.language.symbols import (
     Elementwise,
     dot,
@@ -47,8 +49,6 @@ class Function:
     kind: type[sp.Function]
     name: str
     """In specs and in text."""
-    in_specs: bool
-    """Whether a spec may call it; others only come up in derivations."""
     arguments: tuple[int, ...]
     """The numbers of arguments that a spec may give."""
     domain: Domain
@@ -119,7 +119,6 @@ def _elementwise(
     at_zero: int | None,
     at_infinity: int | None,
     name: str = "",
-    in_specs: bool = True,
     arguments: tuple[int, ...] = (1,),
     domain: Domain = "real",
     torch_mixed: str | None = None,
@@ -134,7 +133,6 @@ def _elementwise(
     return Function(
         kind=kind,
         name=name,
-        in_specs=in_specs,
         arguments=arguments,
         domain=domain,
         torch=torch,
@@ -151,12 +149,11 @@ def _elementwise(
     )
 
 
-def _over_features(kind: type[sp.Function], torch: str, count: int, *, in_specs: bool) -> Function:
+def _over_features(kind: type[sp.Function], torch: str, count: int) -> Function:
     """The record of a sum over the features, linear in each argument; its caller says how."""
     return Function(
         kind=kind,
         name=kind.__name__,
-        in_specs=in_specs,
         arguments=(count,),
         domain="real",
         torch=torch,
@@ -260,12 +257,11 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
     Shorthand(name="max", arguments=(2,), domain="real", make=maximum),
     Shorthand(name="min", arguments=(2,), domain="real", make=minimum),
     Shorthand(name="norm", arguments=(1,), domain="real", make=norm),
-    _over_features(dot, "dot({}, {})", 2, in_specs=True),
-    _over_features(total, "total({})", 1, in_specs=False),
+    _over_features(dot, "dot({}, {})", 2),
+    _over_features(total, "total({})", 1),
     _elementwise(
         expm1,
         "torch.expm1({})",
-        in_specs=False,
         floats="math.expm1({})",
         arrays=lambda np, u: np.expm1(u),
         at_zero=1,
@@ -274,7 +270,6 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
     _elementwise(
         sp.erf,
         "torch.erf({})",
-        in_specs=False,
         floats="math.erf({})",
         latex=None,
         at_zero=1,
@@ -283,7 +278,6 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
     _elementwise(
         step,
         "({positive}).to({like}.dtype)",
-        in_specs=False,
         floats="float({} > 0)",
         arrays=lambda np, u: np.where(np.real(u) > 0, 1.0, 0.0),
         degree=0,
@@ -294,7 +288,6 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
     _elementwise(
         reaches,
         "({nonnegative}).to({like}.dtype)",
-        in_specs=False,
         floats="float({} >= 0)",
         latex=None,
         # round-off must not lift a state off the floor that it follows
@@ -309,10 +302,10 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
 FUNCTIONS = tuple(record for record in _RECORDS if isinstance(record, Function))
 """The functions that expressions are made of."""
 
-IN_SPECS = {
-    record.name: record for record in _RECORDS if isinstance(record, Shorthand) or record.in_specs
-}
-"""What a spec may call, by name: elementwise but norm and dot, which go over the features."""
+_BY_NAME = {record.name: record for record in _RECORDS}
+
+IN_SPECS = {name: _BY_NAME[name] for name in FUNCTION_NAMES}
+"""What a spec may call, by name; the other functions only come up in derivations."""
 
 _BY_KIND = {record.kind: record for record in FUNCTIONS}
 

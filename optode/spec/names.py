@@ -9,7 +9,7 @@ import sys
 import unicodedata
 
 from optode.diagnostics import Located, Reporter, quoted
-from optode.language.functions import IN_SPECS
+from optode.language.function_names import FUNCTION_NAMES
 
 MAX_NAME = 24  # of a state or parameter: emitted lines hold several
 MAX_FILE_NAME = 64
@@ -23,7 +23,7 @@ _MEANINGS = {
     "time": "the entry of `scaling` for continuous time",
     "JT": "the transposed Jacobian",
     "self": "a name of the emitted module",
-    **dict.fromkeys(IN_SPECS, "a function of the language"),
+    **dict.fromkeys(FUNCTION_NAMES, "a function of the language"),
 }
 
 # A state is a local variable of the emitted methods and a field of a named tuple, a parameter a local
