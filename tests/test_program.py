@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from optode.language.program import Assign, FieldCall, FieldPullback, Program, lower, reverse
+from optode.adjoint.reverse import reverse
+from optode.language.program import Assign, FieldCall, FieldPullback, Program, lower
 from optode.language.symbols import TIME, Field, Gradient, symbol
 from optode.verify.orders.numerics import evaluator
 

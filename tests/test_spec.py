@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from optode.compiler import check
 from optode.diagnostics import Located, Reporter, Source, Span, SpecError
-from optode.spec.names import FUNCTION_NAMES, check_class_name, check_file_name, check_name
+from optode.language.functions import IN_SPECS
+from optode.spec.names import check_class_name, check_file_name, check_name
 from optode.spec.reader import MAX_BYTES, Spec, parse_spec, read_spec
 from optode.spec.shipped import find_spec, shipped_specs, specs_directory
 
@@ -341,7 +342,7 @@ def names_refused(names: list[str]) -> list[str]:
 
 def test_names_that_the_emitted_module_needs_are_taken() -> None:
     taken = [name for name in dir(torch.nn.Module()) if not name.startswith("__")]
-    taken += [*keyword.kwlist, *FUNCTION_NAMES, "t", "k", "f", "grad", "self", "torch", "rhs"]
+    taken += [*keyword.kwlist, *IN_SPECS, "t", "k", "f", "grad", "self", "torch", "rhs"]
     taken += [
         "__init__",
         "_x",

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from optode.adjoint.reverse import reverse
 from optode.language.ordering import ordered_terms
 from optode.language.presentation import present
 from optode.language.program import (
@@ -27,7 +28,6 @@ from optode.language.program import (
     Statement,
     Total,
     lower,
-    reverse,
 )
 from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, symbol
 from optode.model.model import NeuralODE

@@ -10,7 +10,8 @@ import sympy as sp
 
 from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series
 from optode.calculus.tangent import tangent
-from optode.language.symbols import COUNTER, TIME, Field, Gradient, Oracle, dot, partial
+from optode.language.functions import function_of
+from optode.language.symbols import COUNTER, TIME, Call, dot, partial
 
 _MAX_EXTRA_ORDER = 12
 
@@ -88,7 +89,7 @@ class _Expansion:
             return self.power(expression)
         if isinstance(expression, sp.log):
             return self.logarithm(self.of(expression.args[0]), expression.args[0])
-        if isinstance(expression, (Gradient, Field, Oracle)):
+        if isinstance(expression, Call):
             return self.oracle(expression)
         if isinstance(expression, dot):
             return self.inner_product(*map(self.of, expression.args))
@@ -111,7 +112,7 @@ class _Expansion:
             raise NoExpansion(f"a power of the step size with the exponent {power}")
         relative = _without_leading(series)
         scaled = self.compose(relative, lambda n: sp.binomial(power, n), self.order - e0)
-        shift = e0 * Fraction(int(power.p), int(power.q)) if e0 != 0 else Fraction(0)
+        shift = e0 * Fraction(power) if e0 != 0 else Fraction(0)
         return scaled.shifted(shift, c0**power)
 
     def logarithm(self, series: Series, expression: sp.Expr) -> Series:
@@ -182,8 +183,9 @@ class _Expansion:
         """A smooth or positively homogeneous elementwise function of its first argument."""
         inner, *rest = expression.args
         series = self.of(inner)
-        if isinstance(expression, HOMOGENEOUS) and series.terms:
-            degree = 0 if isinstance(expression, sp.sign) else 1
+        record = function_of(expression)
+        if record and record.degree is not None and series.terms:
+            degree = record.degree
             exponent = series.leading[0]
             series = series.shifted(-exponent)
         else:
@@ -221,7 +223,3 @@ def _without_leading(series: Series) -> Series:
     e0, c0 = series.leading
     relative = series.shifted(-e0, 1 / c0)
     return Series(relative.terms[1:], relative.order)
-
-
-HOMOGENEOUS = (sp.Abs, sp.sign)
-"""Functions F with F(a u) = a^d F(u) for a > 0."""

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.language.symbols import Field, Gradient, Oracle, Tangent, dot
+from optode.language.symbols import Opaque, dot
 
 Order: TypeAlias = Fraction | float
 EXACT = float("inf")
@@ -97,7 +97,7 @@ def _normal(coefficient: sp.Expr) -> sp.Expr:
 def _vanishes(expression: sp.Expr) -> bool:
     """Whether the expression is zero: tried at generic points, then proved by simplification."""
     atoms = sorted(
-        expression.free_symbols | expression.atoms(Gradient, Field, Oracle, Tangent, dot),
+        expression.free_symbols | expression.atoms(Opaque, dot),
         key=sp.default_sort_key,
     )
     for seed in (3, 7):

@@ -12,10 +12,9 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.language.presentation import distributed
-from optode.language.symbols import TIME, Field, Gradient, Oracle, Tangent, dot, partial
+from optode.language.symbols import TIME, Call, Opaque, Tangent, dot, partial
 
 Rates: TypeAlias = Mapping[sp.Symbol, sp.Expr]
-_ORACLES = (Gradient, Field, Oracle)
 
 
 def tangent(
@@ -53,7 +52,7 @@ def _split(term: sp.Expr, vectors: frozenset[sp.Symbol]) -> tuple[sp.Expr, sp.Ex
         return (sp.S.Zero if all(u == 0 for u in term) else sp.S.One), term
     if term == 0:
         return sp.S.Zero, term
-    return term.as_independent(*vectors, Gradient, Field, Tangent, as_Add=False)
+    return term.as_independent(*vectors, Opaque, as_Add=False)
 
 
 def derivative_along(expression: sp.Expr, rates: Rates) -> sp.Expr:
@@ -67,7 +66,7 @@ def derivative_along(expression: sp.Expr, rates: Rates) -> sp.Expr:
     if not expression.args or not expression.has(*rates):
         return sp.S.Zero
     inner = [derivative_along(argument, rates) for argument in expression.args]
-    if isinstance(expression, _ORACLES):
+    if isinstance(expression, Call):
         direction = inner[0] if len(inner) == 1 else sp.Tuple(*inner)
         return tangent(expression, (direction,), vectors)
     if isinstance(expression, Tangent):

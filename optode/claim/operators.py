@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 import sympy as sp
 
 from optode.calculus.tangent import derivative_along
+from optode.language.functions import kinds
 from optode.language.presentation import distributed, present
-from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, dot, reaches, step, total
+from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, dot, reaches, total
 
 Terms: TypeAlias = dict[sp.Expr, sp.Expr]
 """Vectors with their elementwise coefficients."""
@@ -61,7 +62,7 @@ class Operators:
 
     def switches(self, expression: sp.Expr) -> bool:
         """Whether an elementwise factor in it jumps in time."""
-        return bool(expression.xreplace(dict(self.names)).has(step, reaches, sp.sign))
+        return bool(expression.xreplace(dict(self.names)).has(*kinds("jump", "contact")))
 
     def terms(self, expression: sp.Expr) -> Terms:
         """The vectors of an expression with their coefficients, none of them zero.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optode.codegen.files import write_new
 from optode.diagnostics import Located, Reporter, Source, Span
+from optode.language.function_names import FUNCTION_NAMES
 from optode.spec.names import check_file_name
 
 _TEXT = """\
@@ -27,7 +28,7 @@ parameters:
 state: [x, v]
 
 # One step, line by line. grad(...) is the gradient; x[k-1] a lag; k the iteration.
-# Functions: sqrt abs sign exp log tanh sigmoid softplus relu hardtanh max min
+# Functions: {functions}
 update: |
   v[k+1] = beta*v[k] - s*grad(x[k])
   x[k+1] = x[k] + v[k+1]
@@ -61,4 +62,4 @@ def write_starter(name: str) -> Path:
 def starter_text(name: str) -> str:
     """The text of a spec of that name: a heavy ball, with a comment on each part."""
     class_name = "".join(part[0].upper() + part[1:] for part in re.findall(r"[^_]+", name)) + "NODE"
-    return _TEXT.format(name=name, class_name=class_name)
+    return _TEXT.format(name=name, class_name=class_name, functions=" ".join(FUNCTION_NAMES))

@@ -11,18 +11,11 @@ import sympy as sp
 from optode.adjoint.adjoint import AdjointSystem
 from optode.codegen.expressions import float_text
 from optode.codegen.layout import LINE_LENGTH, flat, indented
-from optode.language.symbols import sigmoid, softplus, symbol
+from optode.language.functions import transformed
+from optode.language.symbols import symbol
 from optode.language.text import to_text
 from optode.model.model import Initial, LearnedParameter, NeuralODE
 from optode.model.structure import SCALED, START, Damped, Stepper
-
-TRANSFORMS: dict[str, Any] = {
-    "none": lambda raw: raw,
-    "sigmoid": sigmoid,
-    "softplus": softplus,
-    "exp": sp.exp,
-}
-"""From the raw value of a learned parameter to its own."""
 
 
 def documentation(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
@@ -114,7 +107,7 @@ def _parameter_text(parameter: LearnedParameter) -> str:
     if parameter.init is None:
         return f"{name} = {float_text(parameter.value)}"
     raw = symbol(f"raw_{name}")
-    value = to_text(TRANSFORMS[parameter.transform](raw))
+    value = to_text(transformed(raw, parameter.transform))
     each = ", a value for each feature" if parameter.per_feature else ""
     return f"{name} = {value}, learned from {raw} = {float_text(parameter.init)} on{each}"
 

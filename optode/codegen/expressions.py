@@ -7,7 +7,7 @@ others tensors: a function of floats alone is taken from ``math``, every other o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
@@ -16,20 +16,9 @@ from operator import itemgetter
 import sympy as sp
 
 from optode.codegen.layout import LINE_LENGTH
+from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
-from optode.language.symbols import (
-    TIME,
-    dot,
-    expm1,
-    hardtanh,
-    reaches,
-    relu,
-    sigmoid,
-    softplus,
-    step,
-    symbol,
-    total,
-)
+from optode.language.symbols import TIME, Elementwise, symbol
 
 
 class Binding(IntEnum):
@@ -56,35 +45,6 @@ _NUMBER = re.compile(r"-?[\d.]+(e[+-]?\d+)?")
 _SIMPLE = re.compile(
     rf"[^\W\d]\w*|{_NUMBER.pattern}"
 )  # what ruff hugs to ``**``: a name or a number
-_TENSOR_FUNCTIONS: dict[type[sp.Expr], str] = {
-    sp.exp: "torch.exp({})",
-    expm1: "torch.expm1({})",
-    sp.log: "torch.log({})",
-    sp.tanh: "torch.tanh({})",
-    sp.Abs: "torch.abs({})",
-    sp.sign: "torch.sign({})",
-    sigmoid: "torch.sigmoid({})",
-    softplus: "functional.softplus({})",
-    relu: "torch.relu({})",
-    dot: "dot({}, {})",
-    total: "total({})",
-}
-_FLOAT_FUNCTIONS: dict[type[sp.Expr], str] = {
-    sp.exp: "math.exp({})",
-    expm1: "math.expm1({})",
-    sp.log: "math.log({})",
-    sp.tanh: "math.tanh({})",
-    sp.Abs: "abs({})",
-    sp.sign: "float(({0} > 0) - ({0} < 0))",
-    relu: "max({}, 0.0)",
-    hardtanh: "min(max({}, {}), {})",
-    step: "float({} > 0)",
-    reaches: "float({} >= 0)",
-}
-_WITHOUT_TORCH: dict[type[sp.Expr], Callable[[sp.Expr], sp.Expr]] = {
-    sigmoid: lambda u: 1 / (1 + sp.exp(-u)),
-    softplus: lambda u: sp.log(1 + sp.exp(u)),
-}
 
 
 class TorchPrinter:
@@ -126,9 +86,7 @@ class TorchPrinter:
             return self._power(e)
         if isinstance(e, (sp.Mul, sp.Pow)):
             return _Text(" ".join(self._factors(e)), Binding.PRODUCT)
-        if isinstance(e, (sigmoid, softplus)) and self.is_float(e):
-            return self._show(_WITHOUT_TORCH[type(e)](e.args[0]))
-        return _Text(self._function(e), Binding.ATOM)
+        return self._function(e)
 
     def operands(self, e: sp.Expr) -> list[str]:
         """A sum or product in pieces, each but the first with its operator: ``-gamma * m``, ``+
@@ -178,38 +136,37 @@ class TorchPrinter:
             return _power_text(base, float_text(e.exp))
         return _power_text(base, self._show(e.exp).within(Binding.ATOM))
 
-    def _function(self, e: sp.Expr) -> str:
-        kind = type(e)
-        if self.is_float(e) and kind in _FLOAT_FUNCTIONS:
-            return _FLOAT_FUNCTIONS[kind].format(*map(self.argument, e.args))
-        if kind in (step, reaches):
-            return self._step(e.args[0], ("<", ">") if kind is step else ("<=", ">="))
-        if kind is hardtanh:
-            return self._clamp(*e.args)
-        if kind in _TENSOR_FUNCTIONS:
-            return _TENSOR_FUNCTIONS[kind].format(*map(self.argument, e.args))
-        raise TypeError(f"no PyTorch text for {e}")
+    def _function(self, e: sp.Expr) -> _Text:
+        record = function_of(e)
+        if record is None:
+            raise TypeError(f"no PyTorch text for {e}")
+        shown = [self.argument(a) for a in e.args]
+        if self.is_float(e) and record.floats is not None:
+            return _Text(record.floats.format(*shown), Binding.ATOM)
+        if self.is_float(e) and isinstance(e, Elementwise):
+            return self._show(e.formula(*e.args))
+        mixed = len({self.is_float(bound) for bound in e.args[1:]}) > 1
+        text = (mixed and record.torch_mixed) or record.torch
+        signs = self._signs(e.args[0]) if record.tells_signs else {}
+        return _Text(text.format(*shown, **signs), Binding.ATOM)
 
     def argument(self, e: sp.Expr) -> str:
         """What a function is called with: numbers as floats."""
         return float_text(e) if e.is_number else self.text(e)
 
-    def _step(self, u: sp.Expr, relations: tuple[str, str]) -> str:
-        """1 where u > 0, else 0, in the dtype of a tensor in u; ``5 - m > 0`` is written ``m < 5``."""
-        below, above = relations
+    def _signs(self, u: sp.Expr) -> dict[str, str]:
+        """The conditions u > 0 and u >= 0, ``5 - m > 0`` as ``m < 5``, and a tensor in u."""
         tensors = sorted(u.free_symbols - self.floats, key=lambda s: (s == TIME, s.name))
         constant, rest = u.as_coeff_Add()
         if rest.could_extract_minus_sign():
-            condition = f"{self.text(-rest)} {below} {self.text(constant)}"
+            left, right, (strict, weak) = self.text(-rest), self.text(constant), ("<", "<=")
         else:
-            condition = f"{self.text(rest)} {above} {self.text(-constant)}"
-        return f"({condition}).to({tensors[0]}.dtype)"
-
-    def _clamp(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> str:
-        shown = [self.argument(a) for a in (u, low, high)]
-        if self.is_float(low) == self.is_float(high):
-            return f"torch.clamp({', '.join(shown)})"
-        return f"torch.clamp(torch.clamp({shown[0]}, min={shown[1]}), max={shown[2]})"
+            left, right, (strict, weak) = self.text(rest), self.text(-constant), (">", ">=")
+        return {
+            "positive": f"{left} {strict} {right}",
+            "nonnegative": f"{left} {weak} {right}",
+            "like": tensors[0].name if tensors else "",
+        }
 
 
 def _bare(text: str) -> str:

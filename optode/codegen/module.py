@@ -16,7 +16,7 @@ import sympy as sp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from optode.adjoint.adjoint import AdjointSystem
-from optode.codegen.documentation import TRANSFORMS, documentation, plain
+from optode.codegen.documentation import documentation, plain
 from optode.codegen.expressions import TorchPrinter, float_text
 from optode.codegen.layout import (
     BODY,
@@ -27,6 +27,7 @@ from optode.codegen.layout import (
 )
 from optode.codegen.methods import Signature, rates_method, statement_lines
 from optode.codegen.parts import base_class, part_methods
+from optode.language.functions import transformed
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, symbol
 from optode.model.model import Initial, LearnedParameter, NeuralODE
@@ -184,7 +185,7 @@ def _singular_times(model: NeuralODE) -> str:
 def _learned(parameter: LearnedParameter) -> dict[str, str]:
     """The property that gives a learned parameter its value."""
     raw = symbol(f"self.raw_{parameter.symbol}")
-    value = TorchPrinter().text(TRANSFORMS[parameter.transform](raw))
+    value = TorchPrinter().text(transformed(raw, parameter.transform))
     meaning = "The learned value itself." if value == raw.name else f"Learned through {raw}."
     return {
         "name": parameter.symbol.name,

@@ -15,12 +15,12 @@ from typing import TypeAlias
 
 import sympy as sp
 
+from optode.language.functions import function_of
 from optode.language.program import Assign, Statement, Total, defines, uses
 from optode.language.symbols import TIME, dot, symbol
 
 Block: TypeAlias = tuple[Statement, ...]
 
-_STEMS = {"exp": "exponential", "Abs": "size", "log": "logarithm", "total": "summed"}
 _HALF = sp.Rational(1, 2)
 
 
@@ -87,7 +87,7 @@ def _functions(value: sp.Expr) -> Iterable[sp.Expr]:
     for node in sp.preorder_traversal(value):
         if isinstance(node, sp.Pow) and abs(node.exp) == _HALF and not node.base.is_number:
             yield sp.sqrt(node.base)
-        elif isinstance(node, sp.Function) and not isinstance(node, dot):
+        elif function_of(node) and not isinstance(node, dot):
             yield node
 
 
@@ -103,8 +103,8 @@ def _name(value: sp.Expr, blocks: tuple[Block, Block], taken: set[str]) -> str:
     if isinstance(value, sp.Add):
         stem = "divisor" if _divides(value, blocks) else "offset"
     else:
-        kind = type(value).__name__
-        stem = "root" if isinstance(value, sp.Pow) else _STEMS.get(kind, kind)
+        record = function_of(value)
+        stem = record.stem if record else "root"
         arguments = [s for s in value.free_symbols if s not in (TIME, symbol("length"))]
         stem += f"_{arguments[0]}" if len(arguments) == 1 else ""
     names = (stem, *(f"{stem}{i}" for i in range(2, 100)))

@@ -12,9 +12,7 @@ from typing import Any
 
 import sympy as sp
 
-from optode.language.symbols import COUNTER, TIME, Field, FieldTransposed, Gradient, Oracle, Tangent
-
-_ORACLES = (Field, Gradient, FieldTransposed, Oracle, Tangent)
+from optode.language.symbols import COUNTER, TIME, Opaque
 
 
 def _symbol_rank(name: str, positive: bool) -> int:
@@ -35,7 +33,7 @@ def _factor_key(factor: sp.Expr) -> tuple[Any, ...]:
         known = isinstance(factor.base, sp.Symbol)
         constant = known and _symbol_rank(factor.base.name, bool(factor.base.is_positive)) <= 2
         base = factor.base if factor.exp.is_Integer or constant else factor
-    rank = 6 if isinstance(base, _ORACLES) else 5
+    rank = 6 if isinstance(base, Opaque) else 5
     if base.is_number:
         rank = 0
     elif isinstance(base, sp.Symbol):
@@ -52,7 +50,7 @@ def ordered_factors(expression: sp.Expr) -> tuple[sp.Expr, ...]:
 def _term_key(term: sp.Expr) -> tuple[Any, ...]:
     _, rest = term.as_coeff_Mul()
     factors = ordered_factors(rest)
-    oracle = any(isinstance(f, _ORACLES) for f in factors)
+    oracle = any(isinstance(f, Opaque) for f in factors)
     symbols_only = all(isinstance(f, sp.Symbol) for f in factors)
     keys = tuple(_factor_key(f) for f in factors)
     small = any(s.is_positive for s in rest.free_symbols)

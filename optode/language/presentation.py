@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import sympy as sp
 
-from optode.language.symbols import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot
-
-_ORACLES = (Gradient, Field, Oracle, Tangent, FieldTransposed, At, dot)
+from optode.language.symbols import At, Opaque, dot
 
 
 def present(expression: sp.Expr) -> sp.Expr:
@@ -24,7 +22,7 @@ def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
     states = tuple(vectors)
     groups: dict[sp.Expr, sp.Expr] = {}
     for term in distributed(sp.sympify(expression)):
-        scalar, vector = term.as_independent(*states, *_ORACLES, as_Add=False)
+        scalar, vector = term.as_independent(*states, Opaque, At, dot, as_Add=False)
         groups[vector] = groups.get(vector, sp.S.Zero) + scalar
     terms = ((simple_scalar(c), _collected_inside(v, states)) for v, c in groups.items())
     return present(sp.Add(*(scalar * vector for scalar, vector in terms)))

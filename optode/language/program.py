@@ -1,8 +1,6 @@
 """Programs: ordered assignments and calls of an oracle, the only thing that is ever differentiated.
 
-``lower`` turns equations into a program; ``reverse`` is reverse-mode differentiation from source to
-source. Elementwise statements are differentiated in closed form; a call of the oracle (the field f,
-or the gradient g of an update rule) becomes one vector-Jacobian product.
+``lower`` turns equations into a program; ``optode.adjoint.reverse`` differentiates it.
 """
 
 from __future__ import annotations
@@ -13,8 +11,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.language.presentation import present
-from optode.language.symbols import TIME, Field, Gradient, Tangent, dot, partial, symbol, total
+from optode.language.symbols import TIME, Field, Gradient, Tangent, dot, symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +104,14 @@ def lower(inputs: Iterable[sp.Symbol], equations: Mapping[sp.Symbol, sp.Expr]) -
     """
     inputs = tuple(inputs)
     nodes = _distinct_nodes(equations.values())
-    names = _node_names(nodes, taken={s.name for s in (*inputs, *equations)})
+    taken = {s.name for s in (*inputs, *equations)}
+    names = _node_names(nodes, taken)
+    taken |= {name.name for name in names.values()}
     statements: list[Statement] = []
     for name, expression in equations.items():
         for node in nodes:
             if expression.has(node) and not any(names[node] in defines(s) for s in statements):
-                statements.extend(_node_statements(node, names))
+                statements.extend(_node_statements(node, names, taken))
         statements.append(Assign(name, _without_nodes(expression, names)))
     return Program(inputs, tuple(statements), tuple(equations))
 
@@ -136,11 +135,15 @@ def _node_names(nodes: list[sp.Expr], taken: set[str]) -> dict[sp.Expr, sp.Symbo
     for kind, stem in _STEMS:
         alike = [node for node in nodes if isinstance(node, kind)]
         for index, node in enumerate(alike, 1):
-            name = stem if len(alike) == 1 else f"{stem}{index}"
-            while name in taken:
-                name += "_"
-            names[node] = symbol(name)
+            names[node] = _free(stem if len(alike) == 1 else f"{stem}{index}", taken)
     return {node: names[node] for node in nodes}
+
+
+def _free(name: str, taken: set[str]) -> sp.Symbol:
+    """The name, with underscores after it where it is taken."""
+    while name in taken:
+        name += "_"
+    return symbol(name)
 
 
 def _without_nodes(expression: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> sp.Expr:
@@ -150,7 +153,9 @@ def _without_nodes(expression: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> s
     return expression
 
 
-def _node_statements(node: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> list[Statement]:
+def _node_statements(
+    node: sp.Expr, names: Mapping[sp.Expr, sp.Symbol], taken: set[str]
+) -> list[Statement]:
     name = names[node]
     statements: list[Statement] = []
 
@@ -159,7 +164,7 @@ def _node_statements(node: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> list[
         compound = list(dict.fromkeys(p for p in plain if not isinstance(p, sp.Symbol)))
         stem = f"{name}_{suffix}"
         numbered = [stem] if len(compound) == 1 else [f"{stem}{i}" for i in range(1, 9)]
-        at = dict(zip(compound, map(symbol, numbered), strict=False))
+        at = dict(zip(compound, (_free(each, taken) for each in numbered), strict=False))
         statements.extend(Assign(at[p], p) for p in compound)
         return tuple(at.get(p, p) for p in plain)
 
@@ -176,69 +181,3 @@ def _node_statements(node: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> list[
         along = node.args[1]
         directions = named(along if isinstance(along, sp.Tuple) else (along,), "along")
     return [*statements, FieldCall(name, time, points, directions)]
-
-
-def reverse(
-    program: Program, cotangents: Mapping[sp.Symbol, sp.Symbol]
-) -> tuple[tuple[Statement, ...], dict[sp.Symbol, sp.Expr]]:
-    """Reverse mode, source to source.
-
-    ``cotangents`` gives each output's cotangent symbol. Returns the statements that compute what is
-    needed (the calls of the primal, then one pullback for each call), and the cotangent of every
-    name of the program as an expression in them. The map (cotangents) -> (cotangents of inputs) is
-    the transpose of the program's derivative.
-    """
-    bars: dict[sp.Symbol, sp.Expr] = {out: cotangents[out] for out in program.outputs}
-    backward: list[Statement] = []
-    for statement in reversed(program.statements):
-        if isinstance(statement, Assign):
-            _accumulate_elementwise(statement, bars)
-        elif isinstance(statement, FieldCall):
-            backward.extend(_accumulate_call(program, statement, bars))
-        else:
-            raise TypeError(f"cannot reverse {statement}")
-    return (*_needed(program, backward, bars), *backward), bars
-
-
-def _accumulate_elementwise(statement: Assign, bars: dict[sp.Symbol, sp.Expr]) -> None:
-    bar = bars.get(statement.name, sp.S.Zero)
-    if isinstance(statement.value, dot):
-        u, w = statement.value.args
-        bars[u] = bars.get(u, sp.S.Zero) + total(bar) * w
-        bars[w] = bars.get(w, sp.S.Zero) + total(bar) * u
-        return
-    for name in statement.value.free_symbols:
-        bars[name] = bars.get(name, sp.S.Zero) + bar * partial(statement.value, name)
-
-
-def _accumulate_call(
-    program: Program, call: FieldCall, bars: dict[sp.Symbol, sp.Expr]
-) -> list[Statement]:
-    bar = present(bars.get(call.name, sp.S.Zero))
-    if bar == 0:
-        return []
-    cotangent = symbol(f"{call.name}_bar")
-    stems = [str(a) for a in call.arguments] + [f"u{i}" for i, _ in enumerate(call.directions)]
-    parts = [[] if len(stems) == 1 else [stem] for stem in stems]
-    only = sum(isinstance(s, FieldCall) for s in program.statements) == 1
-    names = tuple(
-        symbol("_".join(["JT", *part, *([] if only else [str(cotangent)])])) for part in parts
-    )
-    for argument, name in zip(call.inputs, names, strict=True):
-        bars[argument] = bars.get(argument, sp.S.Zero) + name
-    return [Assign(cotangent, bar), FieldPullback(names, call, cotangent)]
-
-
-def _needed(
-    program: Program, backward: list[Statement], bars: Mapping[sp.Symbol, sp.Expr]
-) -> list[Statement]:
-    """The statements of the primal whose results the reverse pass reads."""
-    live = set().union(
-        *(uses(s) for s in backward), *(bars[i].free_symbols for i in program.inputs if i in bars)
-    )
-    kept: list[Statement] = []
-    for statement in reversed(program.statements):
-        if live & set(defines(statement)):
-            kept.append(statement)
-            live |= uses(statement)
-    return kept[::-1]

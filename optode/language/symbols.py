@@ -44,25 +44,30 @@ class At(sp.Function):
     is_real = True
 
 
-class Gradient(sp.Function):
-    """``Gradient(x)`` is the gradient of the objective at x, written ``grad(x)`` in a spec."""
+class Opaque(sp.Function):
+    """Base class of what only the caller can evaluate: oracles and their Jacobians' products."""
 
     is_real = True
 
 
-class Oracle(sp.Function):
+class Call(Opaque):
+    """Base class of the calls of an oracle, whose derivatives are Jacobian products."""
+
+
+class Gradient(Call):
+    """``Gradient(x)`` is the gradient of the objective at x, written ``grad(x)`` in a spec."""
+
+
+class Oracle(Call):
     """``Oracle(name, u)``: an operator of the caller's, applied to u; written ``name(u)``."""
 
     nargs = 2
-    is_real = True
 
 
-class Field(sp.Function):
+class Field(Call):
     """``Field(t, h, ...)`` is the network f(t, h, ...), the vector field that takes the gradient's
     place.
     """
-
-    is_real = True
 
 
 def field_call(*arguments: sp.Expr) -> sp.Expr:
@@ -72,22 +77,18 @@ def field_call(*arguments: sp.Expr) -> sp.Expr:
     return Field(*arguments)
 
 
-class Tangent(sp.Function):
+class Tangent(Opaque):
     """``Tangent(call, u)``: the Jacobian of an oracle at the call's point applied to u; with more
     directions, the higher derivative applied to them (``Tangent(g(x), u, w)`` is D^2 g(x)[u, w]).
 
     A call of several arguments takes a direction for each, in a ``sp.Tuple``.
     """
 
-    is_real = True
 
-
-class FieldTransposed(sp.Function):
+class FieldTransposed(Opaque):
     """``FieldTransposed(c, i)`` is ``J_i^T c``, the i-th transposed partial Jacobian of the field
     applied to c.
     """
-
-    is_real = True
 
 
 class dot(sp.Function):
@@ -126,106 +127,164 @@ def partial(expression: sp.Expr, variable: sp.Symbol) -> sp.Expr:
     return expression.diff(variable).replace(sp.DiracDelta, lambda *_: sp.S.Zero)
 
 
-class sigmoid(sp.Function):
+class Elementwise(sp.Function):
+    """Base class of the language's own elementwise functions; ``formula`` says what each is."""
+
+    is_real = True
+
+    @classmethod
+    def formula(cls, *arguments: sp.Expr) -> sp.Expr:
+        """Return the value in terms of SymPy's functions."""
+        raise NotImplementedError
+
+    @classmethod
+    def eval(cls, *arguments: sp.Expr) -> sp.Expr | None:
+        return sp.S.Zero if arguments[0] == 0 and cls.formula(*arguments) == 0 else None
+
+    def _eval_evalf(self, prec: int) -> Any:
+        return self.formula(*self.args)._eval_evalf(prec)
+
+
+class sigmoid(Elementwise):
     """Logistic function 1 / (1 + exp(-u))."""
 
     nargs = 1
-    is_real = True
+
+    @classmethod
+    def formula(cls, u: sp.Expr) -> sp.Expr:
+        return 1 / (1 + sp.exp(-u))
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return self * (1 - self)
 
-    def _eval_evalf(self, prec: int) -> Any:
-        return (1 / (1 + sp.exp(-self.args[0])))._eval_evalf(prec)
 
-
-class softplus(sp.Function):
+class softplus(Elementwise):
     """log(1 + exp(u))."""
 
     nargs = 1
-    is_real = True
+
+    @classmethod
+    def formula(cls, u: sp.Expr) -> sp.Expr:
+        return sp.log(1 + sp.exp(u))
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return sigmoid(self.args[0])
 
-    def _eval_evalf(self, prec: int) -> Any:
-        return sp.log(1 + sp.exp(self.args[0]))._eval_evalf(prec)
+
+class silu(Elementwise):
+    """u*sigmoid(u) (Elfwing, Uchibe and Doya 2018)."""
+
+    nargs = 1
+
+    @classmethod
+    def formula(cls, u: sp.Expr) -> sp.Expr:
+        return u / (1 + sp.exp(-u))
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sigmoid(self.args[0]) + self * (1 - sigmoid(self.args[0]))
 
 
-class expm1(sp.Function):
+class gelu(Elementwise):
+    """u times the probability that a standard normal variable is below u (Hendrycks and Gimpel
+    2016).
+    """
+
+    nargs = 1
+
+    @classmethod
+    def formula(cls, u: sp.Expr) -> sp.Expr:
+        return u * (1 + sp.erf(u / sp.sqrt(2))) / 2
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        (u,) = self.args
+        density = sp.exp(-(u**2) / 2) / sp.sqrt(2 * sp.pi)
+        return (1 + sp.erf(u / sp.sqrt(2))) / 2 + u * density
+
+
+class expm1(Elementwise):
     """exp(u) - 1, accurate where u is small; SymPy takes its value from mpmath by its name."""
 
     nargs = 1
-    is_real = True
 
     @classmethod
-    def eval(cls, u: sp.Expr) -> sp.Expr | None:
-        return sp.S.Zero if u == 0 else None
+    def formula(cls, u: sp.Expr) -> sp.Expr:
+        return sp.exp(u) - 1
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return sp.exp(self.args[0])
 
+    def _eval_evalf(self, prec: int) -> Any:
+        return sp.Function._eval_evalf(self, prec)
 
-class step(sp.Function):
+
+class step(Elementwise):
     """The derivative of relu: 1 where u > 0, else 0 (PyTorch's convention at 0)."""
 
     nargs = 1
-    is_real = True
+
+    @classmethod
+    def formula(cls, u: sp.Expr) -> sp.Expr:
+        return sp.Piecewise((1, u > 0), (0, True))
 
     @classmethod
     def eval(cls, u: sp.Expr) -> sp.Expr | None:
-        return sp.Integer(1 if u > 0 else 0) if u.is_number and u.is_comparable else None
+        return cls.formula(u) if u.is_number and u.is_comparable else None
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return sp.S.Zero
 
 
-class reaches(sp.Function):
+class reaches(Elementwise):
     """1 where u >= 0, else 0: ``reaches(B - w)`` says that w is down on its floor B."""
 
     nargs = 1
-    is_real = True
+
+    @classmethod
+    def formula(cls, u: sp.Expr) -> sp.Expr:
+        return sp.Piecewise((1, u >= 0), (0, True))
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return sp.S.Zero
 
 
-class relu(sp.Function):
+class relu(Elementwise):
     """max(u, 0)."""
 
     nargs = 1
-    is_real = True
+
+    @classmethod
+    def formula(cls, u: sp.Expr) -> sp.Expr:
+        return sp.Max(u, 0)
 
     @classmethod
     def eval(cls, u: sp.Expr) -> sp.Expr | None:
-        return sp.Max(u, 0) if u.is_number and u.is_comparable else None
+        return cls.formula(u) if u.is_number and u.is_comparable else None
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return step(self.args[0])
 
-    def _eval_evalf(self, prec: int) -> Any:
-        return sp.Max(self.args[0]._eval_evalf(prec), 0)
 
-
-class hardtanh(sp.Function):
+class hardtanh(Elementwise):
     """``hardtanh(u, low, high)``: u clipped to [low, high]; ``hardtanh(u)`` clips to [-1, 1]."""
 
     nargs = 3
-    is_real = True
 
     def __new__(cls, u: Any, low: Any = -1, high: Any = 1, **options: Any) -> sp.Expr:
         return super().__new__(cls, u, low, high, **options)
 
     @classmethod
+    def formula(cls, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> sp.Expr:
+        return sp.Min(sp.Max(u, low), high)
+
+    @classmethod
     def eval(cls, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> sp.Expr | None:
         numbers = all(a.is_number and a.is_comparable for a in (u, low, high))
-        return sp.Min(sp.Max(u, low), high) if numbers else None
+        return cls.formula(u, low, high) if numbers else None
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         u, low, high = self.args
-        if argindex != 1:
-            raise sp.function.ArgumentIndexError(self, argindex)
-        return step(u - low) * step(high - u)
+        slopes = (step(u - low) * step(high - u), step(low - u), step(u - high))
+        return slopes[argindex - 1]
 
 
 def maximum(a: sp.Expr, b: sp.Expr) -> sp.Expr:

@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
-from optode.language.symbols import COUNTER, Field, Gradient, Oracle, Tangent, dot, relu
+from optode.language.functions import function_of
+from optode.language.symbols import COUNTER, Opaque, dot
 from optode.rule.growing_states import positive
 from optode.rule.rule import UpdateRule
 
@@ -18,8 +19,6 @@ Form: TypeAlias = tuple[Fraction, ...]
 
 Regime: TypeAlias = Literal["fixed", "fast", "inertial", "frozen"]
 """How ``1 - beta`` of an undeclared decay compares with Delta: constant, slower, like it, faster."""
-
-ORACLES = (Gradient, Field, Oracle, Tangent)
 
 
 def forgetting(decay: sp.Symbol) -> sp.Symbol:
@@ -58,7 +57,7 @@ class Sizes:
         """The exponent of the leading behaviour; None for what is zero so far."""
         if expression in self.leaves:
             return self.leaves[expression]
-        if not expression.has(*self.leaves) or isinstance(expression, ORACLES):
+        if not expression.has(*self.leaves) or isinstance(expression, Opaque):
             return self.zero
         if expression.has(*self.growing) and expression.free_symbols <= set(self.growing):
             return self.of_growing(expression)
@@ -69,8 +68,6 @@ class Sizes:
         if isinstance(expression, sp.Pow) and expression.exp.is_Rational:
             inner = self.of(expression.base)
             return None if inner is None else scaled(inner, expression.exp)
-        if isinstance(expression, (sp.Abs, relu)):
-            return self.of(expression.args[0])
         if isinstance(expression, sp.Pow) and expression.exp.has(COUNTER):
             return self.power_of_counter(expression)
         return self.elementwise(expression)
@@ -90,12 +87,21 @@ class Sizes:
         return self.zero if smallest >= 1 else None
 
     def elementwise(self, expression: sp.Expr) -> Form | None:
-        """A function that is linear at 0 keeps a small argument's size; any other is of order 1."""
-        inner = self.of(expression.args[0])
-        vanishes = expression.func(sp.S.Zero, *expression.args[1:]) == 0
-        if not vanishes or isinstance(expression, sp.sign):
+        """A function's size by its record; what a bound keeps away from 0 is of order 1."""
+        record, inner = function_of(expression), self.of(expression.args[0])
+        if record is None:
             return self.zero
-        return inner if inner is None or self.value(inner) > 0 else self.zero
+        exponent = None if inner is None else self.value(inner)
+        if record.degree is not None:
+            power: int | None = record.degree
+        elif exponent is None or exponent > 0:
+            vanishes = expression.func(sp.S.Zero, *expression.args[1:]) == 0
+            power = record.at_zero if vanishes else 0
+        else:
+            power = record.at_infinity if exponent < 0 else 0
+        if not power:
+            return self.zero
+        return None if inner is None else scaled(inner, power)
 
 
 def unit(index: int, length: int) -> Form:
@@ -103,12 +109,7 @@ def unit(index: int, length: int) -> Form:
 
 
 def scaled(form: Form, factor: sp.Rational | Fraction | int) -> Form:
-    ratio = Fraction(int(factor.p), int(factor.q)) if isinstance(factor, sp.Rational) else factor
-    return tuple(ratio * c for c in form)
-
-
-def rational(number: Fraction) -> sp.Rational:
-    return sp.Rational(number.numerator, number.denominator)
+    return tuple(Fraction(factor) * c for c in form)
 
 
 def total(forms: list[Form]) -> Form:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from optode.language.symbols import At, dot
-from optode.limit.exponents import ORACLES
+from optode.language.symbols import At, Opaque, dot
 from optode.rule.rule import UpdateRule
 
 
@@ -33,7 +32,7 @@ def grouped_terms(
     vectors = [z for z in rule.states if z not in growing]
     groups: dict[sp.Expr, sp.Expr] = {}
     for term in sp.Add.make_args(sp.expand(value - state)):
-        coefficient, rest = term.as_independent(*vectors, *ORACLES, At, dot, as_Add=False)
+        coefficient, rest = term.as_independent(*vectors, Opaque, At, dot, as_Add=False)
         groups[rest] = groups.get(rest, sp.S.Zero) + coefficient
     for rest, coefficient in groups.items():
         for part in _parts(coefficient, growing):

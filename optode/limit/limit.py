@@ -225,8 +225,4 @@ def _scales(
 ) -> tuple[sp.Expr, ...]:
     """What one unit of each state of the limit is in the rule, as a power of Delta's unit."""
     powers = dict(zip(rule.states, scaling.powers, strict=True))
-    return tuple(sp.powdenest(scaling.unit ** _rational(powers[s]), force=True) for s in states)
-
-
-def _rational(number: Fraction) -> sp.Rational:
-    return sp.Rational(number.numerator, number.denominator)
+    return tuple(sp.powdenest(scaling.unit ** sp.Rational(powers[s]), force=True) for s in states)

@@ -31,7 +31,6 @@ from optode.limit.exponents import (
     Sizes,
     difference,
     forgetting,
-    rational,
     scaled,
     unit,
 )
@@ -74,7 +73,7 @@ class Scaling:
         """The line of a spec that chooses this scaling, decay by decay; else its unit of time."""
         lines = []
         for decay, power, regime in zip(rule.decays, self.decay_powers, self.regimes, strict=True):
-            small = rule.step_size ** rational(power / self.step_power)
+            small = rule.step_size ** sp.Rational(power / self.step_power)
             factor = f"c_{decay}"
             if regime == "inertial":
                 lines += [f"{decay}: 1 - {factor}*{to_text(small)}", f"{factor}: fixed"]
@@ -235,15 +234,15 @@ class _Problem:
         """Delta as a monomial: the position's rate ``s^m prod rate_i^n_i Delta^c`` is Delta itself."""
         declared = [p for index, p in self.rule.declared_powers if index == 0]
         if declared:
-            return self.rule.step_size ** rational(declared[0])
-        base = self.rule.step_size ** rational(moves[1])
+            return self.rule.step_size ** sp.Rational(declared[0])
+        base = self.rule.step_size ** sp.Rational(moves[1])
         for decay, power, regime in zip(self.rule.decays, moves[2:], regimes, strict=True):
             if regime == "fast":
-                base *= (1 - decay) ** rational(power)
+                base *= (1 - decay) ** sp.Rational(power)
         constant = moves[0] + sum(
             p for p, r in zip(moves[2:], regimes, strict=True) if r == "inertial"
         )
-        return base ** rational(1 / (1 - constant))
+        return base ** sp.Rational(1 / (1 - constant))
 
     def obstacles(self) -> tuple[Diagnostic, ...]:
         """What stands in the way: the terms of the position that do not vanish with the step."""

@@ -33,7 +33,7 @@ class Branch:
     @property
     def expression(self) -> sp.Expr:
         """The state shortly after the start, as a function of t."""
-        power = sp.Rational(self.power.numerator, self.power.denominator)
+        power = sp.Rational(self.power)
         return present(self.value + self.slope * TIME**power)
 
 
@@ -106,7 +106,7 @@ def _solve(
             continue
         power = exponent + 1 if coefficient != 0 else Fraction(1)
         unknown = slopes[state]
-        equation = coefficient / sp.Rational(power.numerator, power.denominator) - unknown
+        equation = coefficient / sp.Rational(power) - unknown
         others = equation.free_symbols & (set(slopes.values()) - {unknown})
         if others:
             continue

@@ -133,7 +133,7 @@ def _declared_powers(
                 message = "the time step must vanish with the step size"
                 reporter.error("E303", message, value.span, _SCALING_HINT)
                 continue
-            powers.append((names[name.text], Fraction(int(power.p), int(power.q))))
+            powers.append((names[name.text], Fraction(power)))
     return tuple(powers)
 
 

@@ -8,6 +8,7 @@ import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion
+from optode.language.functions import by_formula
 from optode.language.symbols import COUNTER
 from optode.rule.rule import UpdateRule
 
@@ -67,7 +68,7 @@ def positive(state: sp.Symbol) -> sp.Symbol:
 
 
 def _grows(state: sp.Symbol, value: sp.Expr, start: sp.Expr) -> bool:
-    step = sp.lambdify(state, value, "math")
+    step = sp.lambdify(state, by_formula(value), "math")
     halfway = end = float(start)
     for k in range(_TRIAL_STEPS):
         end = step(end)

@@ -7,8 +7,9 @@ from typing import Protocol
 
 import sympy as sp
 
+from optode.language.latex import to_latex
 from optode.language.symbols import TIME, At
-from optode.language.text import to_latex, to_text
+from optode.language.text import to_text
 
 
 class Dialect(Protocol):

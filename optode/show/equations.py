@@ -11,7 +11,7 @@ import sympy as sp
 
 from optode.adjoint.adjoint import AdjointSystem
 from optode.adjoint.volume import volume
-from optode.language import symbols
+from optode.language.functions import transformed
 from optode.language.symbols import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
 from optode.language.text import to_text
 from optode.limit.limit import ContinuousLimit
@@ -180,9 +180,9 @@ def _parameter(parameter: LearnedParameter, dialect: Dialect) -> Line:
         start = dialect.expression(_number(parameter.init))
         return left, start + dialect.words(" at first, learned") + each
     raw = symbol(f"raw_{parameter.symbol}")
-    function = sp.exp if parameter.transform == "exp" else getattr(symbols, parameter.transform)
-    value = f"{dialect.expression(raw)} = {dialect.expression(_number(parameter.init))}"
-    return left, dialect.expression(function(raw)) + dialect.words(", learned from ") + value + each
+    start = f"{dialect.expression(raw)} = {dialect.expression(_number(parameter.init))}"
+    value = dialect.expression(transformed(raw, parameter.transform))
+    return left, value + dialect.words(", learned from ") + start + each
 
 
 def _number(value: float | None) -> sp.Rational:

@@ -15,17 +15,8 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
-from optode.language.symbols import (
-    At,
-    dot,
-    hardtanh,
-    maximum,
-    minimum,
-    norm,
-    relu,
-    sigmoid,
-    softplus,
-)
+from optode.language.functions import IN_SPECS
+from optode.language.symbols import At
 from optode.spec.tokens import check_tokens
 
 Function: TypeAlias = tuple[Callable[..., sp.Expr], "int | tuple[int, ...] | None"]
@@ -39,22 +30,12 @@ _MAX_BITS = 4096
 _SMALLEST, _LARGEST = sp.Float("1e-307"), sp.Float("1e308")
 
 FUNCTIONS: Mapping[str, Function] = {
-    "sqrt": (sp.sqrt, 1),
-    "abs": (sp.Abs, 1),
-    "sign": (sp.sign, 1),
-    "exp": (sp.exp, 1),
-    "log": (sp.log, 1),
-    "tanh": (sp.tanh, 1),
-    "sigmoid": (sigmoid, 1),
-    "softplus": (softplus, 1),
-    "relu": (relu, 1),
-    "hardtanh": (hardtanh, (1, 3)),
-    "max": (maximum, 2),
-    "min": (minimum, 2),
-    "norm": (norm, 1),
-    "dot": (dot, 2),
+    name: (record.make, record.arguments if len(record.arguments) > 1 else record.arguments[0])
+    for name, record in IN_SPECS.items()
 }
-"""The functions of the language: elementwise but norm and dot, which go over the features."""
+"""The functions of the language."""
+
+_DOMAINS = {"nonnegative": "numbers from 0 on", "positive": "numbers above 0"}
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[sp.Expr, sp.Expr], sp.Expr]] = {
     ast.Add: operator.add,
@@ -215,7 +196,7 @@ class _Walk:
         if len(values) < len(arguments):
             return None
         try:
-            return self._checked(function(*values), node)
+            return self._checked(function(*values), node, _domain_of(name.id))
         except ValueError as error:
             return self._refuse("E205", str(error), node)
 
@@ -242,20 +223,27 @@ class _Walk:
             return self._refuse("E211", message, node.slice, hint)
         return At(symbol, sp.Integer(offset)) if offset else symbol
 
-    def _checked(self, value: sp.Expr, node: ast.expr) -> sp.Expr | None:
+    def _checked(self, value: sp.Expr, node: ast.expr, hint: str | None = None) -> sp.Expr | None:
         """The value, unless its constants are complex, infinite or outside the range of floats."""
         if value.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
-            return self._refuse("E209", "this has no real value", node)
+            return self._refuse("E209", "this has no real value", node, hint)
         for factor in sp.Mul.make_args(value):
             if factor.is_Pow and factor.exp.is_comparable and not abs(factor.exp) <= MAX_EXPONENT:
                 message = f"this is a power of more than {MAX_EXPONENT}"
                 return self._refuse("E206", message, node)
         number = value.evalf(15) if value.is_number else value
         if number.has(sp.I):
-            return self._refuse("E209", "this has no real value", node)
+            return self._refuse("E209", "this has no real value", node, hint)
         if number.is_Number and number != 0 and not _SMALLEST <= abs(number) <= _LARGEST:
             return self._refuse("E207", "this number is outside the range of floats", node)
         return value
+
+
+def _domain_of(name: str) -> str | None:
+    """What a function takes, where that is not every number."""
+    record = IN_SPECS.get(name)
+    takes = _DOMAINS.get(record.domain) if record else None
+    return f"`{name}` takes {takes}" if takes else None
 
 
 def _bits(number: sp.Rational) -> int:

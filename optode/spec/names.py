@@ -9,15 +9,10 @@ import sys
 import unicodedata
 
 from optode.diagnostics import Located, Reporter, quoted
+from optode.language.function_names import FUNCTION_NAMES
 
 MAX_NAME = 24  # of a state or parameter: emitted lines hold several
 MAX_FILE_NAME = 64
-
-FUNCTION_NAMES = (
-    "sqrt", "abs", "sign", "exp", "log", "tanh",
-    "sigmoid", "softplus", "relu", "hardtanh", "max", "min", "norm", "dot",
-)  # fmt: skip
-"""The elementwise functions of the language."""
 
 _MEANINGS = {
     "t": "continuous time",
@@ -31,29 +26,50 @@ _MEANINGS = {
     **dict.fromkeys(FUNCTION_NAMES, "a function of the language"),
 }
 
-# What the emitted class and its methods are called, and what torch.nn.Module already has: a
-# parameter of such a name would hide it.
-_MODULE_NAMES = frozenset((
-    "torch", "torchdiffeq", "nn", "math", "numpy", "optode", "field", "span", "method", "rtol",
-    "atol", "gradient", "options", "features", "forward", "integrate", "vector_field",
-    "adjoint_field", "state_names", "solution", "states", "times", "stats", "Solution",
-    "States", "Stats", "Tensor", "Tensors", "costates", "leaves", "field_bars", "functional",
-    "augmented_field", "initial_states", "learned_names", "singular_times", "NamedTuple",
-    "linearize", "pull", "rates", "inputs", "constant_names", "regular_start", "Times",
-    "Inputs", "Bars", "Iterable", "Sequence", "TypeAlias", "SOLVERS", "warnings", "accumulate",
-    "checkpoint", "saved_tensors_hooks", "dataclass", "find_spec", "import_module", "odeint",
-    "pairwise", "partial", "learned", "length", "start", "Any", "Callable", "callback_step",
-    "callback_accept_step", "callback_reject_step", "count", "index", "T_destination",
-    "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile",
-    "cpu", "perf_counter", "cache", "grid", "cuda", "double", "dump_patches", "eval",
-    "extra_repr", "float", "get_buffer", "get_extra_state", "get_parameter", "get_submodule",
-    "half", "ipu", "load_state_dict", "modules", "mtia", "named_buffers", "named_children",
-    "named_modules", "named_parameters", "parameters", "requires_grad_", "set_extra_state",
-    "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train", "training",
-    "type", "xpu", "zero_grad",
+# A state is a local variable of the emitted methods and a field of a named tuple, a parameter a local
+# variable and an attribute of the emitted class: neither may hide what stands there already.
+ATTRIBUTES = frozenset((
+    "States", "adjoint_field", "atol", "automatic_grid", "best_method", "branch_evaluations",
+    "compiled", "constant_names", "damping", "damping_is_learned", "damping_slopes", "drift",
+    "each_feature", "equations", "feature_axis", "feature_sum", "features", "field",
+    "for_each_feature", "force", "gradient", "graph_bytes", "grid", "initial_states", "integrate",
+    "kick", "kinds", "learned_names", "learned_start", "linear_start", "linearize", "method",
+    "options", "regular_start", "rtol", "settled", "singular_times", "span", "start_evaluations",
+    "state_names", "vector_field",
 ))  # fmt: skip
-_MODULE_PREFIXES = ("register_", "initial_", "JT_")
-_MODULE_SUFFIXES = ("_bar", "_bars", "_dt", "_leaves", "_next", "_start")
+"""Of the classes of optode.runtime, from which the emitted class inherits."""
+
+MODULE_ATTRIBUTES = frozenset((
+    "T_destination", "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children",
+    "compile", "cpu", "cuda", "double", "dump_patches", "eval", "extra_repr", "float", "forward",
+    "get_buffer", "get_extra_state", "get_parameter", "get_submodule", "half", "ipu",
+    "load_state_dict", "modules", "mtia", "named_buffers", "named_children", "named_modules",
+    "named_parameters", "parameters", "requires_grad_", "set_extra_state", "set_submodule",
+    "share_memory", "state_dict", "to", "to_empty", "train", "training", "type", "xpu",
+    "zero_grad",
+))  # fmt: skip
+"""Of torch.nn.Module, in any of its versions; and what begins with ``register_``."""
+
+TUPLE_ATTRIBUTES = frozenset((
+    "count", "index",
+))  # fmt: skip
+"""Of the named tuple of states."""
+
+IMPORTED = frozenset((
+    "Any", "NamedTuple", "Tensor", "nn", "functional", "math", "torch", "BoundField",
+    "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Node", "Pull",
+    "SeparableNode", "Tensors", "dot", "total",
+))  # fmt: skip
+"""What the emitted module imports."""
+
+LOCALS = frozenset((
+    "costates", "inputs", "length", "pull", "states", "t0",
+))  # fmt: skip
+"""The other local variables of the emitted methods; further ones make way for the author's names."""
+
+_TAKEN = ATTRIBUTES | MODULE_ATTRIBUTES | TUPLE_ATTRIBUTES | IMPORTED | LOCALS
+_PREFIXES = ("callback_", "register_", "initial_", "JT_")
+_SUFFIXES = ("_bar", "_density", "_dt", "_next", "_start")
 _LETTERS = re.compile(r"[A-Za-z\u0370-\u03ff_][A-Za-z0-9\u0370-\u03ff_]*")
 _ASCII = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -68,7 +84,8 @@ def check_name(name: Located, reporter: Reporter) -> bool:
 
 def check_class_name(name: Located, reporter: Reporter) -> bool:
     """Report a name (E110) that the emitted class cannot have."""
-    return _check_ascii(name, name.text in _MODULE_NAMES or hasattr(builtins, name.text), reporter)
+    taken = name.text in {"States", *IMPORTED} or hasattr(builtins, name.text)
+    return _check_ascii(name, taken, reporter)
 
 
 def check_file_name(name: Located, reporter: Reporter) -> bool:
@@ -124,9 +141,9 @@ def _taken(text: str) -> tuple[str, str | None] | None:
             "choose another name",
         )
     if (
-        text in _MODULE_NAMES
-        or text.startswith(_MODULE_PREFIXES)
-        or text.endswith(_MODULE_SUFFIXES)
+        text in _TAKEN
+        or text.startswith(_PREFIXES)
+        or text.endswith(_SUFFIXES)
         or hasattr(builtins, text)
     ):
         return (

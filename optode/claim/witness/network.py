@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from optode.claim.operators import TransposedRate
 from optode.claim.verdicts import Jacobian
+from optode.language.arrays import array_modules
 from optode.language.symbols import Field, Tangent
 
 Array: TypeAlias = NDArray[Any]
@@ -67,24 +68,8 @@ class RandomNetwork:
         return np.asarray(moved + self.clock * t + self.bias)
 
 
-def _sign(u: Array) -> Array:
-    return np.sign(np.real(u))
-
-
-_COMPLEX = {
-    "abs": lambda u: u * _sign(u),
-    "sign": _sign,
-    "sigmoid": lambda u: 1 / (1 + np.exp(-u)),
-    "softplus": lambda u: np.log(1 + np.exp(u)),
-    "relu": lambda u: np.where(np.real(u) > 0, u, 0),
-    "step": lambda u: np.where(np.real(u) > 0, 1.0, 0.0),
-    "reaches": lambda u: np.where(np.real(u) >= 0, 1.0, 0.0),
-    "hardtanh": lambda u, low, high: np.where(
-        np.real(u) < low, low, np.where(np.real(u) > high, high, u)
-    ),
-    "dot": lambda u, w: np.sum(u * w, axis=0, keepdims=True),
-    "total": lambda u: np.sum(u, axis=0, keepdims=True),
-}
+def _total(u: Array) -> Array:
+    return np.asarray(np.sum(u, axis=0, keepdims=True))
 
 
 def compiled(
@@ -99,9 +84,7 @@ def compiled(
     """
     calls = {"field": network, "tangent": network.tangent if network else None}
     opened = [_opened(sp.sympify(expression)) for expression in expressions]
-    run: Callable[..., list[Array]] = sp.lambdify(
-        inputs, opened, [calls, _COMPLEX, "scipy", "numpy"]
-    )
+    run: Callable[..., list[Array]] = sp.lambdify(inputs, opened, array_modules(_total, calls))
     return run
 
 

@@ -20,14 +20,11 @@ from optode.claim.multipliers import velocity
 from optode.claim.operators import TransposedRate
 from optode.claim.verdicts import Equation, Jacobian
 from optode.claim.witness.network import TINY, Array, RandomNetwork, compiled, operator_name
+from optode.language.functions import borders, kinds
 from optode.language.symbols import (
     TIME,
     Field,
     FieldTransposed,
-    hardtanh,
-    reaches,
-    relu,
-    step,
     symbol,
 )
 
@@ -174,14 +171,9 @@ class Trajectory:
     @cached_property
     def switches(self) -> list[sp.Expr]:
         """What changes its sign where an equation has a kink or a jump."""
-        found = []
-        for equation in self.costates.model.equations:
-            for node in equation.atoms(sp.Function):
-                if isinstance(node, hardtanh):
-                    found += [node.args[0] - node.args[1], node.args[0] - node.args[2]]
-                elif isinstance(node, (sp.Abs, sp.sign, relu, step, reaches)):
-                    found.append(node.args[0])
-        return found
+        rough = kinds("kink", "jump", "contact")
+        equations = self.costates.model.equations
+        return borders(call for equation in equations for call in equation.atoms(*rough))
 
     def _smooth_for(self, start: Array, span: float = LAST) -> float:
         """How long nothing switches, with a margin; at most a span."""

@@ -13,6 +13,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from optode.language.arrays import array_modules
 from optode.language.program import Assign, FieldCall, Program, Statement
 from optode.language.symbols import COUNTER, TIME, Field, Gradient, Tangent
 from optode.limit.limit import ContinuousLimit
@@ -33,19 +34,6 @@ class Oracle(Protocol):
     def derivative(self, points: Sequence[Array], *directions: Sequence[Array]) -> Array:
         """Its n-th derivative along n directions; called for Jacobian products only."""
         ...
-
-
-_NUMPY = {
-    "sigmoid": lambda u: 1 / (1 + np.exp(-u)),
-    "softplus": lambda u: np.logaddexp(0, u),
-    "relu": lambda u: np.maximum(u, 0),
-    "step": lambda u: np.where(u > 0, 1.0, 0.0),
-    "hardtanh": np.clip,
-    "dot": lambda u, w: np.sum(u * w),
-    "total": np.sum,
-    # round-off must not lift a state off the floor that it follows
-    "reaches": lambda u: np.where(u > -1e-9, 1.0, 0.0),
-}
 
 
 def evaluator(
@@ -77,7 +65,7 @@ def _compiled(
     if not isinstance(statement, Assign):
         raise TypeError(f"cannot carry out {statement}")
     symbols = _symbols(statement.value)
-    function = sp.lambdify(symbols, statement.value, [_NUMPY, "numpy"])
+    function = sp.lambdify(symbols, statement.value, array_modules(np.sum))
     return statement.name.name, function, tuple(s.name for s in symbols)
 
 
@@ -95,7 +83,7 @@ def numerical(
     functions: dict[str, Callable[..., Array]] = {}
     opened = [_with_oracle(e, oracle, functions) for e in expressions]
     run: Callable[..., list[Array]] = sp.lambdify(
-        inputs, opened, [functions, _NUMPY, "numpy"], cse=True
+        inputs, opened, array_modules(np.sum, functions), cse=True
     )
     return run
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sympy as sp
 
-from optode.language.symbols import hardtanh, relu, step
+from optode.language.functions import borders, kinds
 from optode.verify.orders.expectation import Expectation, expected_order, has_matched_start
 from optode.verify.orders.numerics import Array, observed_order
 from optode.verify.orders.starts import solve
@@ -139,11 +139,10 @@ def next_order(trial: Trial, order: int = 1) -> Order:
 
 
 _NO_CLOSED_FORM = "what the fast states add while they settle has no closed form"
-_JUMPS = (sp.sign, step)
-_KINKS = (sp.Abs, relu, hardtanh)
+_JUMPS, _KINKS = kinds("jump"), kinds("kink")
 
 
-def horizon(trial: Trial, kinds: tuple[type[sp.Function], ...]) -> float:
+def horizon(trial: Trial, functions: tuple[type[sp.Function], ...]) -> float:
     """The final time: 1, or less where the argument of such a function changes sign before.
 
     At a switch the rule is late by up to a step: the error is of order 1 with a factor that jumps;
@@ -151,7 +150,7 @@ def horizon(trial: Trial, kinds: tuple[type[sp.Function], ...]) -> float:
     next order hold between kinks.
     """
     limit = trial.limit(0)
-    arguments = [a for e in limit.equations for call in e.atoms(*kinds) for a in _borders(call)]
+    arguments = borders(call for e in limit.equations for call in e.atoms(*functions))
     if not arguments:
         return 1.0
     along = trial.evaluated(arguments, trial.iterates(1 / _SAMPLES, _SAMPLES)[1:], 1 / _SAMPLES)
@@ -160,12 +159,6 @@ def horizon(trial: Trial, kinds: tuple[type[sp.Function], ...]) -> float:
     if not len(switches):
         return 1.0
     return float(2.0 ** np.floor(np.log2(0.9 * switches[0] / _SAMPLES)))
-
-
-def _borders(call: sp.Expr) -> tuple[sp.Expr, ...]:
-    """What changes sign where a function has a jump or a kink."""
-    first, *bounds = call.args
-    return tuple(first - bound for bound in bounds) or (first,)
 
 
 _SAMPLES = 512

@@ -1,0 +1,89 @@
+"""Reverse-mode differentiation from program to program.
+
+Elementwise statements are differentiated in closed form; a call of the oracle (the field f, or the
+gradient g of an update rule) becomes one vector-Jacobian product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sympy as sp
+
+from optode.language.presentation import present
+from optode.language.program import (
+    Assign,
+    FieldCall,
+    FieldPullback,
+    Program,
+    Statement,
+    defines,
+    uses,
+)
+from optode.language.symbols import dot, partial, symbol, total
+
+
+def reverse(
+    program: Program, cotangents: Mapping[sp.Symbol, sp.Symbol]
+) -> tuple[tuple[Statement, ...], dict[sp.Symbol, sp.Expr]]:
+    """Reverse mode, source to source.
+
+    ``cotangents`` gives each output's cotangent symbol. Returns the statements that compute what is
+    needed (the calls of the primal, then one pullback for each call), and the cotangent of every
+    name of the program as an expression in them. The map (cotangents) -> (cotangents of inputs) is
+    the transpose of the program's derivative.
+    """
+    bars: dict[sp.Symbol, sp.Expr] = {out: cotangents[out] for out in program.outputs}
+    backward: list[Statement] = []
+    for statement in reversed(program.statements):
+        if isinstance(statement, Assign):
+            _accumulate_elementwise(statement, bars)
+        elif isinstance(statement, FieldCall):
+            backward.extend(_accumulate_call(program, statement, bars))
+        else:
+            raise TypeError(f"cannot reverse {statement}")
+    return (*_needed(program, backward, bars), *backward), bars
+
+
+def _accumulate_elementwise(statement: Assign, bars: dict[sp.Symbol, sp.Expr]) -> None:
+    bar = bars.get(statement.name, sp.S.Zero)
+    if isinstance(statement.value, dot):
+        u, w = statement.value.args
+        bars[u] = bars.get(u, sp.S.Zero) + total(bar) * w
+        bars[w] = bars.get(w, sp.S.Zero) + total(bar) * u
+        return
+    for name in statement.value.free_symbols:
+        bars[name] = bars.get(name, sp.S.Zero) + bar * partial(statement.value, name)
+
+
+def _accumulate_call(
+    program: Program, call: FieldCall, bars: dict[sp.Symbol, sp.Expr]
+) -> list[Statement]:
+    bar = present(bars.get(call.name, sp.S.Zero))
+    if bar == 0:
+        return []
+    cotangent = symbol(f"{call.name}_bar")
+    stems = [str(a) for a in call.arguments] + [f"u{i}" for i, _ in enumerate(call.directions)]
+    parts = [[] if len(stems) == 1 else [stem] for stem in stems]
+    only = sum(isinstance(s, FieldCall) for s in program.statements) == 1
+    names = tuple(
+        symbol("_".join(["JT", *part, *([] if only else [str(cotangent)])])) for part in parts
+    )
+    for argument, name in zip(call.inputs, names, strict=True):
+        bars[argument] = bars.get(argument, sp.S.Zero) + name
+    return [Assign(cotangent, bar), FieldPullback(names, call, cotangent)]
+
+
+def _needed(
+    program: Program, backward: list[Statement], bars: Mapping[sp.Symbol, sp.Expr]
+) -> list[Statement]:
+    """The statements of the primal whose results the reverse pass reads."""
+    live = set().union(
+        *(uses(s) for s in backward), *(bars[i].free_symbols for i in program.inputs if i in bars)
+    )
+    kept: list[Statement] = []
+    for statement in reversed(program.statements):
+        if live & set(defines(statement)):
+            kept.append(statement)
+            live |= uses(statement)
+    return kept[::-1]

@@ -1,0 +1,93 @@
+"""Expressions as LaTeX."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import sympy as sp
+from sympy.printing.latex import LatexPrinter
+
+from optode.language.functions import function_of
+from optode.language.ordering import ordered_factors, ordered_terms
+from optode.language.symbols import (
+    At,
+    Field,
+    FieldTransposed,
+    Gradient,
+    Opaque,
+    Oracle,
+    Tangent,
+    symbol,
+)
+from optode.language.text import decimal_text
+
+
+class _LatexPrinter(LatexPrinter):
+    def _as_ordered_terms(self, expr: sp.Expr, order: Any = None) -> Any:
+        return list(ordered_terms(expr))
+
+    def _print_Mul(self, expr: sp.Mul) -> str:
+        return str(super()._print_Mul(sp.Mul(*ordered_factors(expr), evaluate=False)))
+
+    def _needs_mul_brackets(self, expr: sp.Expr, first: bool = False, last: bool = False) -> bool:
+        oracle = isinstance(expr, Opaque)
+        return not oracle and bool(super()._needs_mul_brackets(expr, first, last))
+
+    def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
+        stem, _, accent = expr.name.rpartition("_")
+        if stem and accent in ("hat", "bar", "tilde", "dot"):
+            return rf"\{accent}{{{self._print(symbol(stem))}}}"
+        if expr.name == "eps":
+            return r"\varepsilon"
+        word = str(super()._print_Symbol(expr, style))
+        return re.sub(r"^([A-Za-z]{2,})(?=_|$)", r"\\mathit{\1}", word)
+
+    def _call(self, name: str, arguments: tuple[sp.Expr, ...], exp: str | None) -> str:
+        inner = ", ".join(self._print(a) for a in arguments)
+        power = f"^{{{exp}}}" if exp else ""
+        return rf"{name}\left({inner}\right){power}"
+
+    def _print_Gradient(self, expr: Gradient, exp: str | None = None) -> str:
+        return self._call("g", expr.args, exp)
+
+    def _print_Oracle(self, expr: Oracle, exp: str | None = None) -> str:
+        return self._call(rf"\operatorname{{{expr.args[0]}}}", expr.args[1:], exp)
+
+    def _print_Field(self, expr: Field, exp: str | None = None) -> str:
+        return self._call("f", expr.args, exp)
+
+    def _print_Tangent(self, expr: Tangent, exp: str | None = None) -> str:
+        _, *directions = expr.args
+        name = "J" if len(directions) == 1 else f"D^{{{len(directions)}}}"
+        return self._call(name, tuple(directions), exp)
+
+    def _print_FieldTransposed(self, expr: FieldTransposed, exp: str | None = None) -> str:
+        cotangent, *argument = expr.args
+        name = f"J_{{{self._print(argument[0])}}}^{{\\top}}" if argument else r"J^{\top}"
+        return self._call(name, (cotangent,), exp)
+
+    def _print_At(self, expr: At, exp: str | None = None) -> str:
+        name, offset = self._print(expr.args[0]), int(expr.args[1])
+        base = f"{{{name}}}" if "_" in name else name
+        index = f"_{{k{offset:+d}}}" if offset else "_{k}"
+        return base + index + (f"^{{{exp}}}" if exp else "")
+
+    def _print_Rational(self, expr: sp.Rational) -> str:
+        decimal = decimal_text(expr)
+        if decimal is None:
+            return str(super()._print_Rational(expr))
+        mantissa, _, exponent = decimal.partition("e")
+        return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
+
+    def _print_Function(self, expr: sp.Expr, exp: str | None = None) -> str:
+        record = function_of(expr)
+        if record is None or record.latex is None:
+            return str(super()._print_Function(expr, exp))
+        call = record.latex.replace("{}", ", ".join(map(self._print, expr.args)))
+        return call + (f"^{{{exp}}}" if exp else "")
+
+
+def to_latex(expression: sp.Expr) -> str:
+    """LaTeX, without delimiters."""
+    return str(_LatexPrinter({"order": "none"}).doprint(expression))
