@@ -18,12 +18,13 @@ from optode.codegen.module import RUNTIME, render
 from optode.codegen.standalone import COPY, runtime_copy
 from optode.diagnostics import Diagnostic, SpecError
 from optode.formulation import Formulation
+from optode.limit.from_spec import given_limit
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling, scalings
 from optode.model.from_spec import read_architecture
 from optode.model.model import Architecture, NeuralODE, neural_ode
 from optode.model.structure import Stepper, derive_stepper
-from optode.rule.from_spec import build_rule, expression_errors, given_limit
+from optode.rule.from_spec import build_rule, expression_errors
 from optode.rule.rule import UpdateRule
 from optode.show.equations import Form, Stage, show
 from optode.spec.reader import Spec, UnfinishedSpec, read_spec

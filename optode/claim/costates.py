@@ -15,7 +15,7 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.adjoint.adjoint import AdjointSystem, adjoint_system
-from optode.adjoint.volume import integral
+from optode.calculus.integrals import integral
 from optode.claim.elimination import Flow
 from optode.claim.multipliers import velocity
 from optode.claim.operators import NotEliminated, NotLinear, Operators, shortest, vanishes

@@ -10,6 +10,7 @@ import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
 from optode.language.symbols import COUNTER, Field, Gradient, Oracle, Tangent, dot, relu
+from optode.limit.in_step_size import forgetting
 from optode.rule.growing_states import positive
 from optode.rule.rule import UpdateRule
 
@@ -20,11 +21,6 @@ Regime: TypeAlias = Literal["fixed", "fast", "inertial", "frozen"]
 """How ``1 - beta`` of an undeclared decay compares with Delta: constant, slower, like it, faster."""
 
 ORACLES = (Gradient, Field, Oracle, Tangent)
-
-
-def forgetting(decay: sp.Symbol) -> sp.Symbol:
-    """The symbol for ``1 - beta`` of an undeclared decay beta."""
-    return sp.Symbol(f"rate_{decay}", positive=True)
 
 
 class Sizes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from optode.language.symbols import At, dot
+from optode.language.symbols import COUNTER, At, dot
 from optode.limit.exponents import ORACLES
 from optode.rule.rule import UpdateRule
 
@@ -48,3 +48,27 @@ def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr,
     if any(power.exp.could_extract_minus_sign() for power in coefficient.atoms(sp.Pow)):
         coefficient = sp.cancel(sp.together(coefficient))
     return sp.Add.make_args(sp.expand(coefficient))
+
+
+def opened(value: sp.Expr, step_size: sp.Symbol) -> sp.Expr:
+    """Exponentials and powers that are 1 at step size 0, by their series to second order.
+
+    Only sizes are read off the result: ``x*exp(-s*g) - x`` is of the size of ``s*x*g``.
+    """
+
+    def near_one(node: sp.Expr) -> bool:
+        return node.has(step_size) and not node.has(COUNTER)
+
+    def exponential(argument: sp.Expr) -> sp.Expr:
+        small = near_one(argument) and argument.subs(step_size, 0) == 0
+        return 1 + argument + argument**2 / 2 if small else sp.exp(argument)
+
+    def power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
+        still = base.subs(step_size, 0) if near_one(base) and exponent.is_number else sp.S.Zero
+        if not still.is_number or not still.is_positive or (exponent.is_Integer and exponent > 0):
+            return base**exponent
+        small = sp.expand(base / still - 1)
+        series = 1 + exponent * small + exponent * (exponent - 1) / 2 * small**2
+        return still**exponent * series
+
+    return value.replace(sp.exp, exponential).replace(sp.Pow, power)

@@ -12,8 +12,8 @@ from optode.calculus.series import NoExpansion, Series
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.presentation import present
 from optode.language.text import to_text
-from optode.limit.exponents import forgetting
-from optode.limit.scaling import Scaling, step_map_in_step_size
+from optode.limit.in_step_size import forgetting, step_map_in_step_size
+from optode.limit.scaling import Scaling
 from optode.limit.slow_manifold import Increments
 from optode.rule.growing_states import growing_states, positive
 from optode.rule.rule import UpdateRule

@@ -13,8 +13,9 @@ from optode.calculus.tangent import substituted
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.symbols import TIME, Gradient, maximum, symbol
 from optode.language.text import to_text
+from optode.limit.in_step_size import in_step_size
 from optode.limit.increments import scale_of
-from optode.limit.scaling import Scaling, in_step_size
+from optode.limit.scaling import Scaling
 from optode.limit.slow_manifold import Increments, SlowManifold, initial_shift
 from optode.rule.rule import UpdateRule
 

@@ -14,7 +14,7 @@ from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.presentation import collected, present
 from optode.language.symbols import TIME, Oracle, reaches, relu
-from optode.limit.exponents import forgetting
+from optode.limit.in_step_size import forgetting, in_step_size
 from optode.limit.increments import increments_of, scale_of
 from optode.limit.initial_values import (
     initial_values,
@@ -24,7 +24,7 @@ from optode.limit.initial_values import (
     start_singularities,
 )
 from optode.limit.modified_equation import modified_fields
-from optode.limit.scaling import Scaling, in_step_size
+from optode.limit.scaling import Scaling
 from optode.limit.second_order import second_order_form, velocity_symbol
 from optode.limit.slow_manifold import (
     Increments,

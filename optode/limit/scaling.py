@@ -23,20 +23,19 @@ from itertools import product
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
-from optode.language.symbols import relu
 from optode.language.text import to_text
 from optode.limit.exponents import (
     Form,
     Regime,
     Sizes,
     difference,
-    forgetting,
     rational,
     scaled,
     unit,
 )
-from optode.limit.increment_terms import Term, grouped_terms
-from optode.rule.growing_states import growing_states, opened
+from optode.limit.in_step_size import in_step_size, step_map_in_step_size
+from optode.limit.increment_terms import Term, grouped_terms, opened
+from optode.rule.growing_states import growing_states
 from optode.rule.rule import UpdateRule
 
 _SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
@@ -90,25 +89,6 @@ class Scaling:
     def is_distinguished(self) -> bool:
         """Whether no smaller change of a decay leaves the limit as it is."""
         return all(regime in ("fixed", "inertial") for regime in self.regimes)
-
-
-def in_step_size(rule: UpdateRule, expression: sp.Expr) -> sp.Expr:
-    """An expression of the rule with formulas put in and undeclared decays as ``1 - rate``."""
-    formulas: dict[sp.Expr, sp.Expr] = {beta: 1 - forgetting(beta) for beta in rule.decays}
-    for name, formula in rule.formulas:
-        formulas[name] = formula.xreplace(formulas)
-    return expression.xreplace(formulas)
-
-
-def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
-    """The one-step map in step size and rates; of a state with a floor, the map without it."""
-    floors = rule.floors
-    values = []
-    for state, value in zip(rule.states, rule.step_map, strict=True):
-        if state in floors:
-            value = sp.Add(*(t for t in sp.Add.make_args(value) if not isinstance(t, relu)))
-        values.append(in_step_size(rule, value))
-    return tuple(values)
 
 
 def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:

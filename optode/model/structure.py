@@ -20,7 +20,7 @@ from typing import ClassVar, TypeAlias
 
 import sympy as sp
 
-from optode.adjoint.volume import antiderivative
+from optode.calculus.integrals import antiderivative
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Tangent, dot, expm1
 from optode.model.model import NeuralODE

@@ -1,4 +1,4 @@
-"""From a spec's text to the update rule or, for a model given as an ODE, to its limit."""
+"""From a spec's text to the update rule."""
 
 from __future__ import annotations
 
@@ -11,19 +11,7 @@ from functools import partial
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
-from optode.language.presentation import present
-from optode.language.symbols import (
-    COUNTER,
-    TIME,
-    Field,
-    Gradient,
-    Oracle,
-    field_call,
-    step_symbol,
-    symbol,
-)
-from optode.limit.initial_values import singular_times
-from optode.limit.limit import ContinuousLimit
+from optode.language.symbols import COUNTER, Gradient, Oracle, step_symbol, symbol
 from optode.rule.normal_form import normal_form
 from optode.rule.rule import RuleError, UpdateRule, update_rule
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
@@ -38,11 +26,11 @@ def build_rule(spec: Spec) -> UpdateRule:
     """
     reporter = Reporter()
     scope = _scope(spec)
-    formulas = _parse_pairs(
+    formulas = parse_pairs(
         [(p.name, p.formula) for p in spec.parameters if p.formula is not None], scope, reporter
     )
-    start = _parse_pairs(spec.start, scope, reporter)
-    update = _parse_pairs([(a.target, a.expression) for a in spec.assignments], scope, reporter)
+    start = parse_pairs(spec.start, scope, reporter)
+    update = parse_pairs([(a.target, a.expression) for a in spec.assignments], scope, reporter)
     reporter.raise_if_any()
     states = [symbol(s.text) for s in spec.states]
     try:
@@ -74,7 +62,7 @@ def expression_errors(spec: Spec) -> tuple[Diagnostic, ...]:
     reporter, scope = Reporter(), _scope(spec)
     formulas = [(p.name, p.formula) for p in spec.parameters if p.formula is not None]
     update = [(a.target, a.expression) for a in spec.assignments]
-    _parse_pairs([*formulas, *update], scope, reporter)
+    parse_pairs([*formulas, *update], scope, reporter)
     return tuple(d for d in reporter.diagnostics if d.code != "E203" or _is_misspelt(d))
 
 
@@ -105,9 +93,10 @@ def _scope(spec: Spec) -> Scope:
     return Scope(symbols, indexed, functions, COUNTER)
 
 
-def _parse_pairs(
+def parse_pairs(
     pairs: Iterable[tuple[Located, Located]], scope: Scope, reporter: Reporter
 ) -> tuple[tuple[sp.Symbol, sp.Expr], ...]:
+    """Read ``name: expression`` pairs as SymPy; those with errors are reported and left out."""
     parsed = [(symbol(n.text), parse_expression(value, scope, reporter)) for n, value in pairs]
     return tuple((name, value) for name, value in parsed if value is not None)
 
@@ -144,35 +133,3 @@ def _spans(spec: Spec, states: tuple[sp.Symbol, ...]) -> tuple[Span | None, ...]
     written = {a.target.text: a.expression.span for a in spec.assignments if a.kind == "next"}
     first = next(iter(written.values()), None)
     return tuple(written.get(str(state), first) for state in states)
-
-
-def given_limit(spec: Spec) -> ContinuousLimit:
-    """A model written down as an ODE: its equations in f(t, ...) are taken as they stand.
-
-    Raises SpecError with all errors of the expressions.
-    """
-    reporter = Reporter()
-    states = tuple(symbol(s.text) for s in spec.states)
-    learned = spec.model.parameters if spec.model else ()
-    names = [*(p.name.text for p in spec.parameters), *(p.name.text for p in learned)]
-    symbols = {name: symbol(name) for name in (str(TIME), *map(str, states), *names)}
-    scope = Scope(symbols, {}, {**FUNCTIONS, "f": (field_call, None), "grad": (Gradient, 1)}, None)
-    pairs = [(a.target, a.expression) for a in spec.assignments]
-    parsed = {name.name: value for name, value in _parse_pairs(pairs, scope, reporter)}
-    reporter.raise_if_any()
-    numbers = {len(call.args) for value in parsed.values() for call in value.atoms(Field)}
-    if len(numbers) > 1:
-        message = "f is called with different numbers of arguments"
-        for assignment in spec.assignments:
-            if parsed[assignment.target.text].has(Field):
-                reporter.error("E304", message, assignment.expression.span)
-    reporter.raise_if_any()
-    equations = [present(parsed[state.name]) for state in states]
-    starts = (symbol(f"{states[0]}0"), *(sp.S.Zero for _ in states[1:]))
-    return ContinuousLimit(
-        name=spec.name.text,
-        states=states,
-        equations=tuple(equations),
-        initial=starts,
-        singular_times=singular_times(equations),
-    )
