@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from optode.language.symbols import At, Gradient
     from optode.model.model import Architecture, Initial, LearnedParameter
     from optode.notebook import load_ipython_extension
-    from optode.rule.rule import UpdateRule, update_rule
+    from optode.rule.rule import UpdateRule
+    from optode.rule.update_rule import update_rule
     from optode.verify.gradients.checks import check_gradients
 
 __all__ = [
@@ -66,7 +67,7 @@ _HOMES = {
     "At": "language.symbols",
     "Gradient": "language.symbols",
     "UpdateRule": "rule.rule",
-    "update_rule": "rule.rule",
+    "update_rule": "rule.update_rule",
     "check_gradients": "verify.gradients.checks",
     "load_ipython_extension": "notebook",
 }

@@ -24,7 +24,7 @@ from optode.language.symbols import (
 from optode.limit.limit import continuous_limit
 from optode.limit.regimes import describe, describe_at, loosened, parse_numbers
 from optode.limit.scaling import scalings
-from optode.rule.rule import update_rule
+from optode.rule.update_rule import update_rule
 from optode.spec.reader import parse_spec
 
 s = step_symbol("s")

@@ -5,50 +5,55 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
 from optode.language.symbols import COUNTER, Gradient, Oracle, step_symbol, symbol
-from optode.rule.normal_form import normal_form
-from optode.rule.rule import RuleError, UpdateRule, update_rule
+from optode.rule.rule import RuleError, UpdateRule
+from optode.rule.update_rule import update_rule
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
 from optode.spec.reader import Spec
 
 
 def build_rule(spec: Spec) -> UpdateRule:
-    """The update rule a spec writes down.
+    """Return the update rule that a spec writes down.
 
     Raises SpecError with all errors of the rule: unknown names, an implicit step, a difference
     state whose name is taken, a scaling that is none.
     """
     reporter = Reporter()
     scope = _scope(spec)
-    formulas = parse_pairs(
-        [(p.name, p.formula) for p in spec.parameters if p.formula is not None], scope, reporter
-    )
-    start = parse_pairs(spec.start, scope, reporter)
-    update = parse_pairs([(a.target, a.expression) for a in spec.assignments], scope, reporter)
+    formulas = [(p.name, p.formula) for p in spec.parameters if p.formula is not None]
+    update = [(a.target, a.expression) for a in spec.assignments]
+    sections = (update, formulas, spec.start, spec.scaling)
+    values = [dict(parse_pairs(pairs, scope, reporter)) for pairs in sections]
     reporter.raise_if_any()
-    states = [symbol(s.text) for s in spec.states]
     try:
         rule = update_rule(
-            spec.name.text, _step_size(spec), states, dict(update), dict(formulas), dict(start)
+            spec.name.text,
+            _step_size(spec),
+            [symbol(s.text) for s in spec.states],
+            *values[:3],
+            decays=[symbol(p.name.text) for p in spec.parameters if p.is_decay],
+            vectors=[symbol(p.name.text) for p in spec.parameters if p.is_vector],
+            scaling=values[3],
         )
     except RuleError as error:
-        where = {a.target.text: a.expression.span for a in spec.assignments}
-        for flaw in error.flaws:
-            reporter.error(flaw.code, flaw.message, where[str(flaw.target)], flaw.hint)
-        raise SpecError(reporter.diagnostics) from error
-    rule = normal_form(rule)
-    powers = _declared_powers(spec, rule.states, scope, reporter)
-    reporter.raise_if_any()
-    decays = tuple(symbol(p.name.text) for p in spec.parameters if p.is_decay)
-    vectors = tuple(symbol(p.name.text) for p in spec.parameters if p.is_vector)
-    spans = _spans(spec, rule.states)
-    return replace(rule, decays=decays, vectors=vectors, declared_powers=powers, spans=spans)
+        raise SpecError(_diagnostics(spec, error)) from error
+    return replace(rule, spans=_spans(spec, rule.states))
+
+
+def _diagnostics(spec: Spec, error: RuleError) -> list[Diagnostic]:
+    """The errors of a rule with the places of the spec that are at fault."""
+    where = {("update", a.target.text): a.expression.span for a in spec.assignments}
+    where |= {("start", name.text): name.span for name, _ in spec.start}
+    where |= {("scaling", name.text): name.span for name, _ in spec.scaling}
+    where |= {("power", name.text): value.span for name, value in spec.scaling}
+    return [
+        Diagnostic(f.code, f.message, where.get((f.place, str(f.target))), f.hint) for f in error.flaws
+    ]
 
 
 def expression_errors(spec: Spec) -> tuple[Diagnostic, ...]:
@@ -99,34 +104,6 @@ def parse_pairs(
     """Read ``name: expression`` pairs as SymPy; those with errors are reported and left out."""
     parsed = [(symbol(n.text), parse_expression(value, scope, reporter)) for n, value in pairs]
     return tuple((name, value) for name, value in parsed if value is not None)
-
-
-def _declared_powers(
-    spec: Spec, states: tuple[sp.Symbol, ...], scope: Scope, reporter: Reporter
-) -> tuple[tuple[int, Fraction], ...]:
-    """The entries of ``scaling``, each a power of the step size."""
-    names = {"time": 0} | {str(state): index for index, state in enumerate(states) if index}
-    powers: list[tuple[int, Fraction]] = []
-    for name, value in spec.scaling:
-        expression = parse_expression(value, scope, reporter)
-        if expression is None:
-            continue
-        _, exponent = expression.as_base_exp()
-        if name.text not in names or not exponent.is_Rational:
-            reporter.error("E303", "not a scaling of the rule", name.span, _SCALING_HINT)
-        elif expression != _step_size(spec) ** exponent and expression != 1:
-            reporter.error("E303", "not a power of the step size", value.span, _SCALING_HINT)
-        else:
-            power = exponent if expression != 1 else sp.S.Zero
-            if name.text == "time" and power <= 0:
-                message = "the time step must vanish with the step size"
-                reporter.error("E303", message, value.span, _SCALING_HINT)
-                continue
-            powers.append((names[name.text], Fraction(int(power.p), int(power.q))))
-    return tuple(powers)
-
-
-_SCALING_HINT = "write `time` or an auxiliary state, and a power of the step size: `v: sqrt(s)`"
 
 
 def _spans(spec: Spec, states: tuple[sp.Symbol, ...]) -> tuple[Span | None, ...]:
