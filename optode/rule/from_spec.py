@@ -52,7 +52,8 @@ def _diagnostics(spec: Spec, error: RuleError) -> list[Diagnostic]:
     where |= {("scaling", name.text): name.span for name, _ in spec.scaling}
     where |= {("power", name.text): value.span for name, value in spec.scaling}
     return [
-        Diagnostic(f.code, f.message, where.get((f.place, str(f.target))), f.hint) for f in error.flaws
+        Diagnostic(f.code, f.message, where.get((f.place, str(f.target))), f.hint)
+        for f in error.flaws
     ]
 
 
