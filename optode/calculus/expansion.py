@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import sympy as sp
 
-from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series
+from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series, fraction
 from optode.calculus.tangent import tangent
 from optode.language.symbols import COUNTER, TIME, Field, Gradient, Oracle, dot, partial
 
@@ -111,7 +111,7 @@ class _Expansion:
             raise NoExpansion(f"a power of the step size with the exponent {power}")
         relative = _without_leading(series)
         scaled = self.compose(relative, lambda n: sp.binomial(power, n), self.order - e0)
-        shift = e0 * Fraction(int(power.p), int(power.q)) if e0 != 0 else Fraction(0)
+        shift = e0 * fraction(power) if e0 != 0 else Fraction(0)
         return scaled.shifted(shift, c0**power)
 
     def logarithm(self, series: Series, expression: sp.Expr) -> Series:

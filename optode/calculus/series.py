@@ -20,6 +20,16 @@ Order: TypeAlias = Fraction | float
 EXACT = float("inf")
 
 
+def rational(number: Fraction) -> sp.Rational:
+    """Return a fraction as a SymPy number."""
+    return sp.Rational(number.numerator, number.denominator)
+
+
+def fraction(number: sp.Rational) -> Fraction:
+    """Return a SymPy number as a fraction."""
+    return Fraction(int(number.p), int(number.q))
+
+
 class NoExpansion(ValueError):
     """The expression has no power series in Delta; the message names the part that has none."""
 

@@ -33,6 +33,11 @@ def step_symbol(name: str) -> sp.Symbol:
     return sp.Symbol(name, positive=True)
 
 
+def velocity_symbol(of: sp.Symbol) -> sp.Symbol:
+    """The symbol for a derivative in time: ``x_dot``, shown as ``x'``."""
+    return symbol(f"{of}_dot")
+
+
 COUNTER = sp.Symbol("k", real=True)
 """The iteration counter k = 0, 1, 2, ..."""
 

@@ -8,12 +8,7 @@ import sympy as sp
 
 from optode.calculus.tangent import derivative_along, substituted
 from optode.language.presentation import present
-from optode.language.symbols import TIME, symbol
-
-
-def velocity_symbol(position: sp.Symbol) -> sp.Symbol:
-    """The symbol for x'."""
-    return symbol(f"{position}_dot")
+from optode.language.symbols import TIME, velocity_symbol
 
 
 def second_order_form(

@@ -102,7 +102,7 @@ def next_on_manifold(
     return tuple(manifold.linear.LUsolve(wanted))
 
 
-def reduced(
+def reduced_increments(
     increments: Increments, manifold: SlowManifold, correction: Mapping[sp.Symbol, sp.Expr] | None
 ) -> tuple[list[sp.Expr], list[sp.Expr]]:
     """F1 and F2 of the slow states on the manifold; F2 is empty without a correction."""

@@ -15,7 +15,7 @@ from fractions import Fraction
 import sympy as sp
 
 from optode.calculus.expansion import expand_at
-from optode.calculus.series import NoExpansion, Series
+from optode.calculus.series import NoExpansion, Series, rational
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field
 
@@ -33,8 +33,7 @@ class Branch:
     @property
     def expression(self) -> sp.Expr:
         """The state shortly after the start, as a function of t."""
-        power = sp.Rational(self.power.numerator, self.power.denominator)
-        return present(self.value + self.slope * TIME**power)
+        return present(self.value + self.slope * TIME ** rational(self.power))
 
 
 def regular_branch(
@@ -106,7 +105,7 @@ def _solve(
             continue
         power = exponent + 1 if coefficient != 0 else Fraction(1)
         unknown = slopes[state]
-        equation = coefficient / sp.Rational(power.numerator, power.denominator) - unknown
+        equation = coefficient / rational(power) - unknown
         others = equation.free_symbols & (set(slopes.values()) - {unknown})
         if others:
             continue

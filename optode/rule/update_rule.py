@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
+from optode.calculus.series import fraction
 from optode.language.symbols import COUNTER, At, by_name, step_symbol, symbol
 from optode.rule.normal_form import normal_form
 from optode.rule.rule import Flaw, RuleError, UpdateRule
@@ -144,7 +145,7 @@ def _declared_powers(
             message = "the time step must vanish with the step size"
             flaws.append(_not_a_scaling(name, "power", message))
         else:
-            declared.append((names[name], Fraction(int(exponent.p), int(exponent.q))))
+            declared.append((names[name], fraction(exponent)))
     _raise_if_any(flaws)
     return tuple(declared)
 
