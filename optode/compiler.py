@@ -197,7 +197,7 @@ def with_expression_errors(read: Callable[[], Spec]) -> Spec:
     try:
         return read()
     except UnfinishedSpec as error:
-        raise SpecError((*error.diagnostics, *expression_errors(error.spec))) from None
+        raise SpecError((*error.diagnostics, *expression_errors(error.spec, error.keys))) from None
 
 
 def check(spec: AnySpec) -> tuple[Diagnostic, ...]:

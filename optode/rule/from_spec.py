@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -57,11 +56,11 @@ def _diagnostics(spec: Spec, error: RuleError) -> list[Diagnostic]:
     ]
 
 
-def expression_errors(spec: Spec) -> tuple[Diagnostic, ...]:
-    """The errors in the rule's expressions of a spec that could not be read as a whole.
+def expression_errors(spec: Spec, keys: frozenset[str]) -> tuple[Diagnostic, ...]:
+    """Return the errors in the rule's expressions of a spec that could not be read as a whole.
 
-    An unknown name counts only where it is close to a known one and stands nowhere as a key: a
-    broken section may have meant to declare it.
+    An unknown name counts only where it is close to a known one and is none of the file's ``keys``:
+    a broken section may have meant to declare it.
     """
     if spec.is_ode:
         return ()
@@ -69,14 +68,14 @@ def expression_errors(spec: Spec) -> tuple[Diagnostic, ...]:
     formulas = [(p.name, p.formula) for p in spec.parameters if p.formula is not None]
     update = [(a.target, a.expression) for a in spec.assignments]
     parse_pairs([*formulas, *update], scope, reporter)
-    return tuple(d for d in reporter.diagnostics if d.code != "E203" or _is_misspelt(d))
+    return tuple(d for d in reporter.diagnostics if d.code != "E203" or _is_misspelt(d, keys))
 
 
-def _is_misspelt(unknown: Diagnostic) -> bool:
+def _is_misspelt(unknown: Diagnostic, keys: frozenset[str]) -> bool:
     if unknown.hint is None or unknown.span is None:
         return False
-    text, name = unknown.span.source.text, unknown.span
-    return text[name.start : name.end] not in re.findall(r"(\w+)\s*:", text)
+    span = unknown.span
+    return span.source.text[span.start : span.end] not in keys
 
 
 def _step_size(spec: Spec) -> sp.Symbol:
