@@ -94,7 +94,10 @@ class Volume:
 
 
 def volume(model: NeuralODE) -> Volume | None:
-    """How volumes change, or None where the diagonal is more than elementwise parts and one J."""
+    """Derive how volumes change.
+
+    None where the diagonal is more than elementwise parts and the Jacobian of one call.
+    """
     diagonal: list[sp.Expr] = []
     calls: set[sp.Expr] = set()
     for state, right in zip(model.states, model.equations, strict=True):
@@ -114,7 +117,7 @@ def volume(model: NeuralODE) -> Volume | None:
 def _diagonal(
     state: sp.Symbol, right: sp.Expr, states: tuple[sp.Symbol, ...]
 ) -> list[sp.Expr] | None:
-    """The traces that one state's own block of the Jacobian is made of."""
+    """Return the traces that one state's own block of the Jacobian is made of."""
     reductions = right.atoms(dot, total, Tangent)
     if any(node.has(state) for node in reductions):
         return None

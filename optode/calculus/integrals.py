@@ -10,7 +10,7 @@ from optode.language.symbols import TIME
 def growth(
     rate: sp.Expr, start: sp.Expr, end: sp.Expr, times: sp.Expr = sp.S.One
 ) -> sp.Expr | None:
-    """``exp`` of the integral of ``times*rate``, a power where the rate is a pole: ``(t0/T)**3``.
+    """Return ``exp`` of the integral of ``times*rate``; a pole gives a power: ``(t0/T)**3``.
 
     None without a closed form.
     """
@@ -22,7 +22,7 @@ def growth(
 
 
 def integral(rate: sp.Expr, start: sp.Expr, end: sp.Expr) -> sp.Expr | None:
-    """The integral of a rate over time, ``-gamma*(T - t0)``; None without a closed form."""
+    """Integrate a rate over time: ``-gamma*(T - t0)``; None without a closed form."""
     poles, rest = _poles(rate)
     constant, moving = rest.as_independent(TIME, as_Add=True)
     found = antiderivative(moving)
@@ -36,14 +36,14 @@ def integral(rate: sp.Expr, start: sp.Expr, end: sp.Expr) -> sp.Expr | None:
 
 
 def _poles(rate: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """The residue at t = 0, and what else a rate has."""
+    """Split a rate into its residue at t = 0 and the terms that are no multiple of 1/t."""
     terms = sp.Add.make_args(sp.expand(rate))
     poles = [term for term in terms if not (term * TIME).has(TIME)]
     return sp.Add(*poles) * TIME, sp.Add(*(term for term in terms if term not in poles))
 
 
 def antiderivative(rate: sp.Expr) -> sp.Expr | None:
-    """An integral over t, parameters being positive; None where none is found at once.
+    """Integrate over t, parameters being positive; None where no integral is found at once.
 
     Sought term by term, of terms with one function of t beside powers: others may take minutes.
     """
@@ -60,7 +60,7 @@ def antiderivative(rate: sp.Expr) -> sp.Expr | None:
 
 
 def exponential(exponent: sp.Expr) -> sp.Expr:
-    """``exp`` of a sum, where a logarithm in it is a power: ``t**r`` for ``r*log(t)``."""
+    """Return ``exp`` of a sum; a logarithm in it gives a power: ``t**r`` for ``r*log(t)``."""
     rest, powers = sp.S.Zero, sp.S.One
     for term in sp.Add.make_args(exponent):
         logarithms = [f for f in sp.Mul.make_args(term) if isinstance(f, sp.log)]

@@ -17,7 +17,7 @@ from optode.rule.growing_states import positive
 from optode.rule.rule import UpdateRule
 
 Regime: TypeAlias = Literal["fixed", "fast", "inertial", "frozen"]
-"""How ``1 - beta`` of an undeclared decay compares with Delta: constant, slower, like it, faster."""
+"""How ``1 - beta`` of a free decay compares with Delta: constant, slower, like it, faster."""
 
 ORACLES = (Gradient, Field, Oracle, Tangent)
 
@@ -83,7 +83,10 @@ class Sizes:
         self.leaves |= dict.fromkeys(rule.states[1:])
 
     def of_growing(self, expression: sp.Expr) -> Exponents:
-        """A coefficient made of growing states only, by its series: its terms may cancel."""
+        """Return the exponent of a coefficient made of growing states, from its series.
+
+        The leading exponents of its terms would not do: the terms may cancel.
+        """
         named = {z: positive(z) for z in self.growing}
         scale = Scale(tuple((named[z], named[z], power) for z, power in self.growing.items()))
         coefficient = expression.xreplace(named)
@@ -95,7 +98,7 @@ class Sizes:
         return exponents.at(self.point)
 
     def of(self, expression: sp.Expr) -> Exponents | None:
-        """The exponent of the leading behaviour; None for what is zero so far."""
+        """Return the exponent of the leading behaviour; None for what is zero so far."""
         if expression in self.leaves:
             return self.leaves[expression]
         if not expression.has(*self.leaves) or isinstance(expression, ORACLES):
@@ -124,13 +127,19 @@ class Sizes:
         return reduce(Exponents.plus, known) if len(known) == len(forms) else None
 
     def power_of_counter(self, expression: sp.Pow) -> Exponents | None:
-        """beta^k: of order 1 where 1 - beta is of order Delta or less, else beyond all orders."""
+        """Return the exponent of beta^k.
+
+        It is of order 1 where 1 - beta is of order Delta or less, else beyond all orders.
+        """
         rates = [self.leaves[s] for s in expression.base.free_symbols if s in self.leaves]
         smallest = min((self.value(r) for r in rates if r is not None), default=Fraction(0))
         return self.zero if smallest >= 1 else None
 
     def elementwise(self, expression: sp.Expr) -> Exponents | None:
-        """A function that is linear at 0 keeps a small argument's size; any other is of order 1."""
+        """Return the exponent of a function of an argument.
+
+        A function that is linear at 0 has the size of a small argument; others are of order 1.
+        """
         inner = self.of(expression.args[0])
         vanishes = expression.func(sp.S.Zero, *expression.args[1:]) == 0
         if not vanishes or isinstance(expression, sp.sign):

@@ -9,12 +9,12 @@ from optode.rule.rule import UpdateRule
 
 
 def forgetting(decay: sp.Symbol) -> sp.Symbol:
-    """The symbol for ``1 - beta`` of an undeclared decay beta."""
+    """Return the symbol for ``1 - beta`` of a free decay beta."""
     return sp.Symbol(f"rate_{decay}", positive=True)
 
 
 def in_step_size(rule: UpdateRule, expression: sp.Expr) -> sp.Expr:
-    """An expression of the rule with formulas put in and undeclared decays as ``1 - rate``."""
+    """Put the formulas of hyper-parameters into an expression, and ``1 - rate`` for free decays."""
     formulas: dict[sp.Expr, sp.Expr] = {beta: 1 - forgetting(beta) for beta in rule.decays}
     for name, formula in rule.formulas:
         formulas[name] = formula.xreplace(formulas)
@@ -22,7 +22,7 @@ def in_step_size(rule: UpdateRule, expression: sp.Expr) -> sp.Expr:
 
 
 def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
-    """The one-step map in step size and rates; of a state with a floor, the map without it."""
+    """Return the one-step map in the step size and the rates, floors left out."""
     floors = rule.floors
     values = []
     for state, value in zip(rule.states, rule.step_map, strict=True):

@@ -24,10 +24,10 @@ class Term:
 def grouped_terms(
     rule: UpdateRule, index: int, value: sp.Expr, growing: Iterable[sp.Symbol]
 ) -> Iterator[Term]:
-    """The terms of an increment, one for each product of states and calls, coefficients combined.
+    """Yield the terms of an increment, one for each product of states and calls.
 
-    Combining matters: ``(k-1)/(k+2) - 1`` is of order 1/k only as ``-3/(k+2)``. States that grow by
-    themselves are coefficients too.
+    Coefficients are combined: ``(k-1)/(k+2) - 1`` is of order 1/k only as ``-3/(k+2)``. States that
+    grow by themselves are coefficients too.
     """
     state = rule.states[index]
     vectors = [z for z in rule.states if z not in growing]
@@ -42,7 +42,7 @@ def grouped_terms(
 
 
 def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr, ...]:
-    """The terms of a coefficient whose sizes can be told one by one."""
+    """Split a coefficient into terms whose sizes can be told one by one."""
     if coefficient.has(*growing):
         return (coefficient,)
     if any(power.exp.could_extract_minus_sign() for power in coefficient.atoms(sp.Pow)):
@@ -51,9 +51,10 @@ def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr,
 
 
 def opened(value: sp.Expr, step_size: sp.Symbol) -> sp.Expr:
-    """Exponentials and powers that are 1 at step size 0, by their series to second order.
+    """Replace exp(-s*g) by 1 - s*g + (s*g)**2/2, and powers likewise.
 
-    Only sizes are read off the result: ``x*exp(-s*g) - x`` is of the size of ``s*x*g``.
+    This is done where they tend to a number as the step size s goes to 0. Only sizes are read off
+    the result: ``x*exp(-s*g) - x`` is of the size of ``s*x*g``.
     """
 
     def near_one(node: sp.Expr) -> bool:

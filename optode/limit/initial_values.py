@@ -51,7 +51,7 @@ def initial_values(reduced: Reduced, scaled: ScaledRule) -> Start:
 
 
 def standstill(states: tuple[sp.Symbol, ...], equations: Iterable[sp.Expr]) -> tuple[str, ...]:
-    """A warning where the gradient is taken at one point for ever."""
+    """Warn where the gradient is taken at one point for ever."""
     calls = {call for equation in equations for call in equation.atoms(Gradient)}
     fixed = sorted(to_text(call) for call in calls if not call.has(*states))
     return tuple(
@@ -79,7 +79,7 @@ def notes_on(rule: UpdateRule, start: Start) -> tuple[str, ...]:
 def start_singularities(
     states: tuple[sp.Symbol, ...], equations: Iterable[sp.Expr], initial: tuple[sp.Expr, ...]
 ) -> tuple[tuple[sp.Expr, ...], tuple[str, ...]]:
-    """What is singular at the derived start: the time 0 where a pole is, words where a root is."""
+    """Find what is singular at the derived start: poles, as the time 0, and roots, in words."""
     start = dict(zip(states[1:], initial[1:], strict=True))
     poles: set[sp.Expr] = set()
     roots: dict[str, None] = {}
@@ -98,7 +98,7 @@ def start_singularities(
 
 
 def singular_times(equations: Iterable[sp.Expr]) -> tuple[sp.Expr, ...]:
-    """The real times at which a coefficient of the vector field has a pole, ascending."""
+    """Return the real times at which a coefficient of the vector field has a pole, ascending."""
     bases = {
         factor
         for equation in equations
@@ -112,7 +112,7 @@ def singular_times(equations: Iterable[sp.Expr]) -> tuple[sp.Expr, ...]:
 
 @cache
 def _real_roots(base: sp.Expr) -> frozenset[sp.Expr]:
-    """The times at which the base is zero whatever the states and parameters are."""
+    """Return the times at which the base is zero whatever the states and parameters are."""
     try:
         roots = sp.solve(base, TIME)
     except NotImplementedError:

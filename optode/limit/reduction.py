@@ -90,7 +90,7 @@ def _manifold(rule: UpdateRule, increments: Increments) -> SlowManifold:
 def _fields(
     scaled: ScaledRule, increments: Increments, manifold: SlowManifold, order: int
 ) -> list[tuple[sp.Expr, ...]]:
-    """f0, ..., f_order of the slow states."""
+    """Return the fields f0, ..., f_order of the slow states on the manifold."""
     slow, vectors = increments.slow, scaled.rule.vectors
     fields, _ = reduced_increments(increments, manifold, None)
     if order == 0:
@@ -116,7 +116,7 @@ def _above_floors(
     slow: tuple[sp.Symbol, ...],
     manifold: SlowManifold,
 ) -> tuple[sp.Expr, ...]:
-    """The fields of states with a floor B: free above it, on it at least as fast as it rises.
+    """Add floors B to the fields: free above B, and on B at least as fast as it rises.
 
     ``w' = a`` where w > B and ``w' = max(a, B')`` where w = B: the complementarity system of the
     running supremum.

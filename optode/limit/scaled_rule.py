@@ -1,4 +1,4 @@
-"""A rule in one scaling: what its states gain in a step, and where they start, as series in Delta."""
+"""A rule in one scaling: what its states gain in a step and where they start, as series."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class ScaledRule:
         return values
 
     def _above_floor(self, state: sp.Symbol, start: sp.Expr) -> sp.Expr:
-        """The start of a state, or its floor where that is higher."""
+        """Return the start of a state, or its floor where that is higher."""
         if state not in self.floors:
             return start
         level = self.floors[state].subs(self.rule.step_size, 0)
@@ -114,7 +114,7 @@ class ScaledRule:
 def _expanded(
     increment: sp.Expr, scale: Scale, growing: dict[sp.Symbol, sp.Symbol], order: Fraction
 ) -> Series:
-    """The series of an increment, with the states that grow known to be positive."""
+    """Expand an increment, with the states that grow known to be positive."""
     monomials = tuple((growing.get(z, z), c.xreplace(growing), e) for z, c, e in scale.monomials)
     series = expand(increment.xreplace(growing), replace(scale, monomials=monomials), order)
     back = {new: old for old, new in growing.items()}

@@ -67,7 +67,7 @@ class Scaling:
             raise ValueError("the step size must vanish with the continuous step")
 
     def as_declaration(self, rule: UpdateRule) -> str:
-        """The line of a spec that chooses this scaling, decay by decay; else its unit of time."""
+        """Return the line of a spec that chooses this scaling: its decays, or its unit of time."""
         lines = []
         for decay, power, regime in zip(rule.decays, self.decay_powers, self.regimes, strict=True):
             small = rule.step_size ** rational(power / self.step_power)
@@ -89,7 +89,7 @@ class Scaling:
 
 
 def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
-    """Every scaling of the rule, one or more for each regime of its undeclared decays.
+    """Find every scaling of the rule, one or more for each regime of its free decays.
 
     Raises SpecError (E401) naming the terms that do not vanish where there is none at all.
     """
@@ -115,7 +115,7 @@ class _Problem:
         self.floors = {z: in_step_size(rule, b) for z, b in rule.floors.items()}
 
     def solve(self, regimes: tuple[Regime, ...]) -> list[Scaling]:
-        """The scalings of one regime of the decays: one for each root of the position's rate."""
+        """Find the scalings of one regime of the decays: from several guesses."""
         decays = tuple(_sample(regime, i) for i, regime in enumerate(regimes))
         found: dict[Fraction, Scaling] = {}
         for guess in self.declared_step_power or _GUESSES:
@@ -131,7 +131,7 @@ class _Problem:
     def root(
         self, guess: Fraction, decays: tuple[Fraction, ...], regimes: tuple[Regime, ...]
     ) -> Scaling | None:
-        """The step size's exponent at which the position moves at rate 1, from a first guess."""
+        """Solve for the exponent of the step size at which the position moves at rate 1."""
         for _ in range(_MAX_ROUNDS):
             sizes = self.sizes(Exponents(Fraction(1), guess, decays))
             moves = self.rate(0, sizes) if sizes is not None else None
@@ -148,7 +148,7 @@ class _Problem:
         return None
 
     def sizes(self, point: Exponents) -> Sizes | None:
-        """The sizes the states reach from their start, as a fixed point; None where there is none."""
+        """Iterate the sizes of the states from zero to a fixed point; None where there is none."""
         sizes = Sizes(self.rule, point, self.growing)
         declared = dict(self.rule.declared_powers)
         for _ in range(_MAX_ROUNDS):
@@ -165,7 +165,7 @@ class _Problem:
         return None
 
     def size(self, index: int, sizes: Sizes) -> Exponents | None:
-        """The size at which what drives a state balances what it forgets."""
+        """Return the size at which what drives a state balances what it forgets."""
         driving = sizes.least(sizes.of(t.expression) for t in self.terms_of(index, is_self=False))
         start = dict(self.rule.start).get(self.rule.states[index])
         forms = [] if start in (None, 0) else [sizes.of(start)]
@@ -178,14 +178,14 @@ class _Problem:
         return sizes.least(forms)
 
     def forgetting_rate(self, index: int, sizes: Sizes) -> Exponents | None:
-        """The exponent of the self terms of a state, without the state."""
+        """Return the exponent of the coefficient in the terms linear in the state alone."""
         state = self.rule.states[index]
         return sizes.least(
             sizes.of(t.expression / state) for t in self.terms_of(index, is_self=True)
         )
 
     def rate(self, index: int, sizes: Sizes) -> Exponents | None:
-        """The exponent at which a state moves relative to its size."""
+        """Return the exponent of a state's increment relative to its size."""
         if self.rule.states[index] in self.growing:
             return sizes.delta
         own = sizes.zero if index == 0 else sizes.leaves[self.rule.states[index]]
@@ -209,7 +209,7 @@ class _Problem:
         )
 
     def time_unit(self, moves: Exponents, regimes: tuple[Regime, ...]) -> sp.Expr:
-        """Delta as a monomial: the position's rate ``s^m prod rate_i^n_i Delta^c`` is Delta itself."""
+        """Solve ``s^m prod rate_i^n_i Delta^c = Delta``, the position's rate, for Delta."""
         declared = [p for index, p in self.rule.declared_powers if index == 0]
         if declared:
             return self.rule.step_size ** rational(declared[0])
@@ -222,7 +222,7 @@ class _Problem:
         return base ** rational(1 / (1 - constant))
 
     def obstacles(self) -> tuple[Diagnostic, ...]:
-        """What stands in the way: the terms of the position that do not vanish with the step."""
+        """Report why there is no scaling: terms of the position that do not vanish."""
         hint = "every increment must vanish with the step size; let a hyper-parameter depend on it"
         sizes = self.sizes(
             Exponents(Fraction(1), Fraction(1), (Fraction(1),) * len(self.rule.decays))
@@ -247,6 +247,6 @@ class _Problem:
 
 
 def _sample(regime: Regime, index: int) -> Fraction:
-    """A power in the regime; those of different decays differ where the regime is an interval."""
+    """Return a power in the regime, another for each decay where the regime is an interval."""
     samples = _SAMPLES[regime]
     return samples[index % len(samples)]

@@ -22,8 +22,8 @@ def read_architecture(
 ) -> Architecture:
     """Return the architecture that a spec's model part describes, fitted to the limit.
 
-    ``step`` and ``rule`` are as in ``fitted``. Raises SpecError with all errors: those of ``fitted``
-    and bad expressions.
+    ``step`` and ``rule`` are as in ``fitted``. Raises SpecError with all errors: bad expressions,
+    and those of ``fitted``.
     """
     if spec.model is None:
         raise no_model(spec.name.span)
@@ -63,7 +63,7 @@ def _scope(model: ModelSpec, states: list[sp.Symbol], limit: ContinuousLimit) ->
     number = number_of_arguments(limit)
 
     def field(*arguments: sp.Expr) -> sp.Expr:
-        """f with as many arguments as the limit's equations give it."""
+        """Call f; ValueError unless it has as many arguments as in the limit's equations."""
         if len(arguments) != number:
             raise ValueError(f"f takes {number} arguments here, the time first")
         return field_call(*arguments)

@@ -144,7 +144,7 @@ def neural_ode(
     title: str = "",
     references: tuple[str, ...] = (),
 ) -> NeuralODE:
-    """The limit with f for the gradient, states renamed, equations rewritten.
+    """Make a model from a limit: f for the gradient, states renamed, equations rewritten.
 
     Raises ValueError where a parameter of the limit has no value.
     """
@@ -185,7 +185,7 @@ def _regular_start(states: tuple[sp.Symbol, ...], equations: list[sp.Expr]) -> t
 
 
 def with_field(expression: sp.Expr, sign: int) -> sp.Expr:
-    """The gradient replaced by ``sign * f(t, .)``, its Jacobian products by those of f."""
+    """Replace the gradient by ``sign * f(t, .)``, and its Jacobian products by those of f."""
     if not expression.args:
         return expression
     inner = [with_field(argument, sign) for argument in expression.args]
@@ -199,7 +199,7 @@ def with_field(expression: sp.Expr, sign: int) -> sp.Expr:
 def _derived_start(
     value: sp.Expr, limit: ContinuousLimit, position: sp.Symbol, sign: int
 ) -> Initial:
-    """The start the rule implies, in terms of the position's."""
+    """Return the start of a state that the rule implies, in terms of the position's."""
     if value == 0:
         return Initial("zero")
     at_start = symbol(f"{limit.states[0]}0")

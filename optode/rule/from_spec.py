@@ -45,7 +45,7 @@ def build_rule(spec: Spec) -> UpdateRule:
 
 
 def _diagnostics(spec: Spec, error: RuleError) -> list[Diagnostic]:
-    """The errors of a rule with the places of the spec that are at fault."""
+    """Return the errors of a rule, each with the place in the spec that is at fault."""
     where = {("update", a.target.text): a.expression.span for a in spec.assignments}
     where |= {("start", name.text): name.span for name, _ in spec.start}
     where |= {("scaling", name.text): name.span for name, _ in spec.scaling}
@@ -83,7 +83,7 @@ def _step_size(spec: Spec) -> sp.Symbol:
 
 
 def _scope(spec: Spec) -> Scope:
-    """What an expression of the rule may name."""
+    """Return the names that an expression of the rule may use, and what they mean."""
     sequences = [*spec.states, *(a.target for a in spec.assignments if a.kind == "define")]
     learned = spec.model.parameters if spec.model else ()
     symbols: dict[str, sp.Expr] = {p.name.text: symbol(p.name.text) for p in spec.parameters}

@@ -14,7 +14,7 @@ _TRIAL_STEPS = 400
 
 
 def growing_states(rule: UpdateRule) -> dict[sp.Symbol, Fraction]:
-    """States that depend on nothing but themselves and grow like a power of k, as FISTA's theta.
+    """Find the states that depend on themselves alone and grow like a power of k: FISTA's theta.
 
     ``theta+ = theta + c theta^q + ...`` has the size ``Delta^(-1/(1-q))``. Whether a recursion
     grows is seen by carrying it out, which needs a start and coefficients that are numbers.
@@ -37,7 +37,7 @@ def growing_states(rule: UpdateRule) -> dict[sp.Symbol, Fraction]:
 
 
 def positive(state: sp.Symbol) -> sp.Symbol:
-    """The state as a positive number, which a growing one is in the end."""
+    """Return the state as a positive symbol: a growing state is positive in the end."""
     return sp.Symbol(state.name, positive=True)
 
 

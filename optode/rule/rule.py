@@ -26,8 +26,8 @@ class UpdateRule:
     names ``z[k+1]`` stand as ``At(z, 1)``; intermediate quantities under their own names.
     ``formulas`` says how hyper-parameters move with the step size; ``start`` gives the states at k
     = 0 (the position is free and absent). ``declared_powers`` are powers of the step size the
-    author has fixed, by the state's index, 0 for time. ``vectors`` are hyper-parameters with a value
-    for each feature, which a Jacobian does not commute with. All expressions are elementwise.
+    author has fixed, by the state's index, 0 for time. ``vectors`` are hyper-parameters with a
+    value for each feature, which a Jacobian does not commute with. All expressions are elementwise.
     """
 
     name: str
@@ -53,12 +53,12 @@ class UpdateRule:
             known.add(target)
 
     def span_of(self, state: int) -> Span | None:
-        """Where the author wrote the assignment of a state, None for a rule made in Python."""
+        """Return where a spec assigns a state; None for a rule made in Python."""
         return self.spans[state] if state < len(self.spans) else None
 
     @property
     def position(self) -> sp.Symbol:
-        """The state at which the gradient's minimum is sought: the author's first."""
+        """The first state: the one whose objective is minimized."""
         return self.states[0]
 
     @property
@@ -68,7 +68,7 @@ class UpdateRule:
 
     @property
     def step_map(self) -> tuple[sp.Expr, ...]:
-        """Phi: the new value of each state in terms of the old ones, everything substituted."""
+        """Phi: the value of each state at k + 1 in the states at k, definitions put in."""
         values: dict[sp.Expr, sp.Expr] = {}
         for target, value in self.step:
             values[target] = value.xreplace(values)
@@ -76,7 +76,7 @@ class UpdateRule:
 
     @property
     def floors(self) -> dict[sp.Symbol, sp.Expr]:
-        """The states that are kept above another quantity, ``w+ = max(A, B)``, and their B."""
+        """The floor B of each state that is kept above one: ``w[k+1] = max(A, B)``."""
         found = {}
         for state, value in zip(self.states, self.step_map, strict=True):
             clipped = [term for term in sp.Add.make_args(value) if isinstance(term, relu)]
@@ -88,7 +88,7 @@ class UpdateRule:
 
     @property
     def program(self) -> Program:
-        """One step as a program; inputs k, step size, states, free hyper-parameters by name."""
+        """One step as a program of the counter, step size, states and free hyper-parameters."""
         named = {target: _next_name(target) for target, _ in self.step}
         equations: dict[sp.Symbol, sp.Expr] = dict(self.formulas)
         equations |= {named[target]: value.xreplace(named) for target, value in self.step}

@@ -92,7 +92,7 @@ class _OwnTerms:
         return tuple((self(name), self(value)) for name, value in values.items())
 
     def step(self, update: Values, states: tuple[sp.Symbol, ...]) -> Step:
-        """The assignments, those of states to their values at k + 1."""
+        """Return the assignments; a state stands as its value at k + 1."""
         return {At(z, 1) if z in states else z: value for z, value in self.pairs(update)}
 
 
@@ -103,7 +103,7 @@ def _bad_names(
     step: Step,
     formulas: tuple[tuple[sp.Symbol, sp.Expr], ...],
 ) -> Iterable[Flaw]:
-    """Names that a module cannot have, and names given to two things."""
+    """Yield a flaw for each name that a module cannot have, or that two things have."""
     problem = file_name_problem(name)
     if problem is not None:
         yield Flaw("E110", symbol(name), *problem)
@@ -131,7 +131,7 @@ def _unknown_starts(
 def _declared_powers(
     powers: Mapping[str, sp.Expr], rule: UpdateRule
 ) -> tuple[tuple[int, Fraction], ...]:
-    """The entries of ``scaling``, by the state's index, 0 for time."""
+    """Return the powers of the step size in ``scaling``, by the state's index, 0 for time."""
     names = {"time": 0} | {str(state): index for index, state in enumerate(rule.states) if index}
     flaws: list[Flaw] = []
     declared: list[tuple[int, Fraction]] = []
@@ -157,7 +157,7 @@ def _not_a_scaling(name: str, place: Literal["scaling", "power"], message: str) 
 def _one_step(
     states: tuple[sp.Symbol, ...], step: Step, step_size: sp.Symbol
 ) -> tuple[tuple[sp.Symbol, ...], Step]:
-    """All states, those for lags included, and the assignments in values at k and k + 1."""
+    """Return all states, with those that lags need, and assignments that read k and k + 1 alone."""
     step = _inline_shifted_definitions(step, states)
     _raise_if_any(_beyond_the_step(step))
     flaws: list[Flaw] = []
@@ -168,7 +168,7 @@ def _one_step(
 
 
 def shift(expression: sp.Expr, offset: int, sequences: Iterable[sp.Symbol]) -> sp.Expr:
-    """The expression at iteration k + offset: every sequence and the counter moved."""
+    """Return the expression at iteration k + offset: each sequence and the counter moved."""
     moves: dict[sp.Expr, sp.Expr] = {s: At(s, offset) for s in sequences}
     moves[COUNTER] = COUNTER + offset
     for node in expression.atoms(At):
@@ -178,7 +178,7 @@ def shift(expression: sp.Expr, offset: int, sequences: Iterable[sp.Symbol]) -> s
 
 
 def _beyond_the_step(step: Step) -> list[Flaw]:
-    """Values at k + 2 and later, which one step does not make."""
+    """Find values at k + 2 and later, which one step does not make."""
     return [
         Flaw(
             "E305",
@@ -193,7 +193,7 @@ def _beyond_the_step(step: Step) -> list[Flaw]:
 
 
 def _inline_shifted_definitions(step: Step, states: tuple[sp.Symbol, ...]) -> Step:
-    """``y[k-1]`` of an intermediate y becomes y's definition, every index moved by -1."""
+    """Replace ``y[k-1]`` of an intermediate y by y's definition, every index moved by -1."""
     definitions = [target for target in step if isinstance(target, sp.Symbol)]
     result = dict(step)
     for target in result:
@@ -205,8 +205,10 @@ def _inline_shifted_definitions(step: Step, states: tuple[sp.Symbol, ...]) -> St
 
 
 def _in_evaluation_order(step: Step, step_size: sp.Symbol, flaws: list[Flaw]) -> Step:
-    """The assignments, each after those it reads, else in the author's order; those that read each
-    other are unrolled."""
+    """Order the assignments: each after those it reads, otherwise as the author wrote them.
+
+    Assignments that read each other are unrolled.
+    """
     waiting = list(step)
     ordered: Step = {}
     while waiting:
@@ -225,7 +227,7 @@ def _reads(value: sp.Expr) -> set[sp.Expr]:
 
 
 def _unrolled(step: Step, targets: list[sp.Expr], step_size: sp.Symbol, flaws: list[Flaw]) -> Step:
-    """Assignments that read each other's results, as fixed-point iterations from the old values.
+    """Replace assignments that read each other by fixed-point iterations from the old values.
 
     Each iteration gains a power of the step size, so the result agrees with the implicit step to
     O(s^IMPLICIT_ITERATIONS), which is beyond every order a limit is taken to. An assignment whose
@@ -245,7 +247,7 @@ def _unrolled(step: Step, targets: list[sp.Expr], step_size: sp.Symbol, flaws: l
 def _with_difference_states(
     states: tuple[sp.Symbol, ...], step: Step, flaws: list[Flaw]
 ) -> tuple[tuple[sp.Symbol, ...], Step]:
-    """Lags become difference states: z[k-j] = (1 - difference)^j z[k], a binomial sum."""
+    """Replace lags by difference states: z[k-j] = (1 - difference)^j z[k], a binomial sum."""
     lags: dict[sp.Expr, sp.Expr] = {}
     added: Step = {}
     for state in states:
