@@ -192,7 +192,7 @@ def test_declared_time_must_vanish(time):
         _ = derive(parse_spec(f"{text}scaling: {{time: {time}}}\n")).limit
 
 
-@pytest.mark.parametrize("name", ["adam_bias_corrected", "nesterov", "ogm"])
+@pytest.mark.parametrize("name", ["adam_bias_corrected", "nesterov"])
 def test_leading_terms_do_not_depend_on_the_time_offset(name):
     """So kappa in t = (k + kappa) Delta can be solved for after the expansion."""
     derivation, kappa = derive(name), sp.Symbol("kappa", real=True)
