@@ -19,7 +19,8 @@ from optode.compiler import derive
 from optode.language.symbols import At, Gradient, step_symbol, symbol
 from optode.limit.limit import continuous_limit
 from optode.limit.scaling import scalings
-from optode.rule.rule import UpdateRule, update_rule
+from optode.rule.rule import UpdateRule
+from optode.rule.update_rule import update_rule
 from optode.spec.shipped import shipped_specs
 
 REPEATS = 3

@@ -47,7 +47,7 @@ FUNCTIONS = {
         "spec.shipped:find_spec",
         "spec.reader:read_spec",
         "rule.from_spec:build_rule",
-        "rule.from_spec:given_limit",
+        "limit.from_spec:given_limit",
         "model.from_spec:read_architecture",
     ),
     "limit": ("limit.scaling:scalings", "limit.limit:continuous_limit"),

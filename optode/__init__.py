@@ -20,22 +20,28 @@ if TYPE_CHECKING:
     from optode.compiler import Derivation, check, compile, derive, generate
     from optode.diagnostics import Diagnostic, SpecError
     from optode.formulation import Formulation
-    from optode.language.symbols import At, Gradient
+    from optode.language.symbols import COUNTER, TIME, At, Field, Gradient, Oracle
+    from optode.limit.given import given_ode
     from optode.model.model import Architecture, Initial, LearnedParameter
     from optode.notebook import load_ipython_extension
-    from optode.rule.rule import UpdateRule, update_rule
+    from optode.rule.rule import UpdateRule
+    from optode.rule.update_rule import update_rule
     from optode.verify.gradients.checks import check_gradients
 
 __all__ = [
+    "COUNTER",
+    "TIME",
     "Architecture",
     "At",
     "Claims",
     "Derivation",
     "Diagnostic",
+    "Field",
     "Formulation",
     "Gradient",
     "Initial",
     "LearnedParameter",
+    "Oracle",
     "SpecError",
     "UpdateRule",
     "__version__",
@@ -45,6 +51,7 @@ __all__ = [
     "compile",
     "derive",
     "generate",
+    "given_ode",
     "load_ipython_extension",
     "update_rule",
 ]
@@ -64,9 +71,14 @@ _HOMES = {
     "Initial": "model.model",
     "LearnedParameter": "model.model",
     "At": "language.symbols",
+    "given_ode": "limit.given",
+    "TIME": "language.symbols",
+    "COUNTER": "language.symbols",
+    "Oracle": "language.symbols",
+    "Field": "language.symbols",
     "Gradient": "language.symbols",
     "UpdateRule": "rule.rule",
-    "update_rule": "rule.rule",
+    "update_rule": "rule.update_rule",
     "check_gradients": "verify.gradients.checks",
     "load_ipython_extension": "notebook",
 }

@@ -16,14 +16,16 @@ from optode.codegen.files import sealed, write_modules
 from optode.codegen.in_memory import class_from_text
 from optode.codegen.module import RUNTIME, render
 from optode.codegen.standalone import COPY, runtime_copy
-from optode.diagnostics import Diagnostic, SpecError
+from optode.diagnostics import Diagnostic, Span, SpecError
 from optode.formulation import Formulation
+from optode.limit.from_spec import given_limit
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling, scalings
-from optode.model.from_spec import read_architecture
+from optode.model.fitting import fitted
+from optode.model.from_spec import no_model, read_architecture
 from optode.model.model import Architecture, NeuralODE, neural_ode
 from optode.model.structure import Stepper, derive_stepper
-from optode.rule.from_spec import build_rule, expression_errors, given_limit
+from optode.rule.from_spec import build_rule, expression_errors
 from optode.rule.rule import UpdateRule
 from optode.show.equations import Form, Stage, show
 from optode.spec.reader import Spec, UnfinishedSpec, read_spec
@@ -51,38 +53,53 @@ class Derivation:
         return self.spec.rule.name if isinstance(self.spec, Formulation) else self.spec.name.text
 
     @property
+    def _place(self) -> Span | None:
+        """Where errors of the whole point: at the name of the spec, of Python nowhere."""
+        return self.spec.name.span if isinstance(self.spec, Spec) else None
+
+    @property
     def file_name(self) -> str:
         """The name of the module's file, without its ending."""
         return f"{self.name}_order{self.order}" if self.order else self.name
 
     @cached_property
+    def given(self) -> UpdateRule | ContinuousLimit:
+        """What the author states: an optimizer's step in normal form, or an ODE."""
+        if isinstance(self.spec, Formulation):
+            return self.spec.rule
+        return given_limit(self.spec) if self.spec.is_ode else build_rule(self.spec)
+
+    @cached_property
     def rule(self) -> UpdateRule:
         """One step of the optimizer, in normal form."""
-        return self.spec.rule if isinstance(self.spec, Formulation) else build_rule(self.spec)
+        if isinstance(self.given, UpdateRule):
+            return self.given
+        raise SpecError([Diagnostic("E405", "no rule: an ODE is given", self._place)])
 
     @cached_property
     def scaling(self) -> Scaling:
         """The powers of the step size: declared, or the only distinguished limit there is."""
-        return the_scaling(self.rule)
+        return only_scaling(self.rule)
 
     @cached_property
     def limit(self) -> ContinuousLimit:
         """The continuous limit of the rule, or the ODE as it was given."""
-        if isinstance(self.spec, Spec) and self.spec.is_ode:
-            if self.order:
-                message = "no next order: an ODE is given, not a rule"
-                raise SpecError([Diagnostic("E405", message, self.spec.name.span)])
-            return given_limit(self.spec)
-        return continuous_limit(self.rule, self.scaling, self.order)
+        if isinstance(self.given, UpdateRule):
+            return continuous_limit(self.given, self.scaling, self.order)
+        if self.order:
+            message = "no next order: an ODE is given, not a rule"
+            raise SpecError([Diagnostic("E405", message, self._place)])
+        return self.given
 
     @cached_property
     def architecture(self) -> Architecture:
         """What the author says of the model."""
-        if isinstance(self.spec, Formulation):
-            return self.spec.architecture
-        return read_architecture(
-            self.spec, self.limit, self.step, None if self.spec.is_ode else self.rule
-        )
+        rule = None if self.spec.is_ode else self.rule
+        if isinstance(self.spec, Spec):
+            return read_architecture(self.spec, self.limit, self.step, rule)
+        if self.spec.architecture is None:
+            raise no_model(self._place)
+        return fitted(self.spec.architecture, self.limit, rule, self.step)
 
     @cached_property
     def model(self) -> NeuralODE:
@@ -143,7 +160,7 @@ class Derivation:
             return f"~~~\n{error}\n~~~\n"
 
 
-def the_scaling(rule: UpdateRule) -> Scaling:
+def only_scaling(rule: UpdateRule) -> Scaling:
     """The one distinguished limit of a rule.
 
     Raises SpecError (E402) where there are several: the author chooses, nothing is chosen silently.
@@ -171,16 +188,16 @@ def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivati
     SpecError where the spec cannot be found or read.
     """
     if isinstance(spec, (str, Path)):
-        spec = finished(partial(read_spec, find_spec(str(spec))))
+        spec = with_expression_errors(partial(read_spec, find_spec(str(spec))))
     return Derivation(spec, order, step)
 
 
-def finished(read: Callable[[], Spec]) -> Spec:
+def with_expression_errors(read: Callable[[], Spec]) -> Spec:
     """What ``read`` returns; where the spec has errors, those of its expressions come with them."""
     try:
         return read()
     except UnfinishedSpec as error:
-        raise SpecError((*error.diagnostics, *expression_errors(error.spec))) from None
+        raise SpecError((*error.diagnostics, *expression_errors(error.spec, error.keys))) from None
 
 
 def check(spec: AnySpec) -> tuple[Diagnostic, ...]:

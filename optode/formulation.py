@@ -1,32 +1,40 @@
-"""A rule and its model as SymPy objects: what a spec says, said in Python."""
+"""A rule or an ODE and its model as SymPy objects: what a spec says, said in Python."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 
+from optode.limit.limit import ContinuousLimit
 from optode.model.model import Architecture
 from optode.rule.rule import UpdateRule
 
 
 @dataclass(frozen=True, slots=True)
 class Formulation:
-    """An update rule and the architecture made of its limit; goes wherever a spec goes."""
+    """An update rule, or an ODE from ``given_ode``, and the architecture made of its limit.
 
-    rule: UpdateRule
-    architecture: Architecture
+    It goes wherever a spec goes. Without an architecture the equations can be derived, and no
+    module made. Without a title the name stands for it.
+    """
+
+    rule: UpdateRule | ContinuousLimit
+    architecture: Architecture | None = None
     title: str = ""
     references: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", self.title or self.rule.name)
+
     @property
     def is_ode(self) -> bool:
-        """A formulation always starts from a rule."""
-        return False
+        """Whether an ODE is given instead of an update rule."""
+        return isinstance(self.rule, ContinuousLimit)
 
     @property
     def has_model(self) -> bool:
-        """A formulation always has an architecture."""
-        return True
+        """Whether a module can be made of it."""
+        return self.architecture is not None
 
     @property
     def origin(self) -> str:

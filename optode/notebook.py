@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from optode.compiler import Derivation, compile, derive, finished
+from optode.compiler import Derivation, compile, derive, with_expression_errors
 from optode.diagnostics import SpecError
 from optode.show.equations import Stage, show
 from optode.spec.reader import parse_spec
@@ -76,7 +76,9 @@ def _as_markdown(stage: Stage) -> str:
 def run_cell(text: str) -> Derivation:
     """The derivation of a spec in a cell, everything derived; raises CellError with all errors."""
     try:
-        derivation = derive(finished(partial(parse_spec, text, "cell", base_directory=Path.cwd())))
+        derivation = derive(
+            with_expression_errors(partial(parse_spec, text, "cell", base_directory=Path.cwd()))
+        )
         _ = derivation.module_text
     except SpecError as error:
         raise CellError(error.diagnostics) from None

@@ -13,7 +13,7 @@ import sympy as sp
 
 from optode.compiler import derive
 from optode.language.symbols import Gradient, step_symbol, symbol
-from optode.rule.rule import update_rule
+from optode.rule.update_rule import update_rule
 from optode.show.as_json import as_json
 from optode.show.dialect import latex_words, markdown_words
 from optode.show.equations import show

@@ -16,7 +16,7 @@ from optode.diagnostics import SpecError
 from optode.language.symbols import TIME, At, Gradient, Tangent, step_symbol, symbol
 from optode.limit.limit import continuous_limit
 from optode.limit.scaling import scalings
-from optode.rule.rule import update_rule
+from optode.rule.update_rule import update_rule
 
 s = step_symbol("s")
 x, v, y, x_dot = map(symbol, ("x", "v", "y", "x_dot"))

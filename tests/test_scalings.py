@@ -23,8 +23,9 @@ from optode.language.symbols import (
 )
 from optode.limit.limit import continuous_limit
 from optode.limit.regimes import describe, describe_at, loosened, parse_numbers
+from optode.limit.scaled_rule import ScaledRule
 from optode.limit.scaling import scalings
-from optode.rule.rule import update_rule
+from optode.rule.update_rule import update_rule
 from optode.spec.reader import parse_spec
 
 s = step_symbol("s")
@@ -189,3 +190,27 @@ def test_declared_time_must_vanish(time):
     text = "name: t\nstep_size: s\nstate: [x]\nupdate: |\n  x[k+1] = x[k] - s*grad(x[k])\n"
     with pytest.raises(SpecError, match="E303"):
         _ = derive(parse_spec(f"{text}scaling: {{time: {time}}}\n")).limit
+
+
+@pytest.mark.parametrize("name", ["adam_bias_corrected", "nesterov"])
+def test_leading_terms_do_not_depend_on_the_time_offset(name):
+    """So kappa in t = (k + kappa) Delta can be solved for after the expansion."""
+    derivation, kappa = derive(name), sp.Symbol("kappa", real=True)
+    scaled = ScaledRule(derivation.rule, derivation.scaling)
+    states = derivation.rule.states
+    assert derivation.rule.has_counter
+    with_offset, without = scaled.increments(1, kappa), scaled.increments(1)
+    assert with_offset.coefficients(states) == without.coefficients(states)
+
+
+def test_a_later_start_shifts_the_time_of_the_next_order():
+    """k*x/(k + 3) - x with k = t/Delta - kappa is -3*x*Delta/t + (9 - 3*kappa)*x*Delta^2/t^2 + ..."""
+    kappa = sp.Symbol("kappa", real=True)
+    k = symbol("k")
+    rule = update_rule("mean", s, [x, v], {v: k * v / (k + 3) - s * g(x), x: x + s * At(v, 1)})
+    (scaling,) = scalings(rule)
+    series = ScaledRule(rule, scaling).increments(1, kappa).series[1]
+    exponents = [exponent for exponent, _ in series.terms][:2]
+    leading, following = (series.coefficient(e).coeff(v) for e in exponents)
+    assert sp.simplify(leading + 3 / TIME) == 0
+    assert sp.simplify(following - (9 - 3 * kappa) / TIME**2) == 0

@@ -13,10 +13,9 @@ import pytest
 import sympy as sp
 
 from optode.compiler import derive
-from optode.language.symbols import TIME, At, Gradient, Tangent, symbol
+from optode.language.symbols import TIME, At, Gradient, Tangent, symbol, velocity_symbol
 from optode.limit.scaling import scalings
-from optode.limit.second_order import velocity_symbol
-from optode.rule.rule import update_rule
+from optode.rule.update_rule import update_rule
 from optode.verify.orders.expectation import Expectation, expected_order
 from optode.verify.orders.numerics import numerical, observed_order, value_of
 from optode.verify.orders.orders import (

@@ -10,7 +10,8 @@ import sympy as sp
 import torch
 
 from optode import compile as compiled
-from optode.adjoint.volume import ELEMENTS, END, START, antiderivative, growth, volume
+from optode.adjoint.volume import ELEMENTS, END, START, volume
+from optode.calculus.integrals import antiderivative, growth
 from optode.compiler import derive, shipped_models
 from optode.language.symbols import Field, symbol
 from optode.language.text import to_text

@@ -53,7 +53,7 @@ class AdjointSystem:
 
 
 def adjoint_system(model: NeuralODE) -> AdjointSystem:
-    """The adjoint of a neural ODE, as equations and as programs."""
+    """Derive the adjoint of a neural ODE, as equations and as programs."""
     costates = tuple(symbol(f"a_{state}") for state in model.states)
     parameters = tuple(p.symbol for p in model.parameters)
     learned = tuple(p.symbol for p in model.parameters if p.is_learned)
@@ -85,7 +85,7 @@ def adjoint_system(model: NeuralODE) -> AdjointSystem:
 
 
 def _meaning(statements: tuple[Statement, ...]) -> dict[sp.Symbol, sp.Expr]:
-    """What each name of the reverse program stands for, as a formula in the states and costates."""
+    """Return what each name of the reverse program means, in the states and costates."""
     meaning: dict[sp.Symbol, sp.Expr] = {}
     for statement in statements:
         if isinstance(statement, Assign):
@@ -105,8 +105,11 @@ def _meaning(statements: tuple[Statement, ...]) -> dict[sp.Symbol, sp.Expr]:
 def _arguments(
     pullback: FieldPullback, meaning: dict[sp.Symbol, sp.Expr]
 ) -> list[tuple[sp.Expr, ...]]:
-    """What each result is differentiated by, as FieldTransposed names it: nothing where f has one
-    argument, and for a Jacobian product J(u) the product itself, whose transpose in u is J's."""
+    """Return what each transposed Jacobian is named after, as FieldTransposed takes it.
+
+    It is the argument of f, or nothing where f has one argument. For a Jacobian product J(u) the
+    product comes first; its transpose in u is that of J.
+    """
     call = pullback.call
     partial = [(a,) for a in call.arguments] if len(call.arguments) > 1 else [()]
     if not call.directions:
@@ -115,7 +118,7 @@ def _arguments(
 
 
 def transposed(cotangent: sp.Expr, *partial: sp.Symbol) -> sp.Expr:
-    """``J^T c``, linear in c: a leading minus is taken out."""
+    """Return ``J^T c`` with a leading minus of c taken out: it is linear in c."""
     if ordered_terms(cotangent)[0].could_extract_minus_sign():
         return -FieldTransposed(present(-cotangent), *partial)
     return FieldTransposed(cotangent, *partial)

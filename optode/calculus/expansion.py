@@ -30,7 +30,7 @@ class Scale:
 
 
 def expand(expression: sp.Expr, scale: Scale, order: Order) -> Series:
-    """The expression's series, known at least up to O(Delta^order).
+    """Expand an expression in Delta, at least up to O(Delta^order).
 
     Raises NoExpansion where there is none (an essential singularity, a logarithm of Delta, an
     oracle at a point that runs away).
@@ -41,7 +41,7 @@ def expand(expression: sp.Expr, scale: Scale, order: Order) -> Series:
 
 
 def expand_at(expression: sp.Expr, leaves: Mapping[sp.Symbol, Series], order: Order) -> Series:
-    """The expression's series where each given symbol is a series itself; as ``expand`` otherwise."""
+    """Expand an expression in Delta where each given symbol is a series, as ``expand`` does."""
     return _known_to(expression, leaves, frozenset(leaves) - {TIME}, order)
 
 
@@ -135,15 +135,17 @@ class _Expansion:
         return scaled.shifted(Fraction(0), sp.exp(constant))
 
     def essential(self, coefficient: sp.Expr, expression: sp.Expr) -> Series:
-        """exp(c/Delta^a): beyond all orders where c < 0 for positive time and parameters."""
+        """Expand exp(c/Delta^a): beyond all orders where c < 0 for positive time and parameters."""
         point = {s: sp.Rational(1, 2) for s in coefficient.free_symbols}
         if coefficient.xreplace(point).is_negative:
             return Series((), EXACT)
         raise NoExpansion(f"{expression} grows faster than any power of 1/Delta")
 
     def oracle(self, call: sp.Expr) -> Series:
-        """A gradient or field by Taylor's theorem about the leading point; its derivatives are
-        Jacobian products."""
+        """Expand a gradient or field by Taylor's theorem about the leading point.
+
+        Its derivatives are Jacobian products.
+        """
         arguments = [self.of(a) for a in call.args]
         if any(a.terms and a.terms[0][0] < 0 for a in arguments):
             raise NoExpansion(f"the argument of {call} runs away")
@@ -170,7 +172,7 @@ class _Expansion:
         return Series.of(total, min(known, self.order) if shifts else known)
 
     def inner_product(self, left: Series, right: Series) -> Series:
-        """dot is bilinear."""
+        """Expand an inner product: it is bilinear."""
         total: dict[Fraction, sp.Expr] = {}
         for e1, c1 in left.terms:
             for e2, c2 in right.terms:
@@ -180,7 +182,7 @@ class _Expansion:
         return Series.of(total, min(floor + right.order, other + left.order))
 
     def function(self, expression: sp.Expr) -> Series:
-        """A smooth or positively homogeneous elementwise function of its first argument."""
+        """Expand a smooth or positively homogeneous elementwise function in its first argument."""
         inner, *rest = expression.args
         series = self.of(inner)
         record = function_of(expression)
@@ -205,7 +207,7 @@ class _Expansion:
         return self.compose(small, taylor, self.order).shifted(exponent * degree)
 
     def compose(self, small: Series, coefficient: Callable[[int], sp.Expr], order: Order) -> Series:
-        """``sum_n coefficient(n) * small^n`` for a series that starts above Delta^0."""
+        """Return ``sum_n coefficient(n) * small^n`` for a series that starts above Delta^0."""
         total = Series.monomial(coefficient(0))
         if not small.terms:
             return total + Series((), small.order)
@@ -219,7 +221,7 @@ class _Expansion:
 
 
 def _without_leading(series: Series) -> Series:
-    """w in ``series = c Delta^e (1 + w)``."""
+    """Return w in ``series = c Delta^e (1 + w)``."""
     e0, c0 = series.leading
     relative = series.shifted(-e0, 1 / c0)
     return Series(relative.terms[1:], relative.order)

@@ -37,13 +37,13 @@ class Series:
 
     @staticmethod
     def of(coefficients: Mapping[Fraction, sp.Expr], order: Order = EXACT) -> Series:
-        """From a mapping of exponents, dropping zeros and what lies at or beyond the order."""
+        """Make a series from coefficients by exponent, without zeros and terms beyond the order."""
         kept = ((e, _normal(c)) for e, c in sorted(coefficients.items()) if e < order)
         return Series(tuple((e, c) for e, c in kept if c != 0), order)
 
     @staticmethod
     def monomial(coefficient: sp.Expr, exponent: Fraction = Fraction(0)) -> Series:
-        """The exact series ``coefficient * Delta^exponent``."""
+        """Make the exact series ``coefficient * Delta^exponent``."""
         return Series.of({exponent: sp.sympify(coefficient)})
 
     @property
@@ -54,11 +54,11 @@ class Series:
         return self.terms[0]
 
     def coefficient(self, exponent: Fraction) -> sp.Expr:
-        """The coefficient of Delta^exponent."""
+        """Return the coefficient of Delta^exponent."""
         return dict(self.terms).get(exponent, sp.S.Zero)
 
     def shifted(self, exponent: Fraction, factor: sp.Expr = sp.S.One) -> Series:
-        """The series times ``factor * Delta^exponent``."""
+        """Multiply the series by ``factor * Delta^exponent``."""
         terms = {e + exponent: c * factor for e, c in self.terms}
         return Series.of(terms, self.order + exponent)
 
@@ -69,7 +69,7 @@ class Series:
         return Series.of(total, min(self.order, other.order))
 
     def times(self, other: Series, order: Order) -> Series:
-        """The product, truncated at the order."""
+        """Multiply two series, truncated at the order."""
         known = min(self._floor + other.order, other._floor + self.order)
         total: dict[Fraction, sp.Expr] = {}
         for e1, c1 in self.terms:
@@ -85,7 +85,7 @@ class Series:
 
 
 def _normal(coefficient: sp.Expr) -> sp.Expr:
-    """The coefficient, 0 where it is identically zero, though the sum may hide it."""
+    """Return the coefficient, or 0 where its terms cancel identically."""
     if not coefficient.is_Add:
         return coefficient
     expanded = sp.expand(coefficient)
@@ -95,7 +95,7 @@ def _normal(coefficient: sp.Expr) -> sp.Expr:
 
 
 def _vanishes(expression: sp.Expr) -> bool:
-    """Whether the expression is zero: tried at generic points, then proved by simplification."""
+    """Tell whether the expression is zero: tried at points, then proved by simplification."""
     atoms = sorted(
         expression.free_symbols | expression.atoms(Opaque, dot),
         key=sp.default_sort_key,

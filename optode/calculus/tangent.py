@@ -20,7 +20,7 @@ Rates: TypeAlias = Mapping[sp.Symbol, sp.Expr]
 def tangent(
     call: sp.Expr, directions: tuple[sp.Expr, ...], vectors: frozenset[sp.Symbol]
 ) -> sp.Expr:
-    """``Tangent(call, *directions)``, linear in each direction: sums and scalars come out."""
+    """Return ``Tangent(call, *directions)``, sums and scalars taken out of each direction."""
     for index, direction in enumerate(directions):
         parts = [_split(term, vectors) for term in _linear_terms(direction)]
         if len(parts) == 1 and parts[0][0] == 1:
@@ -33,7 +33,7 @@ def tangent(
 
 
 def substituted(expression: sp.Expr, values: Rates, vectors: Iterable[sp.Symbol]) -> sp.Expr:
-    """The expression with values put in for symbols, Jacobian products opened up again."""
+    """Put values in for symbols, and take sums and scalars out of Jacobian products again."""
     states = frozenset(vectors)
     return expression.xreplace(dict(values)).replace(
         Tangent, lambda call, *directions: tangent(call, directions, states)
@@ -47,7 +47,7 @@ def _linear_terms(direction: sp.Expr) -> tuple[sp.Expr, ...]:
 
 
 def _split(term: sp.Expr, vectors: frozenset[sp.Symbol]) -> tuple[sp.Expr, sp.Expr]:
-    """A term as (scalar, vector)."""
+    """Split a term into (scalar, vector)."""
     if isinstance(term, sp.Tuple):
         return (sp.S.Zero if all(u == 0 for u in term) else sp.S.One), term
     if term == 0:
@@ -56,7 +56,7 @@ def _split(term: sp.Expr, vectors: frozenset[sp.Symbol]) -> tuple[sp.Expr, sp.Ex
 
 
 def derivative_along(expression: sp.Expr, rates: Rates) -> sp.Expr:
-    """The derivative of an expression whose symbols move at the given rates.
+    """Differentiate an expression whose symbols move at the given rates.
 
     Exact for elementwise expressions in states, scalars, calls of an oracle and their tangents.
     """
@@ -80,7 +80,7 @@ def derivative_along(expression: sp.Expr, rates: Rates) -> sp.Expr:
 
 
 def _partial(expression: sp.Expr, index: int) -> sp.Expr:
-    """The derivative of an elementwise function in one of its arguments."""
+    """Differentiate an elementwise function in one of its arguments."""
     slots = [sp.Dummy(real=True) for _ in expression.args]
     slope = partial(expression.func(*slots), slots[index])
     return slope.xreplace(dict(zip(slots, expression.args, strict=True)))

@@ -15,12 +15,11 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.adjoint.adjoint import AdjointSystem, adjoint_system
-from optode.adjoint.volume import integral
+from optode.calculus.integrals import integral
 from optode.claim.elimination import Flow
-from optode.claim.multipliers import velocity
 from optode.claim.operators import NotEliminated, NotLinear, Operators, shortest, vanishes
 from optode.language.program import FieldCall
-from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, symbol
+from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, symbol, velocity_symbol
 from optode.model.model import NeuralODE
 
 Equations: TypeAlias = dict[sp.Symbol, sp.Expr]
@@ -65,7 +64,7 @@ class Costates:
         """What is linear: costates, their derivatives, images."""
         costates = self.system.costates
         images = (*self.images.values(), *self.other_images.values())
-        return Operators(self.model.states, (*costates, *map(velocity, costates), *images))
+        return Operators(self.model.states, (*costates, *map(velocity_symbol, costates), *images))
 
     def rates(self, dropped: Iterable[sp.Symbol] = ()) -> Equations:
         """The rates of t, states and costates, without the costates of some states."""

@@ -14,7 +14,8 @@ from dataclasses import replace
 
 import sympy as sp
 
-from optode.adjoint.volume import END, growth, integral
+from optode.adjoint.volume import END
+from optode.calculus.integrals import growth, integral
 from optode.claim.costates import Costates
 from optode.claim.operators import Operators, Terms
 from optode.claim.verdicts import Change, Claim, Verdict

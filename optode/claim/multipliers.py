@@ -11,12 +11,7 @@ import sympy as sp
 from optode.calculus.tangent import derivative_along
 from optode.claim.elimination import Flow
 from optode.claim.operators import OPERATORS, Operators, shortest
-from optode.language.symbols import Field, Tangent, symbol
-
-
-def velocity(of: sp.Symbol) -> sp.Symbol:
-    """The symbol for a derivative, shown as ``a_m'``."""
-    return symbol(f"{of}_dot")
+from optode.language.symbols import Field, Tangent, symbol, velocity_symbol
 
 
 def named(flow: Flow) -> tuple[Flow, dict[sp.Symbol, sp.Expr]]:
@@ -31,9 +26,9 @@ def named(flow: Flow) -> tuple[Flow, dict[sp.Symbol, sp.Expr]]:
     rates = {x: multipliers.rebuilt(r) if x in vectors else r for x, r in flow.rates.items()}
     meaning = {name: factor for factor, name in multipliers.found.items()}
     moving = {name: derivative_along(factor, flow.rates) for name, factor in meaning.items()}
-    known = {velocity(name): rate for name, rate in moving.items() if not rate.has(Tangent)}
+    known = {velocity_symbol(name): rate for name, rate in moving.items() if not rate.has(Tangent)}
     operators = replace(flow.operators, names=(*meaning.items(), *known.items()))
-    rates |= {name: velocity(name) for name in meaning}
+    rates |= {name: velocity_symbol(name) for name in meaning}
     return replace(flow, operators=operators, rates=rates, claimed=claimed), meaning
 
 

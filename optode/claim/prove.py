@@ -18,7 +18,7 @@ from optode.adjoint.volume import END, flow_determinant, volume
 from optode.claim.costates import Costates, Equations
 from optode.claim.eigenvalue_pairs import pair_claims
 from optode.claim.elimination import Elimination, Flow
-from optode.claim.multipliers import named, velocity
+from optode.claim.multipliers import named
 from optode.claim.operators import NotEliminated, NotLinear, Operators, at_time
 from optode.claim.verdicts import (
     CLOCK,
@@ -31,7 +31,7 @@ from optode.claim.verdicts import (
     Verdict,
     with_names,
 )
-from optode.language.symbols import TIME, FieldTransposed
+from optode.language.symbols import TIME, FieldTransposed, velocity_symbol
 
 
 def adjoint_claims(costates: Costates) -> tuple[Claim, ...]:
@@ -254,5 +254,5 @@ def _alone(flow: Flow, costate: sp.Symbol, other: sp.Symbol) -> Equation | None:
         raise NotEliminated(f"an operator would have to be inverted to eliminate {other}")
     rest = sp.Add(*(c * vector for vector, c in terms.items()))
     moved = flow.operators.rate(flow.rates[costate], flow.rates)
-    eliminated = flow.operators.normal((velocity(costate) - rest) / coupling)
+    eliminated = flow.operators.normal((velocity_symbol(costate) - rest) / coupling)
     return costate, flow.operators.normal(moved.xreplace({other: eliminated}))

@@ -9,10 +9,9 @@ from typing import Any, TypeAlias
 
 import sympy as sp
 
-from optode.claim.multipliers import velocity
 from optode.claim.operators import TransposedRate
 from optode.claim.verdicts import Claim, Findings, Verdict
-from optode.language.symbols import FieldTransposed
+from optode.language.symbols import FieldTransposed, velocity_symbol
 from optode.language.text import to_text
 from optode.show.dialect import markdown_words
 
@@ -78,7 +77,7 @@ class _Printer:
     def __init__(self, claims: Findings) -> None:
         named = [name for claim in claims.claims for name, _ in claim.names]
         shown = [v.costate for claim in claims.claims for v in claim.verdicts if v.costate]
-        self.primes = {velocity(s).name: f"{s}'" for s in (*named, *shown)}
+        self.primes = {velocity_symbol(s).name: f"{s}'" for s in (*named, *shown)}
         self.transposed: dict[str, FieldTransposed] = {}
 
     def __call__(self, expression: sp.Expr) -> str:

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
-from optode.adjoint.volume import antiderivative, exponential
+from optode.calculus.integrals import antiderivative, exponential
 from optode.language.presentation import present
 
 CLOCK = sp.Symbol("tau", real=True, nonzero=True)

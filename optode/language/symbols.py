@@ -18,14 +18,24 @@ def symbol(name: str) -> sp.Symbol:
 
 
 def by_name(expression: sp.Expr) -> sp.Expr:
-    """The expression with every symbol taken by its name, whatever its assumptions were."""
-    symbols = sp.sympify(expression).free_symbols
-    return sp.sympify(expression).xreplace({s: symbol(s.name) for s in symbols})
+    """Return the expression with every symbol taken by its name, whatever its assumptions were.
+
+    A decimal number becomes the exact rational it is written as: 0.9 is 9/10.
+    """
+    expression = sp.sympify(expression)
+    own = {s: symbol(s.name) for s in expression.free_symbols}
+    exact = {n: sp.Rational(repr(float(n))) for n in expression.atoms(sp.Float)}
+    return expression.xreplace(own | exact)
 
 
 def step_symbol(name: str) -> sp.Symbol:
     """The step size: the small positive quantity that goes to zero."""
     return sp.Symbol(name, positive=True)
+
+
+def velocity_symbol(of: sp.Symbol) -> sp.Symbol:
+    """The symbol for a derivative in time: ``x_dot``, shown as ``x'``."""
+    return symbol(f"{of}_dot")
 
 
 COUNTER = sp.Symbol("k", real=True)

@@ -4,57 +4,99 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import Literal, TypeAlias
+from functools import reduce
+from typing import Literal, NamedTuple, TypeAlias
 
 import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
 from optode.language.functions import function_of
 from optode.language.symbols import COUNTER, Opaque, dot
+from optode.limit.in_step_size import forgetting
 from optode.rule.growing_states import positive
 from optode.rule.rule import UpdateRule
 
-Form: TypeAlias = tuple[Fraction, ...]
-"""An exponent of Delta, affine in the unknowns: (constant, of the step size, of each decay)."""
-
 Regime: TypeAlias = Literal["fixed", "fast", "inertial", "frozen"]
-"""How ``1 - beta`` of an undeclared decay compares with Delta: constant, slower, like it, faster."""
+"""How ``1 - beta`` of a free decay compares with Delta: constant, slower, like it, faster."""
 
 
-def forgetting(decay: sp.Symbol) -> sp.Symbol:
-    """The symbol for ``1 - beta`` of an undeclared decay beta."""
-    return sp.Symbol(f"rate_{decay}", positive=True)
+class Exponents(NamedTuple):
+    """An exponent of Delta, affine in the unknowns: ``delta + step_size*a + sum decays_i*b_i``.
+
+    The unknowns are the exponents a of the step size and b_i of each free decay. The same three
+    numbers name a point of the unknowns, with 1 for ``delta``.
+    """
+
+    delta: Fraction
+    step_size: Fraction
+    decays: tuple[Fraction, ...]
+
+    def at(self, point: Exponents) -> Fraction:
+        """Return the number that the exponent is at a point."""
+        pairs = zip(self.decays, point.decays, strict=True)
+        constant = self.delta * point.delta + self.step_size * point.step_size
+        return sum((b * value for b, value in pairs), constant)
+
+    def times(self, factor: Fraction) -> Exponents:
+        """Return the exponent of a power."""
+        return Exponents(
+            factor * self.delta, factor * self.step_size, tuple(factor * b for b in self.decays)
+        )
+
+    def plus(self, other: Exponents) -> Exponents:
+        """Return the exponent of a product."""
+        decays = tuple(a + b for a, b in zip(self.decays, other.decays, strict=True))
+        return Exponents(self.delta + other.delta, self.step_size + other.step_size, decays)
+
+    def minus(self, other: Exponents) -> Exponents:
+        """Return the exponent of a quotient."""
+        return self.plus(other.times(Fraction(-1)))
+
+
+def units(decays: int) -> tuple[Exponents, Exponents, tuple[Exponents, ...]]:
+    """Return the exponents of Delta, of the step size and of each decay, given their number."""
+    zero, one = Fraction(0), Fraction(1)
+    none = (zero,) * decays
+    each = (Exponents(zero, zero, (*none[:i], one, *none[i + 1 :])) for i in range(decays))
+    return Exponents(one, zero, none), Exponents(zero, one, none), tuple(each)
 
 
 class Sizes:
-    """Exponents of expressions at one guess of the unknowns."""
+    """Exponents of expressions at one guess of the unknowns.
+
+    ``point`` is the guess, ``growing`` the exponents of states that grow by themselves. ``leaves``
+    holds the exponent of each symbol, None for a state that is zero so far.
+    """
 
     def __init__(
-        self, rule: UpdateRule, point: Form, growing: Mapping[sp.Symbol, Fraction]
+        self, rule: UpdateRule, point: Exponents, growing: Mapping[sp.Symbol, Fraction]
     ) -> None:
         self.growing = growing
         self.point = point
-        unit = [tuple(Fraction(i == j) for j in range(len(point))) for i in range(len(point))]
-        self.zero = (Fraction(0),) * len(point)
-        self.leaves: dict[sp.Expr, Form | None] = {COUNTER: scaled(unit[0], -1)}
-        self.leaves[rule.step_size] = unit[1]
-        self.leaves |= {forgetting(d): unit[2 + i] for i, d in enumerate(rule.decays)}
+        self.delta, self.step_size, decays = units(len(point.decays))
+        self.zero = self.delta.times(Fraction(0))
+        self.leaves: dict[sp.Expr, Exponents | None] = {COUNTER: self.delta.times(Fraction(-1))}
+        self.leaves[rule.step_size] = self.step_size
+        self.leaves |= zip(map(forgetting, rule.decays), decays, strict=True)
         self.leaves |= dict.fromkeys(rule.states[1:])
 
-    def of_growing(self, expression: sp.Expr) -> Form:
-        """A coefficient made of growing states only, by its series: its terms may cancel."""
+    def of_growing(self, expression: sp.Expr) -> Exponents:
+        """Return the exponent of a coefficient made of growing states, from its series.
+
+        The leading exponents of its terms would not do: the terms may cancel.
+        """
         named = {z: positive(z) for z in self.growing}
         scale = Scale(tuple((named[z], named[z], power) for z, power in self.growing.items()))
         coefficient = expression.xreplace(named)
         series = (expand(coefficient, scale, Fraction(order)) for order in range(1, 8))
         exponent = next((found.terms[0][0] for found in series if found.terms), Fraction(8))
-        return scaled(unit(0, len(self.point)), exponent)
+        return self.delta.times(exponent)
 
-    def value(self, form: Form) -> Fraction:
-        return sum((f * p for f, p in zip(form, self.point, strict=True)), Fraction(0))
+    def value(self, exponents: Exponents) -> Fraction:
+        return exponents.at(self.point)
 
-    def of(self, expression: sp.Expr) -> Form | None:
-        """The exponent of the leading behaviour; None for what is zero so far."""
+    def of(self, expression: sp.Expr) -> Exponents | None:
+        """Return the exponent of the leading behaviour; None for what is zero so far."""
         if expression in self.leaves:
             return self.leaves[expression]
         if not expression.has(*self.leaves) or isinstance(expression, Opaque):
@@ -67,27 +109,30 @@ class Sizes:
             return self.product([self.of(a) for a in expression.args])
         if isinstance(expression, sp.Pow) and expression.exp.is_Rational:
             inner = self.of(expression.base)
-            return None if inner is None else scaled(inner, expression.exp)
+            return None if inner is None else inner.times(Fraction(expression.exp))
         if isinstance(expression, sp.Pow) and expression.exp.has(COUNTER):
             return self.power_of_counter(expression)
         return self.elementwise(expression)
 
-    def least(self, forms: Iterable[Form | None]) -> Form | None:
+    def least(self, forms: Iterable[Exponents | None]) -> Exponents | None:
         known = [form for form in forms if form is not None]
         return min(known, key=self.value) if known else None
 
-    def product(self, forms: list[Form | None]) -> Form | None:
+    def product(self, forms: list[Exponents | None]) -> Exponents | None:
         known = [form for form in forms if form is not None]
-        return total(known) if len(known) == len(forms) else None
+        return reduce(Exponents.plus, known) if len(known) == len(forms) else None
 
-    def power_of_counter(self, expression: sp.Pow) -> Form | None:
-        """beta^k: of order 1 where 1 - beta is of order Delta or less, else beyond all orders."""
+    def power_of_counter(self, expression: sp.Pow) -> Exponents | None:
+        """Return the exponent of beta^k.
+
+        It is of order 1 where 1 - beta is of order Delta or less, else beyond all orders.
+        """
         rates = [self.leaves[s] for s in expression.base.free_symbols if s in self.leaves]
         smallest = min((self.value(r) for r in rates if r is not None), default=Fraction(0))
         return self.zero if smallest >= 1 else None
 
-    def elementwise(self, expression: sp.Expr) -> Form | None:
-        """A function's size by its record; what a bound keeps away from 0 is of order 1."""
+    def elementwise(self, expression: sp.Expr) -> Exponents | None:
+        """Return a function's exponent by its record; what a bound keeps from 0 is of order 1."""
         record, inner = function_of(expression), self.of(expression.args[0])
         if record is None:
             return self.zero
@@ -101,20 +146,4 @@ class Sizes:
             power = record.at_infinity if exponent < 0 else 0
         if not power:
             return self.zero
-        return None if inner is None else scaled(inner, power)
-
-
-def unit(index: int, length: int) -> Form:
-    return tuple(Fraction(i == index) for i in range(length))
-
-
-def scaled(form: Form, factor: sp.Rational | Fraction | int) -> Form:
-    return tuple(Fraction(factor) * c for c in form)
-
-
-def total(forms: list[Form]) -> Form:
-    return tuple(sum(column, Fraction(0)) for column in zip(*forms, strict=True))
-
-
-def difference(a: Form, b: Form) -> Form:
-    return tuple(x - y for x, y in zip(a, b, strict=True))
+        return None if inner is None else inner.times(Fraction(power))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from optode.language.symbols import At, Opaque, dot
+from optode.language.symbols import COUNTER, At, Opaque, dot
 from optode.rule.rule import UpdateRule
 
 
@@ -23,10 +23,10 @@ class Term:
 def grouped_terms(
     rule: UpdateRule, index: int, value: sp.Expr, growing: Iterable[sp.Symbol]
 ) -> Iterator[Term]:
-    """The terms of an increment, one for each product of states and calls, coefficients combined.
+    """Yield the terms of an increment, one for each product of states and calls.
 
-    Combining matters: ``(k-1)/(k+2) - 1`` is of order 1/k only as ``-3/(k+2)``. States that grow by
-    themselves are coefficients too.
+    Coefficients are combined: ``(k-1)/(k+2) - 1`` is of order 1/k only as ``-3/(k+2)``. States that
+    grow by themselves are coefficients too.
     """
     state = rule.states[index]
     vectors = [z for z in rule.states if z not in growing]
@@ -41,9 +41,34 @@ def grouped_terms(
 
 
 def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr, ...]:
-    """The terms of a coefficient whose sizes can be told one by one."""
+    """Split a coefficient into terms whose sizes can be told one by one."""
     if coefficient.has(*growing):
         return (coefficient,)
     if any(power.exp.could_extract_minus_sign() for power in coefficient.atoms(sp.Pow)):
         coefficient = sp.cancel(sp.together(coefficient))
     return sp.Add.make_args(sp.expand(coefficient))
+
+
+def opened(value: sp.Expr, step_size: sp.Symbol) -> sp.Expr:
+    """Replace exp(-s*g) by 1 - s*g + (s*g)**2/2, and powers likewise.
+
+    This is done where they tend to a number as the step size s goes to 0. Only sizes are read off
+    the result: ``x*exp(-s*g) - x`` is of the size of ``s*x*g``.
+    """
+
+    def near_one(node: sp.Expr) -> bool:
+        return node.has(step_size) and not node.has(COUNTER)
+
+    def exponential(argument: sp.Expr) -> sp.Expr:
+        small = near_one(argument) and argument.subs(step_size, 0) == 0
+        return 1 + argument + argument**2 / 2 if small else sp.exp(argument)
+
+    def power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
+        still = base.subs(step_size, 0) if near_one(base) and exponent.is_number else sp.S.Zero
+        if not still.is_number or not still.is_positive or (exponent.is_Integer and exponent > 0):
+            return base**exponent
+        small = sp.expand(base / still - 1)
+        series = 1 + exponent * small + exponent * (exponent - 1) / 2 * small**2
+        return still**exponent * series
+
+    return value.replace(sp.exp, exponential).replace(sp.Pow, power)

@@ -3,50 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fractions import Fraction
+from dataclasses import dataclass
 from functools import cache
 
 import sympy as sp
 
-from optode.calculus.expansion import Scale, expand
 from optode.calculus.tangent import substituted
-from optode.diagnostics import Diagnostic, SpecError
-from optode.language.symbols import TIME, Gradient, maximum, symbol
+from optode.language.symbols import TIME, Gradient
 from optode.language.text import to_text
-from optode.limit.increments import scale_of
-from optode.limit.scaling import Scaling, in_step_size
-from optode.limit.slow_manifold import Increments, SlowManifold, initial_shift
+from optode.limit.reduction import Reduced
+from optode.limit.scaled_rule import ScaledRule
+from optode.limit.slow_manifold import initial_shift
 from optode.rule.rule import UpdateRule
 
 
-def initial_values(
-    rule: UpdateRule,
-    scaling: Scaling,
-    increments: Increments,
-    manifold: SlowManifold,
-    order: int,
-) -> list[sp.Expr]:
-    """The slow states at k = 0, beyond leading order with what they gain while the fast ones
-    settle.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The slow states at k = 0.
 
-    Where that gain has no closed form the leading value stands alone, and a note says so.
+    ``lacks_shift`` says that what they gain while the fast states settle is missing: it has no
+    closed form.
     """
-    start = _start(rule, scaling, 0)
-    values = [start[state] for state in increments.slow]
-    if not order:
-        return values
-    later = _start(rule, scaling, 1)
-    values = [v + scaling.unit * later[z] for v, z in zip(values, increments.slow, strict=True)]
-    shifts = initial_shift(increments, manifold, start) if manifold.fast else None
+
+    values: tuple[sp.Expr, ...]
+    lacks_shift: bool = False
+
+
+def initial_values(reduced: Reduced, scaled: ScaledRule) -> Start:
+    """Return the start of the slow states, beyond leading order with what they gain at first.
+
+    The gain is that of a few steps, in which the fast states settle on their manifold.
+    """
+    slow, unit = reduced.slow, scaled.scaling.unit
+    start = scaled.start(0)
+    values = [start[state] for state in slow]
+    if not reduced.order:
+        return Start(tuple(values))
+    later = scaled.start(1)
+    values = [value + unit * later[z] for value, z in zip(values, slow, strict=True)]
+    if not reduced.manifold.fast:
+        return Start(tuple(values))
+    shifts = initial_shift(reduced.increments, reduced.manifold, start)
     if shifts is None:
-        return values
-    at_start = {state: start[state] for state in rule.states}
-    moved = (substituted(shift, at_start, increments.slow) for shift in shifts)
-    return [value + scaling.unit * shift for value, shift in zip(values, moved, strict=True)]
+        return Start(tuple(values), lacks_shift=True)
+    moved = (substituted(shift, start, slow) for shift in shifts)
+    return Start(tuple(value + unit * shift for value, shift in zip(values, moved, strict=True)))
 
 
 def standstill(states: tuple[sp.Symbol, ...], equations: Iterable[sp.Expr]) -> tuple[str, ...]:
-    """A warning where the gradient is taken at one point for ever."""
+    """Warn where the gradient is taken at one point for ever."""
     calls = {call for equation in equations for call in equation.atoms(Gradient)}
     fixed = sorted(to_text(call) for call in calls if not call.has(*states))
     return tuple(
@@ -56,45 +61,10 @@ def standstill(states: tuple[sp.Symbol, ...], equations: Iterable[sp.Expr]) -> t
     )
 
 
-def _start(rule: UpdateRule, scaling: Scaling, order: int) -> dict[sp.Symbol, sp.Expr]:
-    """The coefficient of Delta^order of the scaled states at k = 0.
-
-    The position starts anywhere, the others at 0 unless said.
-    """
-    declared = dict(rule.start)
-    at_start = {z: declared.get(z, sp.S.Zero) for z in rule.states}
-    at_start[rule.position] = symbol(f"{rule.position}0")
-    constants = Scale(
-        tuple(r for r in scale_of(rule, scaling).monomials if r[0] not in rule.states)
-    )
-    values = {rule.position: sp.S.Zero if order else at_start[rule.position]}
-    floors = rule.floors
-    for index, state in enumerate(rule.states[1:], 1):
-        start = declared.get(state, sp.S.Zero)
-        if state in floors:
-            level = in_step_size(rule, floors[state]).subs(rule.step_size, 0)
-            start = level if start == 0 and level.is_nonnegative else maximum(start, level)
-        start = start.xreplace(dict(rule.formulas)).xreplace(at_start).xreplace(at_start)
-        power = scaling.powers[index]
-        series = expand(start, constants, power + order + 1).shifted(-power)
-        if any(exponent < 0 for exponent, _ in series.terms):
-            message = f"`{state}` starts at {to_text(start)}, which is not of its own scale"
-            raise SpecError([Diagnostic("E404", message, rule.span_of(index))])
-        values[state] = series.coefficient(Fraction(order))
-    return values
-
-
-def notes_on(
-    rule: UpdateRule,
-    scaling: Scaling,
-    increments: Increments,
-    manifold: SlowManifold,
-    order: int,
-) -> tuple[str, ...]:
-    """What the equations do not say themselves."""
+def notes_on(rule: UpdateRule, start: Start) -> tuple[str, ...]:
+    """Say what the equations do not say themselves."""
     notes = []
-    shifted = bool(order and manifold.fast)
-    if shifted and initial_shift(increments, manifold, _start(rule, scaling, 0)) is None:
+    if start.lacks_shift:
         notes.append(
             "the start is of leading order only: what the fast states add while they settle has "
             "no closed form"
@@ -109,7 +79,7 @@ def notes_on(
 def start_singularities(
     states: tuple[sp.Symbol, ...], equations: Iterable[sp.Expr], initial: tuple[sp.Expr, ...]
 ) -> tuple[tuple[sp.Expr, ...], tuple[str, ...]]:
-    """What is singular at the derived start: the time 0 where a pole is, words where a root is."""
+    """Find what is singular at the derived start: poles, as the time 0, and roots, in words."""
     start = dict(zip(states[1:], initial[1:], strict=True))
     poles: set[sp.Expr] = set()
     roots: dict[str, None] = {}
@@ -128,7 +98,7 @@ def start_singularities(
 
 
 def singular_times(equations: Iterable[sp.Expr]) -> tuple[sp.Expr, ...]:
-    """The real times at which a coefficient of the vector field has a pole, ascending."""
+    """Return the real times at which a coefficient of the vector field has a pole, ascending."""
     bases = {
         factor
         for equation in equations
@@ -142,7 +112,7 @@ def singular_times(equations: Iterable[sp.Expr]) -> tuple[sp.Expr, ...]:
 
 @cache
 def _real_roots(base: sp.Expr) -> frozenset[sp.Expr]:
-    """The times at which the base is zero whatever the states and parameters are."""
+    """Return the times at which the base is zero whatever the states and parameters are."""
     try:
         roots = sp.solve(base, TIME)
     except NotImplementedError:

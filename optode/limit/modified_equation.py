@@ -26,7 +26,7 @@ def modified_fields(
     order: int,
     vectors: Sequence[sp.Symbol] = (),
 ) -> list[tuple[sp.Expr, ...]]:
-    """f0, ..., f_order of the vector field whose flow over Delta makes the given increments.
+    """Return f0, ..., f_order of the vector field whose flow over Delta makes the increments.
 
     ``increments`` are the series of ``Phi - z`` for each state, known beyond Delta^(order + 1);
     ``vectors`` are constants that are no scalars.
@@ -45,7 +45,7 @@ def _flow_coefficient(
     power: int,
     vectors: Sequence[sp.Symbol],
 ) -> list[sp.Expr]:
-    """The coefficient of Delta^power in the flow of the fields found so far."""
+    """Return the coefficient of Delta^power in the flow of the fields found so far."""
     total = [sp.S.Zero for _ in states]
     # derivatives[m] holds the coefficient of Delta^m of y_n, the n-th derivative along the flow
     derivatives = [list(field) for field in fields]

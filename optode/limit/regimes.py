@@ -17,7 +17,7 @@ from optode.limit.scaling import scalings
 from optode.rule.rule import UpdateRule
 
 FAST, FROZEN = 10.0, 0.1
-"""A state that forgets more than FAST times within the horizon is fast; less than FROZEN, frozen."""
+"""Time constants within the horizon: above FAST a state is fast, below FROZEN it is frozen."""
 
 _WORDS: dict[Regime, str] = {
     "fixed": "{beta} is fixed: what it averages relaxes within a few steps and is slaved",
@@ -29,7 +29,7 @@ _WORDS: dict[Regime, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often a state forgets itself within the horizon, and what that makes of it."""
+    """The decay rate of a state per unit of time, and whether that is fast, inertial or frozen."""
 
     state: sp.Symbol
     per_time: float
@@ -37,7 +37,7 @@ class Rate:
 
 
 def describe(rule: UpdateRule) -> Iterator[str]:
-    """The scalings of a rule, distinguished ones first: unit of time, equations, a sentence.
+    """Describe the scalings of a rule, distinguished ones first: unit of time, equations, words.
 
     Decays that the author has tied to the step size are set free, to show what lies beside.
     """
@@ -57,7 +57,7 @@ def describe(rule: UpdateRule) -> Iterator[str]:
 
 
 def loosened(rule: UpdateRule) -> UpdateRule:
-    """The rule with every decay free whose formula goes to 1 with the step size."""
+    """Free every decay of a rule whose formula goes to 1 as the step size goes to 0."""
     freed = [n for n, f in rule.formulas if sp.expand(1 - f).subs(rule.step_size, 0) == 0]
     formulas = tuple((n, f) for n, f in rule.formulas if n not in freed)
     return replace(rule, formulas=formulas, decays=(*rule.decays, *freed), declared_powers=())
@@ -84,7 +84,7 @@ def _unit_text(unit: sp.Expr) -> str:
 
 
 def rates(rule: UpdateRule, values: Mapping[str, float], horizon: float) -> tuple[Rate, ...]:
-    """For each state but the position, how often it forgets itself per unit of time.
+    """Return the decay rate of each state but the position, per unit of time.
 
     ``values`` gives the step size and the hyper-parameters, those with a formula included; one unit
     of time is ``horizon``. Raises ValueError where a value is missing.
@@ -112,13 +112,13 @@ def _by_symbol(rule: UpdateRule, values: Mapping[str, float]) -> dict[sp.Symbol,
 
 
 def _time_unit(rule: UpdateRule) -> sp.Expr:
-    """The unit in which the position moves when what it averages moves with it."""
+    """Return Delta of the scaling in which all averages move with the position, if there is one."""
     found = [s for s in scalings(rule) if set(s.regimes) <= {"inertial"}]
     return (found or list(scalings(rule)))[0].unit
 
 
 def limit_at(rule: UpdateRule, found: tuple[Rate, ...]) -> ContinuousLimit | None:
-    """The limit of the regime that the rates are in; None where no decay makes the difference."""
+    """Return the limit of the regime that the rates are in; None where no scaling has it."""
     kinds = {rate.state: rate.kind for rate in found}
     loose = loosened(rule)
     wanted = tuple(_regime_of(decay, loose, kinds) for decay in loose.decays)
@@ -136,7 +136,7 @@ def _regime_of(decay: sp.Symbol, rule: UpdateRule, kinds: Mapping[sp.Symbol, Reg
 
 
 def describe_at(rule: UpdateRule, values: Mapping[str, float], horizon: float) -> Iterator[str]:
-    """Which regime numbers are in, in numbers."""
+    """Describe the regime that given numbers are in: rates, time constants and the limit."""
     found = rates(rule, values, horizon)
     for rate in found:
         times = rate.per_time * horizon
@@ -149,7 +149,7 @@ def describe_at(rule: UpdateRule, values: Mapping[str, float], horizon: float) -
 
 
 def parse_numbers(text: str) -> dict[str, float]:
-    """``lr=1e-3, beta1=0.9`` as numbers by name. Raises ValueError for anything else."""
+    """Read ``lr=1e-3, beta1=0.9`` as numbers by name. Raises ValueError for anything else."""
     numbers = {}
     for part in text.split(","):
         name, _, value = part.partition("=")

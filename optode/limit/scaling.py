@@ -23,19 +23,15 @@ from itertools import product
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
-from optode.language.symbols import relu
 from optode.language.text import to_text
 from optode.limit.exponents import (
-    Form,
+    Exponents,
     Regime,
     Sizes,
-    difference,
-    forgetting,
-    scaled,
-    unit,
 )
-from optode.limit.increment_terms import Term, grouped_terms
-from optode.rule.growing_states import growing_states, opened
+from optode.limit.in_step_size import in_step_size, step_map_in_step_size
+from optode.limit.increment_terms import Term, grouped_terms, opened
+from optode.rule.growing_states import growing_states
 from optode.rule.rule import UpdateRule
 
 _SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
@@ -70,7 +66,7 @@ class Scaling:
             raise ValueError("the step size must vanish with the continuous step")
 
     def as_declaration(self, rule: UpdateRule) -> str:
-        """The line of a spec that chooses this scaling, decay by decay; else its unit of time."""
+        """Return the line of a spec that chooses this scaling: its decays, or its unit of time."""
         lines = []
         for decay, power, regime in zip(rule.decays, self.decay_powers, self.regimes, strict=True):
             small = rule.step_size ** sp.Rational(power / self.step_power)
@@ -91,27 +87,8 @@ class Scaling:
         return all(regime in ("fixed", "inertial") for regime in self.regimes)
 
 
-def in_step_size(rule: UpdateRule, expression: sp.Expr) -> sp.Expr:
-    """An expression of the rule with formulas put in and undeclared decays as ``1 - rate``."""
-    formulas: dict[sp.Expr, sp.Expr] = {beta: 1 - forgetting(beta) for beta in rule.decays}
-    for name, formula in rule.formulas:
-        formulas[name] = formula.xreplace(formulas)
-    return expression.xreplace(formulas)
-
-
-def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
-    """The one-step map in step size and rates; of a state with a floor, the map without it."""
-    floors = rule.floors
-    values = []
-    for state, value in zip(rule.states, rule.step_map, strict=True):
-        if state in floors:
-            value = sp.Add(*(t for t in sp.Add.make_args(value) if not isinstance(t, relu)))
-        values.append(in_step_size(rule, value))
-    return tuple(values)
-
-
 def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
-    """Every scaling of the rule, one or more for each regime of its undeclared decays.
+    """Find every scaling of the rule, one or more for each regime of its free decays.
 
     Raises SpecError (E401) naming the terms that do not vanish where there is none at all.
     """
@@ -137,7 +114,7 @@ class _Problem:
         self.floors = {z: in_step_size(rule, b) for z, b in rule.floors.items()}
 
     def solve(self, regimes: tuple[Regime, ...]) -> list[Scaling]:
-        """The scalings of one regime of the decays: one for each root of the position's rate."""
+        """Find the scalings of one regime of the decays: from several guesses."""
         decays = tuple(_sample(regime, i) for i, regime in enumerate(regimes))
         found: dict[Fraction, Scaling] = {}
         for guess in self.declared_step_power or _GUESSES:
@@ -153,41 +130,41 @@ class _Problem:
     def root(
         self, guess: Fraction, decays: tuple[Fraction, ...], regimes: tuple[Regime, ...]
     ) -> Scaling | None:
-        """The step size's exponent at which the position moves at rate 1, from a first guess."""
+        """Solve for the exponent of the step size at which the position moves at rate 1."""
         for _ in range(_MAX_ROUNDS):
-            sizes = self.sizes((Fraction(1), guess, *decays))
+            sizes = self.sizes(Exponents(Fraction(1), guess, decays))
             moves = self.rate(0, sizes) if sizes is not None else None
             if sizes is None or moves is None:
                 return None
-            if sizes.value(moves) == 1 and (moves[1] != 0 or self.declared_step_power):
+            if sizes.value(moves) == 1 and (moves.step_size != 0 or self.declared_step_power):
                 return self.scaling(sizes, moves, regimes)
-            if moves[1] == 0 or self.declared_step_power:
+            if moves.step_size == 0 or self.declared_step_power:
                 return None
             missing = 1 - sizes.value(moves)
-            guess = guess + missing / moves[1]
+            guess = guess + missing / moves.step_size
             if guess <= 0:
                 return None
         return None
 
-    def sizes(self, point: Form) -> Sizes | None:
-        """The sizes the states reach from their start, as a fixed point; None where there is none."""
+    def sizes(self, point: Exponents) -> Sizes | None:
+        """Iterate the sizes of the states from zero to a fixed point; None where there is none."""
         sizes = Sizes(self.rule, point, self.growing)
         declared = dict(self.rule.declared_powers)
         for _ in range(_MAX_ROUNDS):
             before = dict(sizes.leaves)
             for index, state in enumerate(self.rule.states[1:], 1):
                 if index in declared:
-                    sizes.leaves[state] = scaled(unit(1, len(point)), declared[index])
+                    sizes.leaves[state] = sizes.step_size.times(declared[index])
                 elif state in self.growing:
-                    sizes.leaves[state] = scaled(unit(0, len(point)), self.growing[state])
+                    sizes.leaves[state] = sizes.delta.times(self.growing[state])
                 else:
                     sizes.leaves[state] = self.size(index, sizes)
             if sizes.leaves == before:
                 return sizes
         return None
 
-    def size(self, index: int, sizes: Sizes) -> Form | None:
-        """The size at which what drives a state balances what it forgets."""
+    def size(self, index: int, sizes: Sizes) -> Exponents | None:
+        """Return the size at which what drives a state balances what it forgets."""
         driving = sizes.least(sizes.of(t.expression) for t in self.terms_of(index, is_self=False))
         start = dict(self.rule.start).get(self.rule.states[index])
         forms = [] if start in (None, 0) else [sizes.of(start)]
@@ -196,58 +173,59 @@ class _Problem:
         if driving is not None:
             rate = self.forgetting_rate(index, sizes)
             fast = rate is not None and sizes.value(rate) < 1
-            forms.append(difference(driving, rate if rate and fast else unit(0, len(driving))))
+            forms.append(driving.minus(rate if rate and fast else sizes.delta))
         return sizes.least(forms)
 
-    def forgetting_rate(self, index: int, sizes: Sizes) -> Form | None:
-        """The exponent of the self terms of a state, without the state."""
+    def forgetting_rate(self, index: int, sizes: Sizes) -> Exponents | None:
+        """Return the exponent of the coefficient in the terms linear in the state alone."""
         state = self.rule.states[index]
         return sizes.least(
             sizes.of(t.expression / state) for t in self.terms_of(index, is_self=True)
         )
 
-    def rate(self, index: int, sizes: Sizes) -> Form | None:
-        """The exponent at which a state moves relative to its size."""
+    def rate(self, index: int, sizes: Sizes) -> Exponents | None:
+        """Return the exponent of a state's increment relative to its size."""
         if self.rule.states[index] in self.growing:
-            return unit(0, len(sizes.point))
+            return sizes.delta
         own = sizes.zero if index == 0 else sizes.leaves[self.rule.states[index]]
-        total = sizes.least(sizes.of(t.expression) for t in self.terms if t.state == index)
-        return None if total is None or own is None else difference(total, own)
+        gained = sizes.least(sizes.of(t.expression) for t in self.terms if t.state == index)
+        return None if gained is None or own is None else gained.minus(own)
 
     def terms_of(self, index: int, *, is_self: bool) -> list[Term]:
         return [t for t in self.terms if t.state == index and t.is_self == is_self]
 
-    def scaling(self, sizes: Sizes, moves: Form, regimes: tuple[Regime, ...]) -> Scaling:
+    def scaling(self, sizes: Sizes, moves: Exponents, regimes: tuple[Regime, ...]) -> Scaling:
         states = self.rule.states
         powers = [sizes.leaves[state] for state in states[1:]]
         rates = [self.rate(index, sizes) for index in range(len(states))]
         return Scaling(
-            step_power=sizes.point[1],
+            step_power=sizes.point.step_size,
             powers=(Fraction(0), *(Fraction(0) if b is None else sizes.value(b) for b in powers)),
             rates=tuple(Fraction(1) if r is None else sizes.value(r) for r in rates),
-            decay_powers=sizes.point[2:],
+            decay_powers=sizes.point.decays,
             regimes=regimes,
             unit=self.time_unit(moves, regimes),
         )
 
-    def time_unit(self, moves: Form, regimes: tuple[Regime, ...]) -> sp.Expr:
-        """Delta as a monomial: the position's rate ``s^m prod rate_i^n_i Delta^c`` is Delta itself."""
+    def time_unit(self, moves: Exponents, regimes: tuple[Regime, ...]) -> sp.Expr:
+        """Solve ``s^m prod rate_i^n_i Delta^c = Delta``, the position's rate, for Delta."""
         declared = [p for index, p in self.rule.declared_powers if index == 0]
         if declared:
             return self.rule.step_size ** sp.Rational(declared[0])
-        base = self.rule.step_size ** sp.Rational(moves[1])
-        for decay, power, regime in zip(self.rule.decays, moves[2:], regimes, strict=True):
+        base = self.rule.step_size ** sp.Rational(moves.step_size)
+        for decay, power, regime in zip(self.rule.decays, moves.decays, regimes, strict=True):
             if regime == "fast":
                 base *= (1 - decay) ** sp.Rational(power)
-        constant = moves[0] + sum(
-            p for p, r in zip(moves[2:], regimes, strict=True) if r == "inertial"
-        )
+        inertial = (p for p, r in zip(moves.decays, regimes, strict=True) if r == "inertial")
+        constant = sum(inertial, moves.delta)
         return base ** sp.Rational(1 / (1 - constant))
 
     def obstacles(self) -> tuple[Diagnostic, ...]:
-        """What stands in the way: the terms of the position that do not vanish with the step."""
+        """Report why there is no scaling: terms of the position that do not vanish."""
         hint = "every increment must vanish with the step size; let a hyper-parameter depend on it"
-        sizes = self.sizes((Fraction(1),) * (2 + len(self.rule.decays)))
+        sizes = self.sizes(
+            Exponents(Fraction(1), Fraction(1), (Fraction(1),) * len(self.rule.decays))
+        )
         if sizes is None:
             return (Diagnostic("E401", "no continuous limit: a state has no finite size",
                                self.rule.span_of(0), hint),)  # fmt: skip
@@ -268,6 +246,6 @@ class _Problem:
 
 
 def _sample(regime: Regime, index: int) -> Fraction:
-    """A power in the regime; those of different decays differ where the regime is an interval."""
+    """Return a power in the regime, another for each decay where the regime is an interval."""
     samples = _SAMPLES[regime]
     return samples[index % len(samples)]

@@ -8,21 +8,17 @@ import sympy as sp
 
 from optode.calculus.tangent import derivative_along, substituted
 from optode.language.presentation import present
-from optode.language.symbols import TIME, symbol
-
-
-def velocity_symbol(position: sp.Symbol) -> sp.Symbol:
-    """The symbol for x'."""
-    return symbol(f"{position}_dot")
+from optode.language.symbols import TIME, velocity_symbol
 
 
 def second_order_form(
     states: Sequence[sp.Symbol], fields: Sequence[Sequence[sp.Expr]]
 ) -> tuple[sp.Expr, ...] | None:
-    """``x''`` in x, x' and t, order by order in Delta, or None where the other state stays.
+    """Eliminate the second state: return ``x''`` in x, x' and t, order by order in Delta.
 
     ``fields`` are f0 and, for the next order, f1 of the states (x, v). The velocity
-    ``x' = c v + Delta P1(x, v, t)`` is solved for v to first order and differentiated.
+    ``x' = c v + Delta P1(x, v, t)`` is solved for v to first order and differentiated. None where
+    there are not two states, or x' is no multiple of v in leading order.
     """
     if len(states) != 2:
         return None

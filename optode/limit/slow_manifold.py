@@ -23,7 +23,7 @@ from optode.language.symbols import partial
 
 @dataclass(frozen=True, slots=True)
 class Increments:
-    """The scaled increments of all states as series in Delta, and at which rate each state moves."""
+    """The scaled increments of all states as series in Delta, and the rate of each state."""
 
     states: tuple[sp.Symbol, ...]
     series: tuple[Series, ...]
@@ -40,14 +40,14 @@ class Increments:
         return tuple(s for s, rate in zip(self.states, self.rates, strict=True) if rate < 1)
 
     def coefficients(self, states: Sequence[sp.Symbol], extra: int = 0) -> list[sp.Expr]:
-        """The leading coefficient of the given states' increments, or a later one."""
+        """Return the leading coefficient of the given states' increments, or a later one."""
         rows = zip(self.states, self.series, self.rates, strict=True)
         return [s.coefficient(min(r, Fraction(1)) + extra) for z, s, r in rows if z in states]
 
 
 @dataclass(frozen=True, slots=True)
 class SlowManifold:
-    """``w = leading + Delta next``; next is None where it is not of integer order.
+    """The fast states w as functions of the slow ones in leading order.
 
     ``linear`` is the leading linear part A of the fast increments.
     """
@@ -67,7 +67,7 @@ class NotContracting(ValueError):
 
 
 def slow_manifold(increments: Increments) -> SlowManifold:
-    """The leading manifold of the fast states.
+    """Solve for the leading manifold of the fast states.
 
     Raises NotContracting where a fast state does not forget its past, or is not determined.
     """
@@ -90,7 +90,7 @@ def slow_manifold(increments: Increments) -> SlowManifold:
 def next_on_manifold(
     increments: Increments, manifold: SlowManifold, rates: Rates
 ) -> tuple[sp.Expr, ...]:
-    """h1: the first correction of the manifold, for states that forget at a fixed rate.
+    """Return h1, the first correction of the manifold, for states that forget at a fixed rate.
 
     ``rates`` are the slow fields F1 on the leading manifold, and 1 for time.
     """
@@ -102,10 +102,10 @@ def next_on_manifold(
     return tuple(manifold.linear.LUsolve(wanted))
 
 
-def reduced(
+def reduced_increments(
     increments: Increments, manifold: SlowManifold, correction: Mapping[sp.Symbol, sp.Expr] | None
 ) -> tuple[list[sp.Expr], list[sp.Expr]]:
-    """F1 and F2 of the slow states on the manifold; F2 is empty without a correction."""
+    """Return F1 and F2 of the slow states on the manifold; F2 is empty without a correction."""
     slow, graph = increments.slow, manifold.graph
     first = increments.coefficients(slow)
     fields = [substituted(coefficient, graph, slow) for coefficient in first]
@@ -121,8 +121,9 @@ def reduced(
 def initial_shift(
     increments: Increments, manifold: SlowManifold, start: Mapping[sp.Symbol, sp.Expr]
 ) -> tuple[sp.Expr, ...] | None:
-    """What each slow state gains, per Delta, while the fast ones settle from their start:
-    ``(dF1/dw) (-A)^{-1} (w0 - h0)``.
+    """Return what each slow state gains, per Delta, while the fast ones settle.
+
+    It is ``(dF1/dw) (-A)^{-1} (w0 - h0)`` for fast states that start at w0.
 
     None where the slow fields are not affine in the fast states: then the sum over the layer has no
     closed form.

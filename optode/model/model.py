@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from math import isfinite
+from typing import Literal, TypeAlias, get_args
 
 import sympy as sp
 
@@ -14,6 +15,7 @@ from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
 from optode.model.singular_start import at_start, regular_branch
 
+Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
 
 DERIVED = symbol("rhs")
@@ -31,15 +33,19 @@ class LearnedParameter:
     symbol: sp.Symbol
     init: float | None = None
     value: float | None = None
-    transform: Literal["none", "sigmoid", "softplus", "exp"] = "none"
+    transform: Transform = "none"
     per_feature: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "symbol", by_name(self.symbol))
         if (self.init is None) == (self.value is None):
             raise ValueError(f"give {self.symbol} either an init (learned) or a value (fixed)")
-        if self.per_feature and self.init is None:
-            raise ValueError(f"{self.symbol} is a constant, one for all features")
+        if self.init is None and (self.per_feature or self.transform != "none"):
+            raise ValueError(f"{self.symbol} is a constant: one for all features, untransformed")
+        if self.transform not in get_args(Transform):
+            raise ValueError(f"there is no transform {self.transform!r}")
+        if not all(isfinite(number) for number in (self.init, self.value) if number is not None):
+            raise ValueError(f"{self.symbol} has no finite value")
 
     @property
     def is_learned(self) -> bool:
@@ -55,6 +61,8 @@ class Initial:
     expression: sp.Expr | None = None
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(InitialKind):
+            raise ValueError(f"no state starts as {self.kind!r}")
         if (self.kind == "expression") != (self.expression is not None):
             raise ValueError(f"an expression goes with the kind `expression`, not {self.kind}")
         if self.expression is not None:
@@ -79,7 +87,11 @@ class Architecture:
     span: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        """Symbols are taken by name."""
+        """Take symbols by name."""
+        if self.field_sign not in (-1, 1):
+            raise ValueError(f"the sign of the field is 1 or -1, not {self.field_sign}")
+        if not self.span[0] < self.span[1]:
+            raise ValueError(f"the span {self.span} does not end after its start")
         for name in ("rename", "rewrites"):
             pairs = tuple((by_name(a), by_name(b)) for a, b in getattr(self, name))
             object.__setattr__(self, name, pairs)
@@ -132,7 +144,7 @@ def neural_ode(
     title: str = "",
     references: tuple[str, ...] = (),
 ) -> NeuralODE:
-    """The limit with f for the gradient, states renamed, equations rewritten.
+    """Make a model from a limit: f for the gradient, states renamed, equations rewritten.
 
     Raises ValueError where a parameter of the limit has no value.
     """
@@ -173,7 +185,7 @@ def _regular_start(states: tuple[sp.Symbol, ...], equations: list[sp.Expr]) -> t
 
 
 def with_field(expression: sp.Expr, sign: int) -> sp.Expr:
-    """The gradient replaced by ``sign * f(t, .)``, its Jacobian products by those of f."""
+    """Replace the gradient by ``sign * f(t, .)``, and its Jacobian products by those of f."""
     if not expression.args:
         return expression
     inner = [with_field(argument, sign) for argument in expression.args]
@@ -187,7 +199,7 @@ def with_field(expression: sp.Expr, sign: int) -> sp.Expr:
 def _derived_start(
     value: sp.Expr, limit: ContinuousLimit, position: sp.Symbol, sign: int
 ) -> Initial:
-    """The start the rule implies, in terms of the position's."""
+    """Return the start of a state that the rule implies, in terms of the position's."""
     if value == 0:
         return Initial("zero")
     at_start = symbol(f"{limit.states[0]}0")

@@ -33,14 +33,13 @@ class Branch:
     @property
     def expression(self) -> sp.Expr:
         """The state shortly after the start, as a function of t."""
-        power = sp.Rational(self.power)
-        return present(self.value + self.slope * TIME**power)
+        return present(self.value + self.slope * TIME ** sp.Rational(self.power))
 
 
 def regular_branch(
     states: Sequence[sp.Symbol], equations: Sequence[sp.Expr]
 ) -> tuple[Branch, ...] | None:
-    """The leading terms of the solution that starts from the position alone at t = 0.
+    """Find the leading terms of the solution that starts from the position alone at t = 0.
 
     The position's own symbol stands for its start; the other states start at 0 unless a pole says
     otherwise. None where there is no such branch in powers of t.
@@ -98,7 +97,7 @@ def _solve(
     powers: dict[sp.Symbol, Fraction],
     known: dict[sp.Symbol, sp.Expr],
 ) -> bool:
-    """Match ``p z1 t^(p-1)`` with the leading term of each rate; whether anything moved."""
+    """Match ``p z1 t^(p-1)`` with the leading term of each rate; True if anything changed."""
     changed = False
     for state, rate in zip(states, rates, strict=True):
         exponent, coefficient = rate.terms[0] if rate.terms else (Fraction(0), sp.S.Zero)
@@ -118,5 +117,5 @@ def _solve(
 
 
 def at_start(expression: sp.Expr) -> sp.Expr:
-    """Calls of the field at time 0 as calls at the start of the span."""
+    """Replace calls of the field at time 0 by calls at the start of the span."""
     return expression.replace(Field, lambda _, *points: Field(TIME, *points))

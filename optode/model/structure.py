@@ -20,7 +20,7 @@ from typing import ClassVar, TypeAlias
 
 import sympy as sp
 
-from optode.adjoint.volume import antiderivative
+from optode.calculus.integrals import antiderivative
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Tangent, dot, expm1
 from optode.model.model import NeuralODE
@@ -79,7 +79,7 @@ class Separable:
 
 @dataclass(frozen=True, slots=True)
 class General:
-    """No structure, and what stands in the way of each."""
+    """A model without such a structure, and the reason why it has neither."""
 
     methods: ClassVar[tuple[str, ...]] = ()
     model: NeuralODE
@@ -94,7 +94,7 @@ class _Unfit(Exception):
 
 
 def derive_stepper(model: NeuralODE) -> Stepper:
-    """The structure of a model that an integrator can use."""
+    """Find the structure of a model that an integrator can use."""
     try:
         return _damped(model)
     except _Unfit as reason:
@@ -144,10 +144,10 @@ def _separable(model: NeuralODE, *reasons: str) -> Separable:
 
 
 def _flow(model: NeuralODE, state: sp.Symbol, equation: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """``w' = -r w + g`` over d with g held: ``w exp(-r d) + g (1 - exp(-r d))/r``, and its rate.
+    """Solve ``w' = -r w + g`` over d with g held: ``w exp(-r d) + g (1 - exp(-r d))/r``.
 
-    The rate, ``(g - r w) (1 - exp(-r d))/(r d)``, has expm1: in 1 - exp(-r d) all digits would
-    cancel where r d is small.
+    The mean rate over d, ``(g - r w) (1 - exp(-r d))/(r d)``, is returned too. It has expm1: in
+    1 - exp(-r d) all digits would cancel where r d is small.
     """
     decay, drive = _linear(equation, state)
     if not decay.free_symbols <= _scalars(model):
@@ -164,12 +164,12 @@ def _flow(model: NeuralODE, state: sp.Symbol, equation: sp.Expr) -> tuple[sp.Exp
 
 
 def _scalars(model: NeuralODE) -> set[sp.Symbol]:
-    """What is one number at each time: the time, and parameters that features share."""
+    """Return the symbols that are one number at each time: the time, and shared parameters."""
     return {TIME, *(p.symbol for p in model.parameters if not p.per_feature)}
 
 
 def _linear(equation: sp.Expr, state: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
-    """c and F of ``-c state + F``, neither of which has the state."""
+    """Split an equation into c and F of ``-c state + F``, neither of which has the state."""
     if any(node.has(state) for node in _opaque(equation)):
         raise _Unfit(f"{state} enters its own derivative through f, a norm or a product")
     slope = sp.cancel(sp.diff(equation, state))
@@ -185,7 +185,7 @@ def _opaque(equation: sp.Expr) -> Iterator[sp.Expr]:
 
 
 def _root(damping: sp.Expr) -> sp.Expr:
-    """``exp(1/2 int_t0^t c)``, a power where c has a pole: ``(t/t0)**(r/2)`` for r/t.
+    """Return ``exp(1/2 int_t0^t c)``, a power where c has a pole: ``(t/t0)**(r/2)`` for r/t.
 
     A ratio to its value at t0 is positive on both sides of t0, as far as the next singular time.
     """
@@ -202,7 +202,7 @@ def _root(damping: sp.Expr) -> sp.Expr:
 
 
 def _rational_integral(rate: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
-    """The rational part of an integral of a rational function, and exp of the logarithms from t0.
+    """Integrate a rational function: its rational part, and exp of its logarithms from t0.
 
     By partial fractions, whose numerators have to be multiples of p' over a power of p: without
     arc tangents, and without roots of p, which may be complex.
@@ -234,7 +234,7 @@ def _rational_integral(rate: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
 
 
 def _other_integral(rate: sp.Expr) -> sp.Expr | None:
-    """An antiderivative in powers and exponentials; others may be complex where c is real."""
+    """Integrate in powers and exponentials; other functions may be complex where c is real."""
     found = antiderivative(rate)
     if found is None:
         return None

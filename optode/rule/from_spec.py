@@ -1,88 +1,81 @@
-"""From a spec's text to the update rule or, for a model given as an ODE, to its limit."""
+"""From a spec's text to the update rule."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
-from optode.language.presentation import present
-from optode.language.symbols import (
-    COUNTER,
-    TIME,
-    Field,
-    Gradient,
-    Oracle,
-    field_call,
-    step_symbol,
-    symbol,
-)
-from optode.limit.initial_values import singular_times
-from optode.limit.limit import ContinuousLimit
-from optode.rule.normal_form import normal_form
-from optode.rule.rule import RuleError, UpdateRule, update_rule
+from optode.language.symbols import COUNTER, Gradient, Oracle, step_symbol, symbol
+from optode.rule.rule import RuleError, UpdateRule
+from optode.rule.update_rule import update_rule
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
 from optode.spec.reader import Spec
 
 
 def build_rule(spec: Spec) -> UpdateRule:
-    """The update rule a spec writes down.
+    """Return the update rule that a spec writes down.
 
     Raises SpecError with all errors of the rule: unknown names, an implicit step, a difference
     state whose name is taken, a scaling that is none.
     """
     reporter = Reporter()
     scope = _scope(spec)
-    formulas = _parse_pairs(
-        [(p.name, p.formula) for p in spec.parameters if p.formula is not None], scope, reporter
-    )
-    start = _parse_pairs(spec.start, scope, reporter)
-    update = _parse_pairs([(a.target, a.expression) for a in spec.assignments], scope, reporter)
+    formulas = [(p.name, p.formula) for p in spec.parameters if p.formula is not None]
+    update = [(a.target, a.expression) for a in spec.assignments]
+    sections = (update, formulas, spec.start, spec.scaling)
+    values = [dict(parse_pairs(pairs, scope, reporter)) for pairs in sections]
     reporter.raise_if_any()
-    states = [symbol(s.text) for s in spec.states]
     try:
         rule = update_rule(
-            spec.name.text, _step_size(spec), states, dict(update), dict(formulas), dict(start)
+            spec.name.text,
+            _step_size(spec),
+            [symbol(s.text) for s in spec.states],
+            *values[:3],
+            decays=[symbol(p.name.text) for p in spec.parameters if p.is_decay],
+            vectors=[symbol(p.name.text) for p in spec.parameters if p.is_vector],
+            scaling=values[3],
         )
     except RuleError as error:
-        where = {a.target.text: a.expression.span for a in spec.assignments}
-        for flaw in error.flaws:
-            reporter.error(flaw.code, flaw.message, where[str(flaw.target)], flaw.hint)
-        raise SpecError(reporter.diagnostics) from error
-    rule = normal_form(rule)
-    powers = _declared_powers(spec, rule.states, scope, reporter)
-    reporter.raise_if_any()
-    decays = tuple(symbol(p.name.text) for p in spec.parameters if p.is_decay)
-    vectors = tuple(symbol(p.name.text) for p in spec.parameters if p.is_vector)
-    spans = _spans(spec, rule.states)
-    return replace(rule, decays=decays, vectors=vectors, declared_powers=powers, spans=spans)
+        raise SpecError(_diagnostics(spec, error)) from error
+    return replace(rule, spans=_spans(spec, rule.states))
 
 
-def expression_errors(spec: Spec) -> tuple[Diagnostic, ...]:
-    """The errors in the rule's expressions of a spec that could not be read as a whole.
+def _diagnostics(spec: Spec, error: RuleError) -> list[Diagnostic]:
+    """Return the errors of a rule, each with the place in the spec that is at fault."""
+    where = {("update", a.target.text): a.expression.span for a in spec.assignments}
+    where |= {("start", name.text): name.span for name, _ in spec.start}
+    where |= {("scaling", name.text): name.span for name, _ in spec.scaling}
+    where |= {("power", name.text): value.span for name, value in spec.scaling}
+    return [
+        Diagnostic(f.code, f.message, where.get((f.place, str(f.target))), f.hint)
+        for f in error.flaws
+    ]
 
-    An unknown name counts only where it is close to a known one and stands nowhere as a key: a
-    broken section may have meant to declare it.
+
+def expression_errors(spec: Spec, keys: frozenset[str]) -> tuple[Diagnostic, ...]:
+    """Return the errors in the rule's expressions of a spec that could not be read as a whole.
+
+    An unknown name counts only where it is close to a known one and is none of the file's ``keys``:
+    a broken section may have meant to declare it.
     """
     if spec.is_ode:
         return ()
     reporter, scope = Reporter(), _scope(spec)
     formulas = [(p.name, p.formula) for p in spec.parameters if p.formula is not None]
     update = [(a.target, a.expression) for a in spec.assignments]
-    _parse_pairs([*formulas, *update], scope, reporter)
-    return tuple(d for d in reporter.diagnostics if d.code != "E203" or _is_misspelt(d))
+    parse_pairs([*formulas, *update], scope, reporter)
+    return tuple(d for d in reporter.diagnostics if d.code != "E203" or _is_misspelt(d, keys))
 
 
-def _is_misspelt(unknown: Diagnostic) -> bool:
+def _is_misspelt(unknown: Diagnostic, keys: frozenset[str]) -> bool:
     if unknown.hint is None or unknown.span is None:
         return False
-    text, name = unknown.span.source.text, unknown.span
-    return text[name.start : name.end] not in re.findall(r"(\w+)\s*:", text)
+    span = unknown.span
+    return span.source.text[span.start : span.end] not in keys
 
 
 def _step_size(spec: Spec) -> sp.Symbol:
@@ -90,7 +83,7 @@ def _step_size(spec: Spec) -> sp.Symbol:
 
 
 def _scope(spec: Spec) -> Scope:
-    """What an expression of the rule may name."""
+    """Return the names that an expression of the rule may use, and what they mean."""
     sequences = [*spec.states, *(a.target for a in spec.assignments if a.kind == "define")]
     learned = spec.model.parameters if spec.model else ()
     symbols: dict[str, sp.Expr] = {p.name.text: symbol(p.name.text) for p in spec.parameters}
@@ -105,74 +98,15 @@ def _scope(spec: Spec) -> Scope:
     return Scope(symbols, indexed, functions, COUNTER)
 
 
-def _parse_pairs(
+def parse_pairs(
     pairs: Iterable[tuple[Located, Located]], scope: Scope, reporter: Reporter
 ) -> tuple[tuple[sp.Symbol, sp.Expr], ...]:
+    """Read ``name: expression`` pairs as SymPy; those with errors are reported and left out."""
     parsed = [(symbol(n.text), parse_expression(value, scope, reporter)) for n, value in pairs]
     return tuple((name, value) for name, value in parsed if value is not None)
-
-
-def _declared_powers(
-    spec: Spec, states: tuple[sp.Symbol, ...], scope: Scope, reporter: Reporter
-) -> tuple[tuple[int, Fraction], ...]:
-    """The entries of ``scaling``, each a power of the step size."""
-    names = {"time": 0} | {str(state): index for index, state in enumerate(states) if index}
-    powers: list[tuple[int, Fraction]] = []
-    for name, value in spec.scaling:
-        expression = parse_expression(value, scope, reporter)
-        if expression is None:
-            continue
-        _, exponent = expression.as_base_exp()
-        if name.text not in names or not exponent.is_Rational:
-            reporter.error("E303", "not a scaling of the rule", name.span, _SCALING_HINT)
-        elif expression != _step_size(spec) ** exponent and expression != 1:
-            reporter.error("E303", "not a power of the step size", value.span, _SCALING_HINT)
-        else:
-            power = exponent if expression != 1 else sp.S.Zero
-            if name.text == "time" and power <= 0:
-                message = "the time step must vanish with the step size"
-                reporter.error("E303", message, value.span, _SCALING_HINT)
-                continue
-            powers.append((names[name.text], Fraction(power)))
-    return tuple(powers)
-
-
-_SCALING_HINT = "write `time` or an auxiliary state, and a power of the step size: `v: sqrt(s)`"
 
 
 def _spans(spec: Spec, states: tuple[sp.Symbol, ...]) -> tuple[Span | None, ...]:
     written = {a.target.text: a.expression.span for a in spec.assignments if a.kind == "next"}
     first = next(iter(written.values()), None)
     return tuple(written.get(str(state), first) for state in states)
-
-
-def given_limit(spec: Spec) -> ContinuousLimit:
-    """A model written down as an ODE: its equations in f(t, ...) are taken as they stand.
-
-    Raises SpecError with all errors of the expressions.
-    """
-    reporter = Reporter()
-    states = tuple(symbol(s.text) for s in spec.states)
-    learned = spec.model.parameters if spec.model else ()
-    names = [*(p.name.text for p in spec.parameters), *(p.name.text for p in learned)]
-    symbols = {name: symbol(name) for name in (str(TIME), *map(str, states), *names)}
-    scope = Scope(symbols, {}, {**FUNCTIONS, "f": (field_call, None), "grad": (Gradient, 1)}, None)
-    pairs = [(a.target, a.expression) for a in spec.assignments]
-    parsed = {name.name: value for name, value in _parse_pairs(pairs, scope, reporter)}
-    reporter.raise_if_any()
-    numbers = {len(call.args) for value in parsed.values() for call in value.atoms(Field)}
-    if len(numbers) > 1:
-        message = "f is called with different numbers of arguments"
-        for assignment in spec.assignments:
-            if parsed[assignment.target.text].has(Field):
-                reporter.error("E304", message, assignment.expression.span)
-    reporter.raise_if_any()
-    equations = [present(parsed[state.name]) for state in states]
-    starts = (symbol(f"{states[0]}0"), *(sp.S.Zero for _ in states[1:]))
-    return ContinuousLimit(
-        name=spec.name.text,
-        states=states,
-        equations=tuple(equations),
-        initial=starts,
-        singular_times=singular_times(equations),
-    )

@@ -1,4 +1,4 @@
-"""What the naive size of an expression misses: cancellation at small steps, coefficients that grow."""
+"""States that grow by themselves: FISTA's theta, which nothing but its own recursion moves."""
 
 from __future__ import annotations
 
@@ -9,38 +9,13 @@ import sympy as sp
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion
 from optode.language.functions import by_formula
-from optode.language.symbols import COUNTER
 from optode.rule.rule import UpdateRule
 
 _TRIAL_STEPS = 400
 
 
-def opened(value: sp.Expr, step_size: sp.Symbol) -> sp.Expr:
-    """Exponentials and powers that are 1 at step size 0, by their series to second order.
-
-    Only sizes are read off the result: ``x*exp(-s*g) - x`` is of the size of ``s*x*g``.
-    """
-
-    def near_one(node: sp.Expr) -> bool:
-        return node.has(step_size) and not node.has(COUNTER)
-
-    def exponential(argument: sp.Expr) -> sp.Expr:
-        small = near_one(argument) and argument.subs(step_size, 0) == 0
-        return 1 + argument + argument**2 / 2 if small else sp.exp(argument)
-
-    def power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
-        still = base.subs(step_size, 0) if near_one(base) and exponent.is_number else sp.S.Zero
-        if not still.is_number or not still.is_positive or (exponent.is_Integer and exponent > 0):
-            return base**exponent
-        small = sp.expand(base / still - 1)
-        series = 1 + exponent * small + exponent * (exponent - 1) / 2 * small**2
-        return still**exponent * series
-
-    return value.replace(sp.exp, exponential).replace(sp.Pow, power)
-
-
 def growing_states(rule: UpdateRule) -> dict[sp.Symbol, Fraction]:
-    """States that depend on nothing but themselves and grow like a power of k, as FISTA's theta.
+    """Find the states that depend on themselves alone and grow like a power of k: FISTA's theta.
 
     ``theta+ = theta + c theta^q + ...`` has the size ``Delta^(-1/(1-q))``. Whether a recursion
     grows is seen by carrying it out, which needs a start and coefficients that are numbers.
@@ -63,7 +38,7 @@ def growing_states(rule: UpdateRule) -> dict[sp.Symbol, Fraction]:
 
 
 def positive(state: sp.Symbol) -> sp.Symbol:
-    """The state as a positive number, which a growing one is in the end."""
+    """Return the state as a positive symbol: a growing state is positive in the end."""
     return sp.Symbol(state.name, positive=True)
 
 

@@ -17,7 +17,7 @@ from optode.rule.rule import UpdateRule
 
 
 def normal_form(rule: UpdateRule) -> UpdateRule:
-    """The rule with each copy y of the position x replaced by the state ``x_y = x - y``.
+    """Replace each copy y of the position x by the state ``x_y = x - y``.
 
     A rule without copies is returned as it is.
     """
@@ -44,7 +44,7 @@ def normal_form(rule: UpdateRule) -> UpdateRule:
 
 
 def _copies(rule: UpdateRule) -> list[sp.Symbol]:
-    """The states that follow the position and that the position reads back at full size."""
+    """Find the states that follow the position and that the position reads at full size."""
     others = rule.states[1:]
     rows = {
         z: _linear_part(value, rule) for z, value in zip(rule.states, rule.step_map, strict=True)
@@ -65,7 +65,7 @@ def _copies(rule: UpdateRule) -> list[sp.Symbol]:
 
 
 def _far_along(coefficient: sp.Expr, growing: dict[sp.Symbol, sp.Symbol]) -> sp.Expr:
-    """A coefficient where the states that grow by themselves have become large."""
+    """Return a coefficient where the states that grow by themselves have become large."""
     for state, theta in growing.items():
         if coefficient.has(state):
             coefficient = sp.limit(coefficient.xreplace({state: theta}), theta, sp.oo)
@@ -73,7 +73,10 @@ def _far_along(coefficient: sp.Expr, growing: dict[sp.Symbol, sp.Symbol]) -> sp.
 
 
 def _linear_part(value: sp.Expr, rule: UpdateRule) -> dict[sp.Symbol, sp.Expr] | None:
-    """The coefficients of the states at step size 0 and k -> infinity; None if not linear there."""
+    """Return the coefficient of each state at step size 0 and k -> infinity.
+
+    None where the map is not linear in the states there.
+    """
     formulas = dict(rule.formulas)
     still = value.xreplace(formulas).subs(rule.step_size, 0).replace(Gradient, lambda *_: sp.S.Zero)
     growing = {z: positive(z) for z in growing_states(rule)}

@@ -7,9 +7,13 @@ import keyword
 import re
 import sys
 import unicodedata
+from typing import TypeAlias
 
 from optode.diagnostics import Located, Reporter, quoted
 from optode.language.function_names import FUNCTION_NAMES
+
+Problem: TypeAlias = tuple[str, "str | None"]
+"""Why a name cannot be, and what to do about it."""
 
 MAX_NAME = 24  # of a state or parameter: emitted lines hold several
 MAX_FILE_NAME = 64
@@ -76,37 +80,53 @@ _ASCII = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 def check_name(name: Located, reporter: Reporter) -> bool:
     """Report a name (E110) that a state, a parameter or an intermediate cannot have."""
-    problem = _problem(name.text, MAX_NAME) or _taken(name.text)
-    if problem is not None:
-        reporter.error("E110", problem[0], name.span, problem[1])
-    return problem is None
+    return _report(name, name_problem(name.text), reporter)
+
+
+def name_problem(text: str) -> Problem | None:
+    """Return why a state, a parameter or an intermediate cannot have this name."""
+    return _problem(text, MAX_NAME) or _taken(text)
 
 
 def check_class_name(name: Located, reporter: Reporter) -> bool:
     """Report a name (E110) that the emitted class cannot have."""
-    taken = name.text in {"States", *IMPORTED} or hasattr(builtins, name.text)
-    return _check_ascii(name, taken, reporter)
+    return _report(name, class_name_problem(name.text), reporter)
+
+
+def class_name_problem(text: str) -> Problem | None:
+    """Return why the emitted class cannot have this name."""
+    taken = text in {"States", *IMPORTED} or hasattr(builtins, text)
+    return _ascii_problem(text, taken)
 
 
 def check_file_name(name: Located, reporter: Reporter) -> bool:
     """Report a name (E110) that the emitted file cannot have: it may not hide a module."""
-    taken = name.text in ("torch", "torchdiffeq", "numpy", "optode")
-    return _check_ascii(name, taken or name.text in sys.stdlib_module_names, reporter)
+    return _report(name, file_name_problem(name.text), reporter)
 
 
-def _check_ascii(name: Located, taken: bool, reporter: Reporter) -> bool:
-    problem = _problem(name.text, MAX_FILE_NAME)
-    if problem is None and not _ASCII.fullmatch(name.text):
-        message = f"{quoted(name.text)} cannot name a file or a class"
-        problem = (message, "begin with a letter, and use a-z, A-Z, 0-9 and _")
-    elif problem is None and taken:
-        problem = (f"the name {quoted(name.text)} is taken: Python or PyTorch uses it", None)
+def file_name_problem(text: str) -> Problem | None:
+    """Return why the emitted file cannot have this name."""
+    taken = text in ("torch", "torchdiffeq", "numpy", "optode")
+    return _ascii_problem(text, taken or text in sys.stdlib_module_names)
+
+
+def _report(name: Located, problem: Problem | None, reporter: Reporter) -> bool:
     if problem is not None:
         reporter.error("E110", problem[0], name.span, problem[1])
     return problem is None
 
 
-def _problem(text: str, longest: int) -> tuple[str, str | None] | None:
+def _ascii_problem(text: str, taken: bool) -> Problem | None:
+    problem = _problem(text, MAX_FILE_NAME)
+    if problem is None and not _ASCII.fullmatch(text):
+        message = f"{quoted(text)} cannot name a file or a class"
+        return message, "begin with a letter, and use a-z, A-Z, 0-9 and _"
+    if problem is None and taken:
+        return f"the name {quoted(text)} is taken: Python or PyTorch uses it", None
+    return problem
+
+
+def _problem(text: str, longest: int) -> Problem | None:
     """Why a text is no name at all, and what to do about it."""
     if keyword.iskeyword(text):
         better = "`lam` or `lambda_`" if text == "lambda" else f"`{text}_`"
@@ -124,7 +144,7 @@ def _problem(text: str, longest: int) -> tuple[str, str | None] | None:
     return None
 
 
-def _taken(text: str) -> tuple[str, str | None] | None:
+def _taken(text: str) -> Problem | None:
     """Why a name is not free, and what to do about it."""
     if text in _MEANINGS:
         return f"the name {quoted(text)} is taken: {_MEANINGS[text]}", "choose another name"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from optode.spec.declarations import (
 from optode.spec.inheritance import laid_over
 from optode.spec.sections import read_sections
 from optode.spec.shipped import is_file, no_such_spec, shipped_spec
-from optode.spec.yaml_source import Mapping, Scalar, read_yaml
+from optode.spec.yaml_source import Mapping, Node, Scalar, Sequence, read_yaml
 
 __all__ = [
     "Assignment",
@@ -47,14 +47,18 @@ MAX_BYTES = 256 * 1024
 
 
 class UnfinishedSpec(SpecError):
-    """A spec with errors; ``spec`` is what could be read of it, for later stages to look at."""
+    """A spec with errors, for later stages to look at.
 
-    def __init__(self, diagnostics: Iterable[Diagnostic], spec: Spec) -> None:
+    ``spec`` is what could be read of it, ``keys`` every key of the file, known or not.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], spec: Spec, keys: frozenset[str]) -> None:
         super().__init__(diagnostics)
         self.spec = spec
+        self.keys = keys
 
-    def __reduce__(self) -> tuple[type, tuple[tuple[Diagnostic, ...], Spec]]:
-        return UnfinishedSpec, (self.diagnostics, self.spec)
+    def __reduce__(self) -> tuple[type, tuple[tuple[Diagnostic, ...], Spec, frozenset[str]]]:
+        return UnfinishedSpec, (self.diagnostics, self.spec, self.keys)
 
 
 def read_spec(path: Path) -> Spec:
@@ -97,8 +101,17 @@ def _spec(file: _File, directory: Path | None, chain: tuple[Path, ...], reporter
     digest = hashlib.sha256(data + file.data).hexdigest()
     spec = read_sections(tree, file.source, digest, reporter)
     if reporter.diagnostics:
-        raise UnfinishedSpec(reporter.diagnostics, spec)
+        raise UnfinishedSpec(reporter.diagnostics, spec, frozenset(_keys(tree)))
     return spec
+
+
+def _keys(node: Node) -> Iterator[str]:
+    """Yield the keys of a tree at every depth."""
+    if isinstance(node, Mapping):
+        yield from (key.text for key, _ in node.entries)
+        yield from (key for _, value in node.entries for key in _keys(value))
+    elif isinstance(node, Sequence):
+        yield from (key for item in node.items for key in _keys(item))
 
 
 def _read_file(path: Path, span: Span | None, reporter: Reporter) -> _File:

@@ -18,11 +18,10 @@ from scipy.integrate import quad
 
 from optode.adjoint.volume import ELEMENTS, END, START
 from optode.claim.costates import Costates
-from optode.claim.multipliers import velocity
 from optode.claim.verdicts import CLOCK, FACTOR, JACOBIANS, Change, Claim, Verdict
 from optode.claim.witness.network import TINY, Array
 from optode.claim.witness.trajectory import FEATURES, Trajectory
-from optode.language.symbols import TIME
+from optode.language.symbols import TIME, velocity_symbol
 
 HORIZON = 1.0
 """From the start to T; reversed time is 0 there, perhaps at a pole, and nothing is compared."""
@@ -166,7 +165,7 @@ def _superposition_error(trajectory: Trajectory, claim: Claim) -> float:
 def _second_order_error(trajectory: Trajectory, claim: Claim, verdict: Verdict) -> float:
     """The distance of a costate from the solution of its own equation."""
     ((costate, right),) = verdict.images
-    claimed = trajectory.along([costate, velocity(costate)], [right], claim.names)
+    claimed = trajectory.along([costate, velocity_symbol(costate)], [right], claim.names)
     number, index = len(trajectory.states), list(trajectory.costates.of.values()).index(costate)
 
     def rates(t: float, z: Array, y: Array) -> Array:

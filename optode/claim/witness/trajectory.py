@@ -16,7 +16,6 @@ import sympy as sp
 from scipy.integrate import solve_ivp
 
 from optode.claim.costates import Costates
-from optode.claim.multipliers import velocity
 from optode.claim.operators import TransposedRate
 from optode.claim.verdicts import Equation, Jacobian
 from optode.claim.witness.network import TINY, Array, RandomNetwork, compiled, operator_name
@@ -26,6 +25,7 @@ from optode.language.symbols import (
     Field,
     FieldTransposed,
     symbol,
+    velocity_symbol,
 )
 
 Function: TypeAlias = Callable[..., Array]
@@ -209,7 +209,7 @@ class Trajectory:
         found = dict.fromkeys(call for e in right for call in e.atoms(Field))
         calls = {call: symbol(f"call{index}") for index, call in enumerate(found)}
         moving = dict(names) | {name: call for call, name in calls.items()}
-        rates = map(velocity, moving)
+        rates = map(velocity_symbol, moving)
         operators = {operator_name(node): node for e in right for node in e.atoms(FieldTransposed)}
         factors = self.compiled((TIME, *self.states), moving.values())
         inputs = (TIME, *self.states, *vectors, *moving, *rates, *map(sp.Symbol, operators))

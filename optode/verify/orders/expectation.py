@@ -20,7 +20,7 @@ import sympy as sp
 from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import SpecError
 from optode.language.symbols import TIME, symbol
-from optode.limit.increments import increments_of
+from optode.limit.scaled_rule import ScaledRule
 from optode.limit.slow_manifold import initial_shift, slow_manifold
 from optode.verify.orders.numerics import Array, Rates, numerical
 from optode.verify.orders.starts import solve
@@ -64,7 +64,7 @@ def smallest_gap(trial: Trial) -> Fraction:
 
 
 def _gaps(trial: Trial) -> Iterator[Fraction]:
-    increments = increments_of(trial.rule, trial.scaling, 1, sp.S.Zero)
+    increments = ScaledRule(trial.rule, trial.scaling).increments(1)
     manifold = slow_manifold(increments)
     fields = increments.coefficients(increments.slow)
     rows = zip(increments.states, increments.series, increments.rates, strict=True)
@@ -84,7 +84,7 @@ def _gaps(trial: Trial) -> Iterator[Fraction]:
 def has_matched_start(trial: Trial) -> bool:
     """Whether the initial values of next order are known: what the slow states gain while the fast
     ones settle may have no closed form."""
-    increments = increments_of(trial.rule, trial.scaling, 1, sp.S.Zero)
+    increments = ScaledRule(trial.rule, trial.scaling).increments(1)
     manifold = slow_manifold(increments)
     at_start = {state: symbol(f"{state}0") for state in trial.rule.states}
     return not manifold.fast or initial_shift(increments, manifold, at_start) is not None

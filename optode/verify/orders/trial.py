@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 
 from optode.language.symbols import TIME
-from optode.limit.exponents import forgetting
+from optode.limit.in_step_size import forgetting
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling
 from optode.rule.rule import UpdateRule

@@ -1,0 +1,59 @@
+"""A limit that is given as an ODE, without an update rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import sympy as sp
+
+from optode.language.presentation import present
+from optode.language.symbols import Field, by_name, symbol
+from optode.limit.initial_values import singular_times
+from optode.limit.limit import ContinuousLimit
+from optode.rule.rule import Flaw, RuleError
+from optode.spec.names import file_name_problem, name_problem
+
+
+def given_ode(
+    name: str, states: Iterable[sp.Symbol], equations: Mapping[sp.Symbol, sp.Expr]
+) -> ContinuousLimit:
+    """Make a limit from an ODE: the equations are taken as they stand, in ``Field(TIME, h)``.
+
+    ``equations`` maps each state to its derivative. The first state is the position; the others
+    start at 0. Symbols are taken by name, and a decimal number is exact. Raises RuleError with all
+    errors: a name that is taken, a state without an equation, different numbers of arguments of f.
+    """
+    own_states = tuple(map(by_name, states))
+    given = {by_name(state): by_name(value) for state, value in equations.items()}
+    flaws = [*_bad_names(name, own_states, given), *_unequal_calls(given)]
+    if flaws:
+        raise RuleError(flaws)
+    derivatives = [present(given[state]) for state in own_states]
+    return ContinuousLimit(
+        name=name,
+        states=own_states,
+        equations=tuple(derivatives),
+        initial=(symbol(f"{own_states[0]}0"), *(sp.S.Zero for _ in own_states[1:])),
+        singular_times=singular_times(derivatives),
+    )
+
+
+def _bad_names(
+    name: str, states: tuple[sp.Symbol, ...], given: Mapping[sp.Symbol, sp.Expr]
+) -> Iterable[Flaw]:
+    problems = {symbol(name): file_name_problem(name)}
+    problems |= {state: name_problem(state.name) for state in states}
+    yield from (Flaw("E110", z, *problem) for z, problem in problems.items() if problem)
+    for state in states:
+        if state not in given:
+            yield Flaw("E125", state, f"the state `{state}` is never assigned", None)
+    for other in given:
+        if other not in states:
+            yield Flaw("E126", other, f"`{other}` is not a state", None)
+
+
+def _unequal_calls(given: Mapping[sp.Symbol, sp.Expr]) -> Iterable[Flaw]:
+    calls = {state: value.atoms(Field) for state, value in given.items()}
+    if len({len(call.args) for found in calls.values() for call in found}) > 1:
+        message = "f is called with different numbers of arguments"
+        yield from (Flaw("E304", state, message, None) for state, found in calls.items() if found)

@@ -1,0 +1,32 @@
+"""Expressions of a rule in the step size: formulas put in, free decays as ``1 - rate``."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from optode.language.symbols import relu
+from optode.rule.rule import UpdateRule
+
+
+def forgetting(decay: sp.Symbol) -> sp.Symbol:
+    """Return the symbol for ``1 - beta`` of a free decay beta."""
+    return sp.Symbol(f"rate_{decay}", positive=True)
+
+
+def in_step_size(rule: UpdateRule, expression: sp.Expr) -> sp.Expr:
+    """Put the formulas of hyper-parameters into an expression, and ``1 - rate`` for free decays."""
+    formulas: dict[sp.Expr, sp.Expr] = {beta: 1 - forgetting(beta) for beta in rule.decays}
+    for name, formula in rule.formulas:
+        formulas[name] = formula.xreplace(formulas)
+    return expression.xreplace(formulas)
+
+
+def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
+    """Return the one-step map in the step size and the rates, floors left out."""
+    floors = rule.floors
+    values = []
+    for state, value in zip(rule.states, rule.step_map, strict=True):
+        if state in floors:
+            value = sp.Add(*(t for t in sp.Add.make_args(value) if not isinstance(t, relu)))
+        values.append(in_step_size(rule, value))
+    return tuple(values)

@@ -1,0 +1,156 @@
+"""The reduced system: the fields of the slow states on the manifold that the fast ones follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import sympy as sp
+
+from optode.calculus.expansion import expand
+from optode.calculus.series import Series
+from optode.calculus.tangent import derivative_along, substituted
+from optode.diagnostics import Diagnostic, SpecError
+from optode.language.symbols import TIME, Oracle, reaches, relu
+from optode.limit.modified_equation import modified_fields
+from optode.limit.scaled_rule import ScaledRule
+from optode.limit.second_order import second_order_form
+from optode.limit.slow_manifold import (
+    Increments,
+    NotContracting,
+    SlowManifold,
+    next_on_manifold,
+    reduced_increments,
+    slow_manifold,
+)
+from optode.rule.rule import UpdateRule
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """``z' = f0 + Delta f1 + ...`` of the slow states z, and the manifold of the fast ones.
+
+    ``fields[n]`` holds f_n, one expression for each slow state, ``second_order`` x'' in x, x' and t
+    for each order, or None. Time is ``t = (k + offset) Delta``.
+    """
+
+    increments: Increments
+    manifold: SlowManifold
+    fields: tuple[tuple[sp.Expr, ...], ...]
+    second_order: tuple[sp.Expr, ...] | None = None
+    offset: sp.Expr = sp.S.Zero
+
+    @property
+    def slow(self) -> tuple[sp.Symbol, ...]:
+        """The states of the reduced system."""
+        return self.increments.slow
+
+    @property
+    def order(self) -> int:
+        """The power of Delta up to which the fields are known."""
+        return len(self.fields) - 1
+
+
+def on_manifold(scaled: ScaledRule, order: int) -> Reduced:
+    """Eliminate the fast states of a rule; take the fields of the others up to an order.
+
+    Raises SpecError (E403) where a fast state does not settle, and (E405) where there is no next
+    order in powers of Delta.
+    """
+    if order:
+        _refuse_what_has_no_next_order(scaled.rule)
+    kappa = sp.Dummy("kappa", real=True) if order and scaled.rule.has_counter else sp.S.Zero
+    increments = scaled.increments(order, kappa)
+    manifold = _manifold(scaled.rule, increments)
+    fields = _fields(scaled, increments, manifold, order)
+    fields[0] = _above_floors(scaled, fields[0], increments.slow, manifold)
+    second = second_order_form(increments.slow, fields)
+    reduced = Reduced(increments, manifold, tuple(fields), second)
+    return reduced if kappa == 0 else _at_best_offset(reduced, kappa)
+
+
+def _refuse_what_has_no_next_order(rule: UpdateRule) -> None:
+    if any(value.has(Oracle) for value in rule.step_map):
+        message = "no next order: nothing is known of the derivatives of the rule's own operators"
+    elif rule.floors:
+        message = "no next order: a maximum is smooth only between its switches"
+    else:
+        return
+    raise SpecError([Diagnostic("E405", message, rule.span_of(0))])
+
+
+def _manifold(rule: UpdateRule, increments: Increments) -> SlowManifold:
+    try:
+        return slow_manifold(increments)
+    except NotContracting as error:
+        message = f"no continuous limit: {error}"
+        raise SpecError([Diagnostic("E403", message, rule.span_of(0))]) from error
+
+
+def _fields(
+    scaled: ScaledRule, increments: Increments, manifold: SlowManifold, order: int
+) -> list[tuple[sp.Expr, ...]]:
+    """Return the fields f0, ..., f_order of the slow states on the manifold."""
+    slow, vectors = increments.slow, scaled.rule.vectors
+    fields, _ = reduced_increments(increments, manifold, None)
+    if order == 0:
+        return [tuple(fields)]
+    exponents = (e for series in increments.series for e, _ in series.terms if e <= order + 1)
+    whole = all(e.denominator == 1 for e in exponents)
+    if not scaled.scaling.is_distinguished or not whole or (manifold.fast and order > 1):
+        message = f"no terms of order {order}: the rule is no series in whole powers of Delta here"
+        raise SpecError([Diagnostic("E405", message, scaled.rule.span_of(0))])
+    if not manifold.fast:
+        return modified_fields(increments.series, slow, order, vectors)
+    rates = {**dict(zip(slow, fields, strict=True)), TIME: sp.S.One}
+    correction = next_on_manifold(increments, manifold, rates)
+    moved = dict(zip(manifold.fast, correction, strict=True))
+    pairs = zip(*reduced_increments(increments, manifold, moved), strict=True)
+    series = [Series(((Fraction(1), a), (Fraction(2), b)), Fraction(3)) for a, b in pairs]
+    return modified_fields(series, slow, order, vectors)
+
+
+def _above_floors(
+    scaled: ScaledRule,
+    fields: tuple[sp.Expr, ...],
+    slow: tuple[sp.Symbol, ...],
+    manifold: SlowManifold,
+) -> tuple[sp.Expr, ...]:
+    """Add floors B to the fields: free above B, and on B at least as fast as it rises.
+
+    ``w' = a`` where w > B and ``w' = max(a, B')`` where w = B: the complementarity system of the
+    running supremum.
+    """
+    rates = {**dict(zip(slow, fields, strict=True)), TIME: sp.S.One}
+    levels = {}
+    for state, floor in scaled.floors.items():
+        power = scaled.powers[state]
+        level = expand(floor, scaled.scale, power + 1).coefficient(power)
+        levels[state] = substituted(level, manifold.graph, slow)
+    above = {relu(level - state): sp.S.Zero for state, level in levels.items()}
+    free = {z: field.xreplace(above) for z, field in rates.items()}
+    for state, level in levels.items():
+        push = relu(derivative_along(level, free) - free[state])
+        free[state] += reaches(level - state) * push
+    return tuple(free[z] for z in slow)
+
+
+def _at_best_offset(reduced: Reduced, kappa: sp.Symbol) -> Reduced:
+    """Choose kappa in ``t = (k + kappa) Delta`` such that no term ``Delta x'/t^2`` is left.
+
+    Zero where the equation has no such term whatever kappa is. The terms of leading order do not
+    depend on kappa, so that the increments and the manifold are those of any offset.
+    """
+    next_order = reduced.second_order[1] if reduced.second_order else sp.Add(*reduced.fields[1])
+    poles = sp.expand(next_order).coeff(TIME, -2)
+    roots = sp.solve(poles, kappa) if poles.has(kappa) else []
+    constant = len(roots) == 1 and not roots[0].has(TIME, *reduced.increments.states)
+    offset = roots[0] if constant else sp.S.Zero
+    chosen = {kappa: offset}
+    second = reduced.second_order
+    return replace(
+        reduced,
+        fields=tuple(tuple(e.xreplace(chosen) for e in field) for field in reduced.fields),
+        second_order=second and tuple(e.xreplace(chosen) for e in second),
+        offset=offset,
+    )

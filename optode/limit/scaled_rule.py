@@ -1,0 +1,131 @@
+"""A rule in one scaling: what its states gain in a step and where they start, as series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+
+import sympy as sp
+
+from optode.calculus.expansion import Scale, expand
+from optode.calculus.series import NoExpansion, Series
+from optode.diagnostics import Diagnostic, SpecError
+from optode.language.presentation import present
+from optode.language.symbols import maximum, symbol
+from optode.language.text import to_text
+from optode.limit.in_step_size import forgetting, in_step_size, step_map_in_step_size
+from optode.limit.scaling import Scaling
+from optode.limit.slow_manifold import Increments
+from optode.rule.growing_states import growing_states, positive
+from optode.rule.rule import UpdateRule
+
+
+@dataclass(frozen=True)
+class ScaledRule:
+    """An update rule, and how its step size, decays and states move with Delta."""
+
+    rule: UpdateRule
+    scaling: Scaling
+
+    @cached_property
+    def powers(self) -> dict[sp.Symbol, Fraction]:
+        """The power of Delta that is the scale of each state."""
+        return dict(zip(self.rule.states, self.scaling.powers, strict=True))
+
+    @cached_property
+    def scale(self) -> Scale:
+        """The powers of Delta of everything, and time without an offset."""
+        rule, scaling = self.rule, self.scaling
+        step = (rule.step_size, sp.S.One, scaling.step_power)
+        states = [(state, state, power) for state, power in self.powers.items() if power != 0]
+        rows = zip(rule.decays, scaling.decay_powers, scaling.regimes, strict=True)
+        decays = [
+            (forgetting(d), forgetting(d) if regime == "inertial" else sp.S.One, power)
+            for d, power, regime in rows
+            if regime != "fixed"
+        ]
+        vectors = frozenset((*rule.states, *rule.vectors))
+        return Scale((step, *states, *decays), vectors=vectors)
+
+    @cached_property
+    def floors(self) -> dict[sp.Symbol, sp.Expr]:
+        """The floor of each state that has one, in the step size."""
+        return {state: in_step_size(self.rule, b) for state, b in self.rule.floors.items()}
+
+    def increments(self, order: int, offset: sp.Expr = sp.S.Zero) -> Increments:
+        """Expand what each state gains in a step, beyond what the order needs.
+
+        ``offset`` is kappa in ``t = (k + kappa) Delta``. Raises SpecError (E403) with every state
+        whose increment has no series, or has a term that blows up.
+        """
+        scale = replace(self.scale, offset=offset)
+        growing = {z: positive(z) for z in growing_states(self.rule)}
+        found: list[Series] = []
+        problems: list[Diagnostic] = []
+        maps = step_map_in_step_size(self.rule)
+        for index, (state, value) in enumerate(zip(self.rule.states, maps, strict=True)):
+            power, lowest = self.powers[state], min(self.scaling.rates[index], Fraction(1))
+            needed = power + lowest + order + Fraction(1, 2)
+            try:
+                series = _expanded(value - state, scale, growing, needed).shifted(-power)
+            except NoExpansion as error:
+                message = f"no continuous limit of `{state}`: {error}"
+                problems.append(Diagnostic("E403", message, self.rule.span_of(index)))
+                continue
+            found.append(series)
+            blown = ((e, c) for e, c in series.terms if e < lowest)
+            problems += [_blow_up(self.rule, index, e, c) for e, c in blown]
+        if problems:
+            raise SpecError(problems)
+        return Increments(self.rule.states, tuple(found), self.scaling.rates)
+
+    def start(self, order: int) -> dict[sp.Symbol, sp.Expr]:
+        """Return the coefficient of Delta^order of each scaled state at k = 0.
+
+        The position x starts at ``x0``, anywhere; the others at 0 unless said. Raises SpecError
+        (E404) for a start that is larger than the state's own scale.
+        """
+        rule = self.rule
+        declared = dict(rule.start)
+        at_start = {z: declared.get(z, sp.S.Zero) for z in rule.states}
+        at_start[rule.position] = symbol(f"{rule.position}0")
+        monomials = tuple(row for row in self.scale.monomials if row[0] not in rule.states)
+        values = {rule.position: sp.S.Zero if order else at_start[rule.position]}
+        for index, state in enumerate(rule.states[1:], 1):
+            start = self._above_floor(state, declared.get(state, sp.S.Zero))
+            start = start.xreplace(dict(rule.formulas)).xreplace(at_start).xreplace(at_start)
+            power = self.powers[state]
+            series = expand(start, Scale(monomials), power + order + 1).shifted(-power)
+            if any(exponent < 0 for exponent, _ in series.terms):
+                message = f"`{state}` starts at {to_text(start)}, which is not of its own scale"
+                raise SpecError([Diagnostic("E404", message, rule.span_of(index))])
+            values[state] = series.coefficient(Fraction(order))
+        return values
+
+    def _above_floor(self, state: sp.Symbol, start: sp.Expr) -> sp.Expr:
+        """Return the start of a state, or its floor where that is higher."""
+        if state not in self.floors:
+            return start
+        level = self.floors[state].subs(self.rule.step_size, 0)
+        return level if start == 0 and level.is_nonnegative else maximum(start, level)
+
+
+def _expanded(
+    increment: sp.Expr, scale: Scale, growing: dict[sp.Symbol, sp.Symbol], order: Fraction
+) -> Series:
+    """Expand an increment, with the states that grow known to be positive."""
+    monomials = tuple((growing.get(z, z), c.xreplace(growing), e) for z, c, e in scale.monomials)
+    series = expand(increment.xreplace(growing), replace(scale, monomials=monomials), order)
+    back = {new: old for old, new in growing.items()}
+    return Series(tuple((e, c.xreplace(back)) for e, c in series.terms), series.order)
+
+
+def _blow_up(rule: UpdateRule, index: int, order: Fraction, term: sp.Expr) -> Diagnostic:
+    return Diagnostic(
+        "E403",
+        f"no continuous limit under the declared scaling: the rate of `{rule.states[index]}` "
+        f"has the term {to_text(present(term))} of order Delta**({order - 1})",
+        rule.span_of(index),
+        "let the hyper-parameters in it vanish with the step size",
+    )

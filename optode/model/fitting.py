@@ -1,0 +1,162 @@
+"""An architecture held against the limit it is for: states that exist, parameters that are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import sympy as sp
+
+from optode.diagnostics import Reporter, Span, nearest
+from optode.language.symbols import TIME, Field, by_name, symbol
+from optode.limit.limit import ContinuousLimit
+from optode.model.model import DERIVED, Architecture, LearnedParameter
+from optode.rule.rule import UpdateRule
+from optode.spec.names import class_name_problem, name_problem
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where errors go, and where a spec writes what they are about.
+
+    ``spans`` is empty for an architecture made in Python. Its keys are a section of the spec's
+    model and a name: ``("initial", "m")``.
+    """
+
+    reporter: Reporter
+    spans: Mapping[tuple[str, str], Span]
+
+    def error(
+        self, code: str, message: str, section: str, name: object, hint: str | None = None
+    ) -> None:
+        """Record an error about a name in a section."""
+        self.reporter.error(code, message, self.spans.get((section, str(name))), hint)
+
+
+def fitted(
+    architecture: Architecture,
+    limit: ContinuousLimit,
+    rule: UpdateRule | None = None,
+    step: float | None = None,
+    places: Places | None = None,
+) -> Architecture:
+    """Return the architecture for this limit, with the value of the step size.
+
+    ``step`` is that value where the limit has terms of next order, unless the architecture declares
+    it. A parameter of the rule that the limit has not (it may be in the next order) is left out.
+
+    Raises SpecError with all errors: names that are taken, unknown states, parameters without a
+    value or a use.
+    """
+    places = places or Places(Reporter(), {})
+    declared = architecture
+    if rule is not None and step is not None:
+        architecture = _with_step(architecture, rule.step_size, step)
+    renaming = dict(architecture.rename)
+    states = tuple(renaming.get(state, state) for state in limit.states)
+    _check_names(architecture, states, places)
+    _check_states(architecture, limit.states, states, places)
+    _check_calls(architecture, limit, places)
+    used = _used(architecture, limit) - {TIME, DERIVED, *states, *limit.states}
+    _check_values(architecture, used, places)
+    of_rule = rule.free_parameters if rule is not None else ()
+    _check_uses(declared, used | set(of_rule), places)
+    places.reporter.raise_if_any()
+    kept = tuple(p for p in architecture.parameters if p.symbol in used)
+    return replace(architecture, parameters=kept)
+
+
+def _with_step(architecture: Architecture, step_size: sp.Symbol, step: float) -> Architecture:
+    name = symbol(step_size.name)
+    if any(p.symbol == name for p in architecture.parameters):
+        return architecture
+    constant = LearnedParameter(name, value=step)
+    return replace(architecture, parameters=(*architecture.parameters, constant))
+
+
+def _check_names(architecture: Architecture, states: tuple[sp.Symbol, ...], places: Places) -> None:
+    """Report names that a module cannot have, and names of two things."""
+    problem = class_name_problem(architecture.class_name)
+    if problem is not None:
+        places.error("E110", problem[0], "class", "", problem[1])
+    parameters = [p.symbol for p in architecture.parameters]
+    names = [("renamed", new) for _, new in architecture.rename]
+    for section, name in [*names, *(("parameters", p) for p in parameters)]:
+        problem = name_problem(name.name)
+        if problem is not None:
+            places.error("E110", problem[0], section, name, problem[1])
+    for _, new in architecture.rename:
+        if states.count(new) > 1:
+            places.error("E503", f"two states named `{new}`", "renamed", new)
+    for parameter in parameters:
+        if parameter in states:
+            message = f"`{parameter}` is a state and a parameter"
+            places.error("E503", message, "parameters", parameter)
+        elif parameters.count(parameter) > 1:
+            places.error("E117", f"`{parameter}` is declared twice", "parameters", parameter)
+
+
+def _check_states(
+    architecture: Architecture,
+    own: tuple[sp.Symbol, ...],
+    renamed: tuple[sp.Symbol, ...],
+    places: Places,
+) -> None:
+    """Report entries for what is no state: of the limit, or of the model."""
+    sections = (
+        ("rename", [old for old, _ in architecture.rename], own),
+        ("equations", [state for state, _ in architecture.rewrites], renamed),
+        ("initial", [state for state, _ in architecture.initial], renamed[1:]),
+    )
+    for section, entries, states in sections:
+        for entry in entries:
+            if entry not in states:
+                hint = _nearest_state(entry.name, list(map(str, states)))
+                places.error("E502", f"`{entry}` is not a state here", section, entry, hint)
+
+
+def _nearest_state(name: str, states: list[str]) -> str:
+    near = nearest(name, states)
+    if near:
+        return f"did you mean `{near}`?"
+    return f"the states are {', '.join(states)}" if states else "the first starts as it is given"
+
+
+def number_of_arguments(limit: ContinuousLimit) -> int:
+    """Return how many arguments the limit's equations give f, the time included."""
+    calls = [call for equation in limit.equations for call in equation.atoms(Field)]
+    return len(calls[0].args) if calls else 2
+
+
+def _check_calls(architecture: Architecture, limit: ContinuousLimit, places: Places) -> None:
+    number = number_of_arguments(limit)
+    starts = ((z, start.expression) for z, start in architecture.initial if start.expression)
+    entries = [("initial", *entry) for entry in starts]
+    entries += [("equations", *entry) for entry in architecture.rewrites]
+    for section, state, expression in entries:
+        if any(len(call.args) != number for call in expression.atoms(Field)):
+            message = f"f takes {number} arguments here, the time first"
+            places.error("E205", message, section, state)
+
+
+def _used(architecture: Architecture, limit: ContinuousLimit) -> set[sp.Symbol]:
+    """Return the symbols in the model's equations and starts."""
+    expressions = [*limit.equations, *(e for _, e in architecture.rewrites)]
+    expressions += [i.expression for _, i in architecture.initial if i.expression is not None]
+    return {by_name(s) for expression in expressions for s in expression.free_symbols}
+
+
+def _check_values(architecture: Architecture, used: set[sp.Symbol], places: Places) -> None:
+    given = {p.symbol for p in architecture.parameters}
+    for missing in sorted(used - given, key=str):
+        hint = (
+            f"add `{missing}: {{init: ..., transform: ...}}` (learned) or `{missing}: "
+            "{value: ...}` (fixed) to the model's parameters"
+        )
+        places.error("E504", f"`{missing}` has no value in the model", "class", "", hint)
+
+
+def _check_uses(architecture: Architecture, known: Iterable[sp.Symbol], places: Places) -> None:
+    for unused in (p.symbol for p in architecture.parameters if p.symbol not in known):
+        message = f"no equation of the model has the parameter `{unused}`"
+        places.error("E505", message, "parameters", unused, "remove it")
