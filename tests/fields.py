@@ -44,7 +44,7 @@ class TanhField(nn.Module):
 
 
 class StillField(TanhField):
-    """The same without the time."""
+    """A TanhField that does not depend on time."""
 
     def drive(self, t: Tensor) -> Tensor:
         return torch.zeros_like(t)

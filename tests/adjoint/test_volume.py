@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import sympy as sp
 import torch
+from fields import TanhField
 
 from optode import compile as compiled
 from optode.adjoint.volume import ELEMENTS, END, START, antiderivative, growth, volume
@@ -71,20 +72,6 @@ def test_json():
     assert as_json("", [derive("rmsprop").adjoint])["adjoint"]["volume"]["determinant"] is None
 
 
-class Force(torch.nn.Module):
-    """A network of one or two arguments on vectors of two elements, time in it."""
-
-    def __init__(self, arguments):
-        super().__init__()
-        torch.manual_seed(0)
-        self.inner = torch.nn.Linear(2 * arguments + 1, 8)
-        self.outer = torch.nn.Linear(8, 2)
-
-    def forward(self, t, *arguments):
-        inputs = torch.cat([*arguments, t.reshape(1)])
-        return self.outer(torch.tanh(self.inner(inputs)))
-
-
 def flow(node, states, start, end, steps=100):
     """The states at the end by the classical Runge-Kutta method, as one vector."""
     shape = (len(node.state_names), 2)
@@ -102,16 +89,9 @@ def flow(node, states, start, end, steps=100):
     return y
 
 
-@pytest.fixture
-def double():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def determinant(name, start, end):
     """Of an actual flow's Jacobian, with the module's parameters by name."""
-    node = compiled(name)(Force(1), span=(start, end)).double()
+    node = compiled(name)(TanhField(2), span=(start, end)).double()
     states = torch.rand(len(node.state_names), 2) + 0.5
     jacobian = torch.autograd.functional.jacobian(
         lambda y: flow(node, y, start, end), states.reshape(-1)
@@ -127,7 +107,7 @@ CLOSED = [
 
 
 @pytest.mark.parametrize("name", [name for name in CLOSED if name != "amsgrad"])
-def test_determinant_of_a_flow(double, name):
+def test_determinant_of_a_flow(float64, name):
     """AMSGrad is left out: its right-hand side jumps."""
     found, parameters = determinant(name, 1.0, 1.4)
     values = {p.symbol: p.value for p in derive(name).model.parameters if not p.is_learned}
@@ -136,9 +116,9 @@ def test_determinant_of_a_flow(double, name):
     assert found == pytest.approx(expected, rel=1e-8)
 
 
-def test_trace_of_a_field(double):
+def test_trace_of_a_field(float64):
     """``tr(J)`` integrated along the trajectory is the logarithm of the flow's determinant."""
-    node = compiled("weight_decay")(Force(1)).double()
+    node = compiled("weight_decay")(TanhField(2)).double()
     start = torch.tensor([0.7, 1.1])
     found = torch.linalg.det(
         torch.autograd.functional.jacobian(lambda y: flow(node, y, 0.0, 0.4), start)
@@ -152,10 +132,10 @@ def test_trace_of_a_field(double):
     assert math.log(float(found)) == pytest.approx(total, rel=1e-4)
 
 
-def test_rows_of_the_jacobian_are_multiplied(double):
+def test_rows_of_the_jacobian_are_multiplied(float64):
     """``tr(J*h)`` is that of diag(h) J."""
     h = torch.tensor([0.7, 1.1])
-    field, t = Force(1), torch.tensor(0.3)
+    field, t = TanhField(2), torch.tensor(0.3)
     node = compiled("exponentiated_gradient")(field).double()
     jacobian = torch.autograd.functional.jacobian(lambda h: field(t, h), h)
     whole = torch.autograd.functional.jacobian(lambda h: node.vector_field(t, (h,))[0], h)

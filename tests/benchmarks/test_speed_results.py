@@ -11,7 +11,7 @@ from benchmarks import generation
 from benchmarks.records import rounded, write_document
 from benchmarks.speed import growth, summary, tables
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 SPEED = (ROOT / "docs" / "speed" / "speed.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")

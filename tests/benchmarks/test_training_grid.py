@@ -192,7 +192,7 @@ def test_a_training_that_fails_ends() -> None:
 
 def test_nothing_numerical_is_imported_before_the_threads_are_pinned() -> None:
     check = "import sys, benchmarks.training_grid; print({'numpy', 'torch'} & {*sys.modules})"
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     command = [sys.executable, "-c", check]
     found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"

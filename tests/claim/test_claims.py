@@ -27,7 +27,7 @@ from optode.compiler import derive
 from optode.language.symbols import TIME, FieldTransposed, dot, field_call, symbol, total
 from optode.spec.reader import parse_spec
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 a_h, a_m, a_v, a_x = sp.symbols("a_h a_m a_v a_x", real=True)
 b_h, b_m, b_v, b_x = sp.symbols("b_h b_m b_v b_x", real=True)
 alpha, beta, gamma, eps = sp.symbols("alpha beta gamma eps", real=True)

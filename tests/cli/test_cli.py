@@ -20,7 +20,7 @@ from optode.spec.reader import parse_spec
 from optode.spec.shipped import shipped_specs
 from optode.version import __version__
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BAD = "name: bad\nstep_size: s\nstate: [x]\nupdate: |\n  x[k+1] = x[k] - q*grad(y)\n"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path))}
 

@@ -14,6 +14,7 @@ import warnings
 import pytest
 import sympy as sp
 import torch
+from fields import CountingField
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -31,14 +32,7 @@ f = Field(TIME, h)
 GIVEN, ZERO = Initial("given"), Initial("zero")
 GRADIENTS = ("discrete", "adjoint", "autograd")
 every_gradient = pytest.mark.parametrize("gradient", GRADIENTS)
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def model(equations, parameters=(), initial=None, **changes):
@@ -75,20 +69,6 @@ def class_of(neural_ode):
 
 
 HBNODE = class_of(HEAVY_BALL)
-
-
-class Network(nn.Module):
-    """A tanh network of (t, h) on 3 features."""
-
-    def __init__(self):
-        super().__init__()
-        self.inner = nn.Linear(3, 5)
-        self.outer = nn.Linear(5, 3)
-        self.calls = 0
-
-    def forward(self, t, *states):
-        self.calls += 1
-        return self.outer(torch.tanh(self.inner(sum(states)) + t))
 
 
 def gradients(node, states, times=None):
@@ -246,7 +226,7 @@ def test_gradients_agree_for_every_form_of_model(name):
     make = class_of(MODELS[name])
     span = MODELS[name].span
     times = torch.tensor([0.0, 0.3, 0.45, 1.0]) + span[0]
-    network = Network()
+    network = CountingField(3, 5)
     states = [torch.rand(2, 3) + 0.5 for _ in make.state_names]
     found, settings = {}, {"rtol": 1e-10, "atol": 1e-10}
     if name == "per feature":
@@ -284,7 +264,7 @@ METHODS = [
 
 @pytest.mark.parametrize(("method", "options"), METHODS)
 def test_discrete_is_autograd_for_every_one_step_method(method, options):
-    network, states = Network(), (torch.randn(4, 3), torch.randn(4, 3))
+    network, states = CountingField(3, 5), (torch.randn(4, 3), torch.randn(4, 3))
     times = torch.tensor([0.0, 0.1, 0.45, 0.8])
     found = [
         gradients(HBNODE(network, method=method, gradient=g, options=options), states, times)[0]
@@ -306,8 +286,8 @@ def test_discrete_is_autograd_for_every_one_step_method(method, options):
 )
 def test_other_methods_are_refused_or_differentiate(method):
     with pytest.raises(ValueError, match="adjoint"):
-        HBNODE(Network(), method=method)
-    network, states = Network(), (torch.randn(4, 3), torch.randn(4, 3))
+        HBNODE(CountingField(3, 5), method=method)
+    network, states = CountingField(3, 5), (torch.randn(4, 3), torch.randn(4, 3))
     times = torch.linspace(0.0, 1.0, 41)
     settings = {"method": method, "rtol": 1e-5, "atol": 1e-5}
     node = HBNODE(network, gradient="adjoint", **settings)
@@ -320,7 +300,7 @@ def test_other_methods_are_refused_or_differentiate(method):
 
 @every_gradient
 def test_frozen_unused_and_shared_parameters(gradient):
-    network = Network()
+    network = CountingField(3, 5)
     network.outer.weight = nn.Parameter(network.inner.weight.T.detach().clone())
     network.twin = network.inner  # registered twice
     network.unused = nn.Parameter(torch.ones(2))
@@ -376,13 +356,15 @@ def test_tensors_that_no_gradient_would_reach_are_refused(gradient, kind):
 @pytest.mark.parametrize("gradient", ["discrete", "adjoint"])
 def test_second_derivatives_name_the_remedy(gradient):
     h0 = torch.randn(2, 3, requires_grad=True)
-    node = HBNODE(Network(), gradient=gradient)
+    node = HBNODE(CountingField(3, 5), gradient=gradient)
     with pytest.raises(RuntimeError, match='gradient="autograd"'):
         torch.autograd.grad(node(h0).sum(), h0, create_graph=True)
 
 
 def test_autograd_has_second_derivatives():
-    node = HBNODE(Network(), method="rk4", options={"step_size": 0.5}, gradient="autograd")
+    node = HBNODE(
+        CountingField(3, 5), method="rk4", options={"step_size": 0.5}, gradient="autograd"
+    )
     states = tuple(torch.randn(1, 3, requires_grad=True) for _ in range(2))
     assert torch.autograd.gradgradcheck(lambda *z: node.vector_field(torch.tensor(0.5), z), states)
     assert torch.autograd.gradgradcheck(lambda *z: node(z), states)
@@ -390,7 +372,7 @@ def test_autograd_has_second_derivatives():
 
 @pytest.mark.parametrize("gradient", ["discrete", "adjoint"])
 def test_parameters_changed_before_backward_are_noticed(gradient):
-    node = HBNODE(Network(), gradient=gradient)
+    node = HBNODE(CountingField(3, 5), gradient=gradient)
     h1 = node(torch.randn(2, 3))
     with torch.no_grad():
         node.field.inner.weight.add_(1.0)
@@ -400,14 +382,14 @@ def test_parameters_changed_before_backward_are_noticed(gradient):
 
 def test_a_graph_can_be_kept_and_used_again():
     h0 = torch.randn(2, 3, requires_grad=True)
-    loss = HBNODE(Network())(h0).sum()
+    loss = HBNODE(CountingField(3, 5))(h0).sum()
     first = torch.autograd.grad(loss, h0, retain_graph=True)
     assert_close(first, torch.autograd.grad(loss, h0), 0.0)
 
 
 @pytest.mark.parametrize("gradient", ["discrete", "adjoint"])
 def test_saved_tensors_may_be_moved_or_recomputed(gradient):
-    node, h0 = HBNODE(Network(), gradient=gradient), torch.randn(2, 3)
+    node, h0 = HBNODE(CountingField(3, 5), gradient=gradient), torch.randn(2, 3)
     known = list(node.parameters())
     expected = torch.autograd.grad(node(h0).sum(), known)
     with torch.autograd.graph.save_on_cpu():
@@ -419,7 +401,7 @@ def test_saved_tensors_may_be_moved_or_recomputed(gradient):
 
 @every_gradient
 def test_a_solve_leaves_nothing_behind(gradient):
-    node = HBNODE(Network(), gradient=gradient)
+    node = HBNODE(CountingField(3, 5), gradient=gradient)
     node(torch.randn(2, 3)).sum().backward()
     gc.collect()
     gc.disable()
@@ -438,7 +420,7 @@ def test_a_solve_leaves_nothing_behind(gradient):
 @every_gradient
 @pytest.mark.parametrize(("method", "options"), [("dopri5", None), ("rk4", {"step_size": 0.1})])
 def test_statistics_are_the_calls_of_the_field(gradient, method, options):
-    network, h0 = Network(), torch.randn(2, 3)
+    network, h0 = CountingField(3, 5), torch.randn(2, 3)
     settings = {**(options or {}), "keep": 0}  # the way back evaluates again
     node = HBNODE(network, method=method, gradient=gradient, options=settings)
     solution = node.integrate(h0)
@@ -459,13 +441,13 @@ def test_statistics_are_the_calls_of_the_field(gradient, method, options):
 
 
 def test_statistics_count_a_start_that_calls_the_field():
-    network = Network()
+    network = CountingField(3, 5)
     solution = class_of(MODELS["starts"])(network).integrate(torch.randn(2, 3))
     assert solution.stats.forward_nfe == network.calls
 
 
 def test_rejected_steps_are_counted():
-    node = HBNODE(Network(), options={"first_step": 1.0}, rtol=1e-9, atol=1e-9)
+    node = HBNODE(CountingField(3, 5), options={"first_step": 1.0}, rtol=1e-9, atol=1e-9)
     assert node.integrate(10 * torch.randn(2, 3)).stats.rejected > 0
 
 
@@ -486,7 +468,7 @@ class Listener(HBNODE):
 
 
 def test_callbacks_are_passed_through():
-    node = Listener(Network(), gradient="adjoint")
+    node = Listener(CountingField(3, 5), gradient="adjoint")
     solution = node.integrate(torch.randn(2, 3))
     assert node.heard.count("accept") == solution.stats.accepted
     assert node.heard.count("step") == solution.stats.accepted + solution.stats.rejected
@@ -495,7 +477,7 @@ def test_callbacks_are_passed_through():
     assert "adjoint step" in node.heard
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fixed = Listener(Network(), method="rk4", options={"step_size": 0.25})
+        fixed = Listener(CountingField(3, 5), method="rk4", options={"step_size": 0.25})
         fixed(torch.randn(2, 3))
     assert fixed.heard == ["step"] * 4
 
@@ -507,7 +489,7 @@ def test_callbacks_are_passed_through():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_shapes_and_dtypes(gradient, dtype):
     for shape in [(3,), (2, 3), (2, 4, 5, 3)]:
-        node = HBNODE(Network(), gradient=gradient).to(dtype)
+        node = HBNODE(CountingField(3, 5), gradient=gradient).to(dtype)
         h0 = torch.randn(shape, dtype=dtype, requires_grad=True)
         times = torch.tensor([0.0, 0.1, 0.7], dtype=torch.float64)
         trajectory = node(h0, times)
@@ -523,7 +505,10 @@ def test_shapes_and_dtypes(gradient, dtype):
 
 
 def test_times_may_start_late_and_be_few():
-    node, h0 = HBNODE(Network(), span=(0.0, 0.1), rtol=1e-10, atol=1e-10), torch.randn(2, 3)
+    node, h0 = (
+        HBNODE(CountingField(3, 5), span=(0.0, 0.1), rtol=1e-10, atol=1e-10),
+        torch.randn(2, 3),
+    )
     assert node(h0, torch.tensor([0.0])).shape == (1, 2, 3)
     late = node(h0, torch.tensor([0.05, 0.1]))
     torch.testing.assert_close(late, node(h0, torch.tensor([0.0, 0.05, 0.1]))[1:])
@@ -533,13 +518,13 @@ def test_times_may_start_late_and_be_few():
 
 
 def test_the_result_may_be_changed_in_place():
-    trajectory = HBNODE(Network())(torch.randn(2, 3), torch.tensor([0.0, 1.0]))
+    trajectory = HBNODE(CountingField(3, 5))(torch.randn(2, 3), torch.tensor([0.0, 1.0]))
     trajectory += 1.0
     trajectory.sum().backward()
 
 
 def test_without_gradients_no_step_is_kept():
-    node = HBNODE(Network())
+    node = HBNODE(CountingField(3, 5))
     with torch.no_grad():
         solution = node.integrate(torch.randn(2, 3))
     assert not solution.states.h.requires_grad
@@ -552,7 +537,7 @@ def test_parameters_of_each_feature(shape):
     """m' = f - gamma m with one gamma a channel, typed out; its gradient by autograd."""
     make = class_of(MODELS["per feature"])
     with pytest.raises(ValueError, match="give features"):
-        make(Network())
+        make(CountingField(3, 5))
     node = make(lambda t, h: torch.sin(h), features=3)
     assert node.raw_gamma.shape == node.gamma.shape == (3,)
     with torch.no_grad():
@@ -572,7 +557,7 @@ def test_parameters_of_each_feature(shape):
 
 def test_learned_and_linear_starts():
     make = class_of(MODELS["layers"])
-    node = make(Network(), features=3)
+    node = make(CountingField(3, 5), features=3)
     for shape in [(3,), (2, 3), (2, 3, 4, 4)]:
         h0 = torch.randn(shape)
         states = node.initial_states(h0)
@@ -586,7 +571,7 @@ def test_learned_and_linear_starts():
     with pytest.raises(ValueError, match="features=3"):
         node(torch.randn(2, 4))
     with pytest.raises(ValueError, match="features=None"):
-        make(Network())(torch.randn(2, 3))
+        make(CountingField(3, 5))(torch.randn(2, 3))
 
 
 # What is refused
@@ -665,7 +650,7 @@ def test_a_state_without_a_start_has_to_be_given():
 
 
 def test_copies_and_pickles():
-    node = HBNODE(Network(), span=(0, 2))
+    node = HBNODE(CountingField(3, 5), span=(0, 2))
     assert node.span == (0.0, 2.0)
     assert all(type(end) is float for end in node.span)
     h0 = torch.randn(2, 3)
@@ -677,7 +662,7 @@ def test_copies_and_pickles():
 
 
 def test_compiled_vector_field():
-    node, t = HBNODE(Network()), torch.tensor(0.5)
+    node, t = HBNODE(CountingField(3, 5)), torch.tensor(0.5)
     compiled = torch.compile(node.vector_field, backend="eager")
     for ours, theirs in zip(compiled(t, (Z, Z)), node.vector_field(t, (Z, Z)), strict=True):
         assert torch.equal(ours, theirs)

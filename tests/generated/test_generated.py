@@ -7,21 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from fields import TanhField
 from torch import nn
 
-FILES = (Path(__file__).parents[1] / "generated").glob("*.py")
+FILES = (Path(__file__).parents[2] / "generated").glob("*.py")
 NAMES = sorted(path.stem for path in FILES)
-
-
-class Force(nn.Module):
-    """A time-dependent network whose Jacobian is not symmetric, for one or two states."""
-
-    def __init__(self, inputs: int) -> None:
-        super().__init__()
-        self.inner, self.outer = nn.Linear(4 * inputs, 8), nn.Linear(8, 4)
-
-    def forward(self, t, *states):
-        return self.outer(torch.tanh(self.inner(torch.cat(states, -1)) + t))
 
 
 def module_class(name):
@@ -36,7 +26,9 @@ def build():
 
     def make(name, **settings):
         made = module_class(name)
-        node = made(Force(2 if name == "second_order" else 1), span=(1.0, 1.5), **settings)
+        node = made(
+            TanhField(arguments=2 if name == "second_order" else 1), span=(1.0, 1.5), **settings
+        )
         return node.double()
 
     return make

@@ -7,7 +7,18 @@ import pickle
 
 import pytest
 import torch
-from torch import nn
+from fields import ImageField, TanhField
+from vector_fields import (
+    adam,
+    adam_bias_corrected,
+    adam_guarded,
+    generalized_heavy_ball,
+    gradient_descent,
+    hardtanh_heavy_ball,
+    heavy_ball,
+    nesterov,
+    second_order,
+)
 
 from generated.adam import AdamNODE
 from generated.adam_bias_corrected import BiasCorrectedAdamNODE
@@ -19,86 +30,7 @@ from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
 from generated.second_order import SONODE
 
-FLOAT64 = torch.float64
-softplus = nn.functional.softplus
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(FLOAT64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-class VectorField(nn.Module):
-    """A tanh network that depends on time, for states of shape (..., 4)."""
-
-    def __init__(self, inputs: int = 1) -> None:
-        super().__init__()
-        self.inner = nn.Linear(4 * inputs, 8)
-        self.outer = nn.Linear(8, 4)
-
-    def forward(self, t, *states):
-        return self.outer(torch.tanh(self.inner(torch.cat(states, -1)) + t))
-
-
-class ImageField(nn.Module):
-    """A convolution that depends on time, for states of shape (batch, 3, 5, 5)."""
-
-    def __init__(self, inputs: int = 1) -> None:
-        super().__init__()
-        self.inner = nn.Conv2d(3 * inputs, 4, 3, padding=1)
-        self.outer = nn.Conv2d(4, 3, 1)
-
-    def forward(self, t, *states):
-        return self.outer(torch.tanh(self.inner(torch.cat(states, 1)) + t))
-
-
-# The vector fields, typed from the papers (references in tests/test_derivations.py).
-def heavy_ball(p, f, t, h, m):
-    return m, -torch.sigmoid(p["raw_gamma"]) * m + f(t, h)
-
-
-def generalized_heavy_ball(p, f, t, h, m):
-    force = f(t, h) - softplus(p["raw_xi"]) * h
-    return torch.tanh(m), -torch.sigmoid(p["raw_gamma"]) * m + force
-
-
-def hardtanh_heavy_ball(p, f, t, h, m):
-    force = f(t, h) - softplus(p["raw_xi"]) * h
-    return nn.functional.hardtanh(m, -5, 5), -torch.sigmoid(p["raw_gamma"]) * m + force
-
-
-def nesterov(p, f, t, h, m):
-    return m, -3 / t * m + f(t, h)
-
-
-def adam(p, f, t, h, m, v):
-    alpha, beta = torch.sigmoid(p["raw_alpha"]), torch.sigmoid(p["raw_beta"])
-    g = -f(t, h)
-    return -m / (v.sqrt() + 1e-8), alpha * (g - m), beta * (g**2 - v)
-
-
-def adam_guarded(p, f, t, h, m, v):
-    alpha, beta = torch.sigmoid(p["raw_alpha"]), torch.sigmoid(p["raw_beta"])
-    g = -f(t, h)
-    return -m / (softplus(v).sqrt() + 1e-8), alpha * (g - m), beta * (g**2 - v)
-
-
-def adam_bias_corrected(p, f, t, h, m, v):
-    alpha, beta = torch.sigmoid(p["raw_alpha"]), torch.sigmoid(p["raw_beta"])
-    g = -f(t, h)
-    m_hat, v_hat = m / (1 - torch.exp(-alpha * t)), v / (1 - torch.exp(-beta * t))
-    return -m_hat / (v_hat.sqrt() + 1e-8), alpha * (g - m), beta * (g**2 - v)
-
-
-def second_order(p, f, t, x, v):
-    return v, f(t, x, v)
-
-
-def gradient_descent(p, f, t, h):
-    return (f(t, h),)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 MODELS = {
@@ -112,15 +44,15 @@ MODELS = {
     BiasCorrectedAdamNODE: adam_bias_corrected,
     SONODE: second_order,
 }
-SHAPES = {(4,): VectorField, (6, 4): VectorField, (2, 3, 5, 5): ImageField}
+SHAPES = {(4,): TanhField, (6, 4): TanhField, (2, 3, 5, 5): ImageField}
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda m: m.__name__)
 
 
-def build(model, field=VectorField, **options):
+def build(model, field=TanhField, **options):
     """The model in float64 on a field of its own; SONODE's velocity starts as a learned linear map."""
     if model is SONODE:
         options["features"] = 3 if field is ImageField else 4
-    return model(field(inputs=2 if model is SONODE else 1), **options).to(FLOAT64)
+    return model(field(arguments=2 if model is SONODE else 1), **options).double()
 
 
 def random_states(model, shape):
@@ -173,7 +105,7 @@ def assert_gradients_close(ours, theirs, tolerance):
             assert difference <= tolerance * scale, f"{name}: {difference} of {scale}"
 
 
-TIMES = torch.tensor([1.0, 1.4, 2.0], dtype=FLOAT64)
+TIMES = torch.tensor([1.0, 1.4, 2.0], dtype=torch.float64)
 
 
 @every_model
@@ -215,7 +147,7 @@ def test_gradcheck(model, gradient):
 @pytest.mark.parametrize("gradient", ["discrete", "adjoint", "autograd"])
 def test_gradient_with_respect_to_observation_times(gradient):
     """Central differences of the loss in each time, start included."""
-    node = HBNODE(VectorField(), (1.0, 2.0), rtol=1e-11, atol=1e-11, gradient=gradient).to(FLOAT64)
+    node = HBNODE(TanhField(), (1.0, 2.0), rtol=1e-11, atol=1e-11, gradient=gradient).double()
     states = random_states(HBNODE, (3, 4))
 
     def loss(times):
@@ -233,11 +165,11 @@ def test_gradient_with_respect_to_observation_times(gradient):
 
 @pytest.mark.parametrize("transform", ["state_dict", "pickle", "deepcopy"])
 def test_copies_compute_the_same(transform):
-    node = GHBNODE(VectorField()).to(FLOAT64)
+    node = GHBNODE(TanhField()).double()
     with torch.no_grad():
         node.raw_gamma.fill_(0.3)
     if transform == "state_dict":
-        twin = GHBNODE(VectorField()).to(FLOAT64)
+        twin = GHBNODE(TanhField()).double()
         twin.load_state_dict(node.state_dict())
     else:
         twin = {"pickle": lambda n: pickle.loads(pickle.dumps(n)), "deepcopy": copy.deepcopy}[
@@ -248,13 +180,13 @@ def test_copies_compute_the_same(transform):
 
 
 def test_learned_parameter_goes_through_its_transform():
-    node = HBNODE(VectorField())
+    node = HBNODE(TanhField())
     assert next(iter(node.state_dict())) == "raw_gamma"
     torch.testing.assert_close(node.gamma, torch.sigmoid(torch.tensor(-3.0)), check_dtype=False)
 
 
 def test_compiled_vector_field():
-    node, t = HBNODE(VectorField()).to(FLOAT64), torch.tensor(0.5)
+    node, t = HBNODE(TanhField()).double(), torch.tensor(0.5)
     states = random_states(HBNODE, (3, 4))
     compiled = torch.compile(node.vector_field, fullgraph=True, backend="eager")
     for ours, theirs in zip(compiled(t, states), node.vector_field(t, states), strict=True):

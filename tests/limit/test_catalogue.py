@@ -7,14 +7,12 @@ from itertools import product
 import catalogue
 import pytest
 import sympy as sp
-from test_derivations import LIMITS as FIRST_LIMITS
+from catalogue import LIMITS
 
 from optode.compiler import derive
 from optode.language.symbols import Gradient, Tangent, dot
 from optode.limit.limit import continuous_limit
 from optode.spec.shipped import shipped_specs
-
-LIMITS = FIRST_LIMITS | catalogue.LIMITS
 
 
 def remainder(expression, states):

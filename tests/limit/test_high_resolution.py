@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import sympy as sp
 import torch
-from torch import nn
+from fields import StillField
 
 import optode
 from optode.codegen.in_memory import class_from_text
@@ -112,15 +112,6 @@ def test_no_next_order_between_distinguished_limits():
         continuous_limit(rule, between, 1)
 
 
-class Force(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.inner, self.outer = nn.Linear(4, 8), nn.Linear(8, 4)
-
-    def forward(self, t, h):
-        return self.outer(torch.tanh(self.inner(h)))
-
-
 @pytest.mark.parametrize("name", ["heavy_ball", "nesterov_strongly_convex", "gradient_descent"])
 def test_emitted_module_of_next_order(name):
     """The adjoint of J(u), a product with the transposed derivative of a product, against autograd."""
@@ -129,7 +120,7 @@ def test_emitted_module_of_next_order(name):
         derivation.module_text, derivation.file_name, derivation.model.class_name
     )
     torch.manual_seed(0)
-    node, t = made(Force()).double(), torch.tensor(0.3, dtype=torch.float64)
+    node, t = made(StillField()).double(), torch.tensor(0.3, dtype=torch.float64)
     double = {"dtype": torch.float64}
     states = tuple(torch.randn(3, 4, requires_grad=True, **double) for _ in node.state_names)
     costates = tuple(torch.randn(3, 4, **double) for _ in states)
@@ -152,7 +143,7 @@ def test_a_jacobian_product_is_not_its_transpose():
         derivation.module_text, derivation.file_name, derivation.model.class_name
     )
     torch.manual_seed(1)
-    force = Force().double()
+    force = StillField().double()
     node, t = made(force), torch.tensor(0.0, dtype=torch.float64)
     h, m = torch.randn(2, 4, dtype=torch.float64), torch.randn(2, 4, dtype=torch.float64)
     step, gamma = 1e-6, float(node.gamma)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 import torch
-from torch import nn
+from fields import StillField
 
 from generated.adam_bias_corrected import BiasCorrectedAdamNODE
 from generated.nesterov import NesterovNODE
@@ -52,15 +52,6 @@ def test_no_regular_branch():
     assert regular_branch((x,), (1 / t**2,)) is None
 
 
-class Force(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4))
-
-    def forward(self, t, h):
-        return self.net(h)
-
-
 @pytest.mark.parametrize(
     ("model", "late_start", "tolerance"),
     [
@@ -76,14 +67,14 @@ class Force(nn.Module):
 def test_module_starts_at_the_singular_time(model, late_start, tolerance):
     """Against the same model started by hand at t = 1e-6 on the branch of the literature."""
     torch.manual_seed(0)
-    force = Force().double()
+    force = StillField().double()
     h = torch.randn(3, 4, dtype=torch.float64)
     node = model(force, span=(0.0, 1.0), rtol=1e-9, atol=1e-9).double()
     solution = node.integrate(h, [0.0, 0.5, 1.0])
     t0 = 1e-6
     later = model(force, span=(t0, 1.0), rtol=1e-10, atol=1e-10).double()
     with torch.no_grad():
-        f = force(None, h)
+        f = force(torch.zeros(()), h)
         reference = later((h, *late_start(node, f, t0)))
     assert torch.equal(solution.states.h[0], h)
     torch.testing.assert_close(solution.states.h[-1], reference, rtol=0, atol=tolerance)
@@ -97,11 +88,11 @@ def test_module_starts_at_the_singular_time(model, late_start, tolerance):
 
 
 def test_a_time_too_close_to_the_start_is_refused():
-    node = NesterovNODE(Force(), span=(0.0, 1.0))
+    node = NesterovNODE(StillField(), span=(0.0, 1.0))
     with pytest.raises(ValueError, match="must be after"):
         node(torch.zeros(2, 4), [0.0, 1e-5, 1.0])
 
 
 def test_a_singular_time_inside_the_span_is_refused():
     with pytest.raises(ValueError, match="singular"):
-        NesterovNODE(Force(), span=(-1.0, 1.0))
+        NesterovNODE(StillField(), span=(-1.0, 1.0))

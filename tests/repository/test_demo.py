@@ -12,7 +12,7 @@ import pytest
 import torch
 from tasks import BLOCK, nested_spheres, plane_vibration
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = '"Force","Voltage","Acceleration1","Acceleration2","Acceleration3","Fs",'
 
 

@@ -25,7 +25,7 @@ from optode.diagnostics import (
     quoted,
 )
 
-PACKAGE = Path(__file__).parents[1] / "optode"
+PACKAGE = Path(__file__).parents[2] / "optode"
 PAIRS = Path(__file__).parent / "diagnostics"
 INVALID = sorted((PAIRS / "invalid").glob("*.yaml"))
 VALID = sorted((PAIRS / "valid").glob("*.yaml"))

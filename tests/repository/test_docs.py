@@ -10,7 +10,7 @@ import pytest
 
 import optode
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 GUIDE = (DOCS / "guide" / "writing-specs.md").read_text(encoding="utf-8")

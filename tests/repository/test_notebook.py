@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 import optode
 from optode.compiler import Derivation
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "own_optimizer.ipynb"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "own_optimizer.ipynb"
 SPEC = Path("specs/heavy_ball.yaml").read_text().replace("HBNODE", "CellNODE")
 
 

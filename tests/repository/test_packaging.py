@@ -16,7 +16,7 @@ import pytest
 
 from optode.version import __version__
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "optode", "templates", "specs")
 
 

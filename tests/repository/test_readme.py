@@ -9,7 +9,7 @@ from pathlib import Path
 
 from optode.cli.catalogue import page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODULES = (ROOT / "docs" / "guide" / "modules.md").read_text(encoding="utf-8")
 

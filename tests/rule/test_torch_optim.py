@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_rules import X0, gradient, torch_iterates
+from objective import X0, gradient, torch_iterates
 
 from optode.compiler import derive
 from optode.rule.from_spec import build_rule
@@ -179,14 +179,6 @@ def test_adamax(decay):
     )
 
 
-@pytest.fixture
-def doubles():
-    """NAdam keeps its product of coefficients in the default type."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def test_adadelta():
     rule = parsed(
         """
@@ -202,7 +194,7 @@ def test_adadelta():
     assert_same_iterates(rule, values, {}, lambda p: torch.optim.Adadelta(p, LR, BETA1, EPS))
 
 
-def test_nadam(doubles):
+def test_nadam(float64):
     rule = parsed(
         """
         m[k+1] = beta1*m[k] + (1 - beta1)*grad(x[k])

@@ -9,6 +9,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from fields import TanhField
+from modules import distances
 from scipy.integrate import solve_ivp
 from torch import nn
 from torch.func import vjp
@@ -39,31 +41,13 @@ SPAN = (0.5, 2.0)
 SEEDS = range(2)
 every_model = pytest.mark.parametrize("name", MODELS)
 every_method = pytest.mark.parametrize("method", METHODS)
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-class Force(nn.Module):
-    """A tanh network of (t, h) on 3 features, whose Jacobian is not symmetric."""
-
-    def __init__(self):
-        super().__init__()
-        self.inner, self.outer = nn.Linear(3, 5), nn.Linear(5, 3)
-
-    def forward(self, t, h):
-        return self.outer(torch.tanh(self.inner(h) + torch.sin(3 * t)))
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def made(name, seed=0, span=SPAN, **settings):
     """A node, and h and m at its start."""
     torch.manual_seed(seed)
-    node = MODELS[name](Force(), span, **settings)
+    node = MODELS[name](TanhField(3, 5), span, **settings)
     return node, (torch.randn(2, 3), torch.randn(2, 3))
 
 
@@ -87,14 +71,8 @@ def gradients(node, states, times=None):
 @cache
 def reference(name, seed=0, span=SPAN, times=None):
     """The exact gradient of a solve by dopri8 at 1e-12."""
-    torch.set_default_dtype(torch.float64)
     node, states = made(name, seed, span, method="dopri8", rtol=1e-12, atol=1e-12)
     return gradients(node, states, times)[0]
-
-
-def distances(found, expected):
-    assert found.keys() == expected.keys()
-    return {x: ((found[x] - expected[x]).norm() / expected[x].norm()).item() for x in expected}
 
 
 def fixed(name, method, steps, seed=0, times=None):
@@ -233,7 +211,7 @@ class Input(nn.Module):
         return torch.sin(self.rate * t)
 
 
-class Driven(Force):
+class Driven(TanhField):
     def forward(self, t, h, u):
         return super().forward(t, h + u)
 

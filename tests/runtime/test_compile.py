@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from fields import TanhField
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call, hessian, jacrev, jvp, stack_module_state, vmap
@@ -22,28 +23,12 @@ STEPS = 2
 
 
 @pytest.fixture(autouse=True)
-def _fresh():
-    torch.manual_seed(0)
+def _compiled_afresh(float64):
     torch.compiler.reset()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-class Field(nn.Module):
-    """A tanh network that depends on time, for states of shape (N, WIDTH)."""
-
-    def __init__(self, arguments: int = 1) -> None:
-        super().__init__()
-        self.inner = nn.Linear(arguments * WIDTH, 8)
-        self.outer = nn.Linear(8, WIDTH)
-
-    def forward(self, t: Tensor, *states: Tensor) -> Tensor:
-        return self.outer(torch.tanh(self.inner(torch.cat(states, -1)) + t))
 
 
 def ball(gradient: str = "discrete", steps: int = STEPS, method: str = "heun2") -> HBNODE:
-    return HBNODE(Field(), method=method, gradient=gradient, options={"steps": steps})
+    return HBNODE(TanhField(WIDTH), method=method, gradient=gradient, options={"steps": steps})
 
 
 def batch(size: int = 6) -> Tensor:
@@ -95,14 +80,18 @@ def test_training_step_is_one_graph(gradient):
 @pytest.mark.parametrize("model", [GuardedAdamNODE, SONODE], ids=lambda m: m.__name__)
 def test_other_models_are_one_graph(model):
     """Against the derived VJPs, which the compiler does not see: compiled, the steps are backpropagated."""
-    more = {"field": Field(2), "features": WIDTH} if model is SONODE else {"field": Field()}
+    more = (
+        {"field": TanhField(WIDTH, arguments=2), "features": WIDTH}
+        if model is SONODE
+        else {"field": TanhField(WIDTH)}
+    )
     node, h0 = model(method="euler", options={"steps": 2}, **more), batch()
     compiled = torch.compile(node, fullgraph=True, backend="aot_eager")
     found = gradients(node, loss_of(compiled(h0)))
     assert_same(found, gradients(node, loss_of(node(h0))), 1e-12)
 
 
-class Driven(Field):
+class Driven(TanhField):
     def forward(self, t: Tensor, h: Tensor, u: Tensor) -> Tensor:
         return super().forward(t, h) + u
 

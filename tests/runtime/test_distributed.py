@@ -17,7 +17,8 @@ import pytest
 import torch
 import torch.distributed as dist
 import train_distributed
-from torch import Tensor, nn
+from fields import TanhField
+from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
@@ -26,27 +27,15 @@ from torchdiffeq import odeint
 
 from generated.heavy_ball import HBNODE
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = 2
 STEPS = 12  # the adjoint gradient of so many is within 1e-6 of the discrete one
-
-
-class Field(nn.Module):
-    """A tanh network that depends on time, for states of shape (N, 3)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = nn.Linear(3, 8)
-        self.outer = nn.Linear(8, 3)
-
-    def forward(self, t: Tensor, h: Tensor) -> Tensor:
-        return self.outer(torch.tanh(self.inner(h) + t))
 
 
 def build(gradient: str) -> HBNODE:
     """A heavy ball in float64, the same in every process."""
     torch.manual_seed(0)
-    node = HBNODE(Field(), method="rk4", gradient=gradient, options={"steps": STEPS})
+    node = HBNODE(TanhField(3), method="rk4", gradient=gradient, options={"steps": STEPS})
     return node.double()
 
 
@@ -144,7 +133,7 @@ def whole(gradient: Tensor) -> Tensor:
 
 def torchrun(program: Path, *options: str) -> str:
     launch = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={PROCESSES}")
-    path = os.pathsep.join((str(ROOT), str(ROOT / "examples")))
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "examples", ROOT / "tests")))
     done = subprocess.run(
         (sys.executable, *launch, str(program), *options),
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from fields import CountingField
 from torch import nn
 from torch._dynamo.exc import Unsupported
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,31 +31,11 @@ from optode.runtime.times import Span, grid_of
 
 PAIRS = ("nystrom4", "nystrom5", "nystrom6", "dopri5", "bosh3")
 every_pair = pytest.mark.parametrize("method", PAIRS)
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-class Force(nn.Module):
-    """A tanh network of (t, h) on 3 features, whose Jacobian is not symmetric."""
-
-    def __init__(self):
-        super().__init__()
-        self.inner, self.outer = nn.Linear(3, 8), nn.Linear(8, 3)
-        self.calls = 0
-
-    def forward(self, t, h):
-        self.calls += 1
-        return self.outer(torch.tanh(self.inner(h) + torch.sin(3 * t)))
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def automatic(method="nystrom6", tolerance=1e-5, model=HBNODE, span=(0.0, 2.0), field=None, **more):
-    field = field or Force()
+    field = field or CountingField(3)
     return model(field, span, method, rtol=tolerance, atol=tolerance, grid="auto", **more)
 
 
@@ -372,9 +353,9 @@ def test_bad_settings_are_refused(settings, message):
     given = {"method": "nystrom6", "grid": "auto", **settings}
     model = given.pop("model", HBNODE)
     with pytest.raises(ValueError, match=message):
-        model(Force(), **given)
+        model(CountingField(3), **given)
     known = {"grid", "options"} & {*settings} or {"method", "gradient"} & {*settings}
-    node = model(Force(), grid="auto")
+    node = model(CountingField(3), grid="auto")
     for name in known:
         setattr(node, name, given[name])
     with pytest.raises(ValueError, match=message):
@@ -498,7 +479,7 @@ def test_samples_that_all_stay_take_no_step():
 
 
 def loose(rtol, atol, dtype, method="nystrom6", **more):
-    node = HBNODE(Force(), (0.0, 0.5), method, rtol=rtol, atol=atol, **more).to(dtype)
+    node = HBNODE(CountingField(3), (0.0, 0.5), method, rtol=rtol, atol=atol, **more).to(dtype)
     return node, torch.ones(2, 3, dtype=dtype)
 
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 import walker2d
+from fields import CountingField
 from torch import nn
 from torchdiffeq import odeint
+from vector_fields import adam, gradient_descent, heavy_ball, nesterov, second_order
 
 from generated.adam import AdamNODE
 from generated.gradient_descent import NODE
@@ -22,64 +24,21 @@ from generated.nesterov import NesterovNODE
 from generated.second_order import SONODE
 from optode.runtime import ODERNN, padded
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("OPTODE_DATA", ROOT.parent / "shared" / "data"))
 FEATURES, HIDDEN = 3, 4
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 FIXED = {"method": "rk4", "options": {"step_size": 0.05}}
+pytestmark = pytest.mark.usefixtures("float64")
 
 
-@pytest.fixture(autouse=True)
-def _float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-class Force(nn.Module):
-    """A network of all the states it is given and of the time; counts its evaluations."""
-
-    def __init__(self, states: int = 1) -> None:
-        super().__init__()
-        self.inner = nn.Linear(states * HIDDEN, 8)
-        self.outer = nn.Linear(8, HIDDEN)
-        self.calls = 0
-
-    def forward(self, t, *states):
-        self.calls += 1
-        return self.outer(torch.tanh(self.inner(torch.cat(states, -1)) + torch.sin(t)))
-
-
-# The vector fields and the states that start beside h, typed from the papers.
-def node(p, f, t, h):
-    return (f(t, h),)
-
-
-def heavy_ball(p, f, t, h, m):
-    return m, -torch.sigmoid(p["raw_gamma"]) * m + f(t, h)
-
-
-def nesterov(p, f, t, h, m):
-    return m, -3 / t * m + f(t, h)
-
-
-def adam(p, f, t, h, m, v):
-    alpha, beta = torch.sigmoid(p["raw_alpha"]), torch.sigmoid(p["raw_beta"])
-    g = -f(t, h)
-    return -m / (v.sqrt() + 1e-8), alpha * (g - m), beta * (g**2 - v)
-
-
-def second_order(p, f, t, x, v):
-    return v, f(t, x, v)
-
-
+# The vector field of each model, and the states that start beside h.
 def zero(p, h):
     return (torch.zeros_like(h),)
 
 
 MODELS = {
-    NODE: (node, lambda p, h: ()),
+    NODE: (gradient_descent, lambda p, h: ()),
     HBNODE: (heavy_ball, zero),
     NesterovNODE: (nesterov, zero),
     AdamNODE: (adam, lambda p, h: (torch.zeros_like(h), torch.ones_like(h))),
@@ -92,7 +51,7 @@ def build(model, **settings):
     """The same cell and readout for every model."""
     if model is SONODE:
         settings["features"] = HIDDEN
-    node = model(Force(2 if model is SONODE else 1), **settings)
+    node = model(CountingField(HIDDEN, arguments=2 if model is SONODE else 1), **settings)
     return ODERNN(node, nn.GRUCell(FEATURES, HIDDEN), nn.Linear(HIDDEN, 2)).double()
 
 
@@ -345,7 +304,7 @@ def test_refuses_what_does_not_fit(change, message):
 
 def test_cell_without_a_size_needs_a_start():
     values, times, mask = batch()
-    rnn = ODERNN(NODE(Force(), **FIXED), lambda x, h: h + x.sum(-1, keepdim=True))
+    rnn = ODERNN(NODE(CountingField(HIDDEN), **FIXED), lambda x, h: h + x.sum(-1, keepdim=True))
     with pytest.raises(ValueError, match="give start"):
         rnn(values, times, mask)
     assert rnn(values, times, mask, torch.zeros(4, HIDDEN)).shape == (4, 6, HIDDEN)

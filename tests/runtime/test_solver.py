@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from fields import TanhField
 from torch import nn
 from torchdiffeq import odeint, odeint_dense, odeint_event
 
@@ -19,25 +20,7 @@ from generated.second_order import SONODE
 GRADIENTS = ("discrete", "adjoint", "autograd")
 every_gradient = pytest.mark.parametrize("gradient", GRADIENTS)
 TABLES = ("euler", "midpoint", "heun2", "heun3", "rk4", "bosh3", "dopri5", "dopri8")
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-class Force(nn.Module):
-    """A tanh network of (t, h) on 3 features, whose Jacobian is not symmetric."""
-
-    def __init__(self, inputs=3):
-        super().__init__()
-        self.inner, self.outer = nn.Linear(inputs, 5), nn.Linear(5, 3)
-
-    def forward(self, t, h, *u):
-        return self.outer(torch.tanh(self.inner(torch.cat([h, *u], -1)) + torch.sin(3 * t)))
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def by_hand(node, t, states):
@@ -52,7 +35,7 @@ def by_hand(node, t, states):
 @pytest.mark.parametrize("method", TABLES)
 def test_fixed_steps_are_those_of_torchdiffeq(method):
     """Fixed-step methods as they are; of adaptive ones a single step that nothing rejects."""
-    node = HBNODE(Force(), span=(0.0, 0.01), rtol=1.0, atol=1.0, method=method)
+    node = HBNODE(TanhField(3, 5), span=(0.0, 0.01), rtol=1.0, atol=1.0, method=method)
     states = (torch.randn(2, 3), torch.randn(2, 3))
     options = {"first_step": 1.0} if method in TABLES[5:] else {}
     times = torch.tensor([0.0, 0.01])
@@ -68,7 +51,7 @@ def test_fixed_steps_are_those_of_torchdiffeq(method):
 
 @pytest.mark.parametrize("method", ["bosh3", "dopri5", "dopri8", "adaptive_heun", "fehlberg2"])
 def test_adaptive_steps_hold_the_tolerance_at_the_cost_of_torchdiffeq(method):
-    node = HBNODE(Force(), (0.0, 2.0), rtol=1e-6, atol=1e-6, method=method)
+    node = HBNODE(TanhField(3, 5), (0.0, 2.0), rtol=1e-6, atol=1e-6, method=method)
     states = (torch.randn(2, 3), torch.randn(2, 3))
     calls = 0
 
@@ -107,7 +90,7 @@ ORDERS = {
 @pytest.mark.parametrize("method", ORDERS)
 def test_observed_order_of_states_and_gradient(method):
     """Against a reference at 1e-13, where the steps are in the asymptotic range."""
-    field, h0 = Force(), torch.randn(2, 3, requires_grad=True)
+    field, h0 = TanhField(3, 5), torch.randn(2, 3, requires_grad=True)
     known = (h0, *field.parameters())
 
     def solved(**settings):
@@ -126,7 +109,7 @@ def test_observed_order_of_states_and_gradient(method):
 
 @pytest.mark.parametrize("options", [{"steps": 3}, {"step_size": 0.11}], ids=str)
 def test_a_grid_means_the_same_to_torchdiffeq(options):
-    node, h0 = HBNODE(Force(), method="rk4", options=options), torch.randn(2, 3)
+    node, h0 = HBNODE(TanhField(3, 5), method="rk4", options=options), torch.randn(2, 3)
     ours = node(h0, (0.0, 0.4, 1.0))
     node.method = "torchdiffeq:rk4"
     torch.testing.assert_close(ours, node(h0, (0.0, 0.4, 1.0)), rtol=1e-14, atol=1e-14)
@@ -148,7 +131,7 @@ def test_steps_end_at_jumps():
 
 def test_each_state_may_have_a_tolerance_norm():
     """norm replaces the measure of the error."""
-    node = HBNODE(Force(), rtol=1e-8, atol=1e-8)
+    node = HBNODE(TanhField(3, 5), rtol=1e-8, atol=1e-8)
     h0 = torch.randn(2, 3)
     fine = node.integrate(h0).stats.accepted
     node.options = {"norm": lambda ratios: ratios[0].abs().max() * 1e-4}
@@ -168,7 +151,7 @@ OWN_TIMES = torch.tensor([[1.0, 1.3, 2.0], [1.2, 1.25, 1.25], [0.5, 1.5, 1.6]], 
 @pytest.mark.parametrize("name", MODELS)
 def test_samples_with_times_of_their_own(name, gradient):
     """Every sample as if it were solved alone, in its own span; also its gradients."""
-    node = MODELS[name](Force(), (1.0, 2.0), rtol=1e-10, atol=1e-10, gradient=gradient)
+    node = MODELS[name](TanhField(3, 5), (1.0, 2.0), rtol=1e-10, atol=1e-10, gradient=gradient)
     h0 = torch.randn(3, 3, requires_grad=True)
     known = (h0, *node.parameters())
     together = node(h0, OWN_TIMES)
@@ -190,7 +173,7 @@ def test_samples_with_times_of_their_own(name, gradient):
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
 def test_gradients_of_times(gradient, own):
     """By central differences, all times: shared by the samples, or each sample's."""
-    node = HBNODE(Force(), (0.4, 2.5), rtol=1e-11, atol=1e-11, gradient=gradient)
+    node = HBNODE(TanhField(3, 5), (0.4, 2.5), rtol=1e-11, atol=1e-11, gradient=gradient)
     h0, times = torch.randn(3, 3), OWN_TIMES if own else torch.tensor([0.5, 1.1, 2.0])
 
     def loss(times):
@@ -207,7 +190,7 @@ def test_gradients_of_times(gradient, own):
 
 
 def test_padded_samples_stay_where_they_are():
-    node, h0 = HBNODE(Force()), torch.randn(2, 3)
+    node, h0 = HBNODE(TanhField(3, 5)), torch.randn(2, 3)
     times = torch.tensor([[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]])
     trajectory = node(h0, times)
     assert torch.equal(trajectory[:, 1], h0[1].expand(3, 3))
@@ -235,7 +218,7 @@ def test_inputs_of_the_field(kind, gradient):
 
     inputs = {"tensor": torch.tanh(base), "function": lambda t: torch.cos(t) * torch.ones(2, 2),
               "module": Control()}[kind]  # fmt: skip
-    field = Force(5)
+    field = TanhField(3, 5, inputs=2)
     h0 = torch.randn(2, 3, requires_grad=True)
     known = (h0, base, *field.parameters(), *encoder.parameters())
     settings = {"rtol": 1e-9, "atol": 1e-9}
@@ -259,11 +242,11 @@ def test_nan_at_the_start_is_named():
     h0 = torch.zeros(2, 3)
     h0[1, 2] = torch.nan
     with pytest.raises(ValueError, match="m is not finite at the start"):
-        HBNODE(Force()).integrate((torch.zeros(2, 3), h0))
+        HBNODE(TanhField(3, 5)).integrate((torch.zeros(2, 3), h0))
 
 
 def test_a_field_that_is_not_finite_is_named():
-    node = HBNODE(Force())
+    node = HBNODE(TanhField(3, 5))
     with torch.no_grad():
         node.field.outer.bias.fill_(torch.inf)
     for node.method, node.options in [("dopri5", {}), ("rk4", {}), ("torchdiffeq:rk4", {})]:
@@ -340,12 +323,12 @@ def test_a_field_of_another_kind_is_refused(field, message):
 )
 def test_own_times_that_do_not_fit(t, message):
     with pytest.raises(ValueError, match=message):
-        HBNODE(Force())(torch.randn(2, 3), t)
+        HBNODE(TanhField(3, 5))(torch.randn(2, 3), t)
 
 
 def test_own_times_may_not_meet_a_singular_time():
     with pytest.raises(ValueError, match="singular"):
-        NesterovNODE(Force(), (1.0, 2.0))(
+        NesterovNODE(TanhField(3, 5), (1.0, 2.0))(
             torch.randn(2, 3), torch.tensor([[1.0, 2.0], [-1.0, 1.0]])
         )
 
@@ -364,12 +347,12 @@ def test_an_adjoint_that_drifts_warns():
         node(h0).sum().backward()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        HBNODE(Force(), gradient="adjoint")(h0).sum().backward()
+        HBNODE(TanhField(3, 5), gradient="adjoint")(h0).sum().backward()
 
 
 def test_adjoint_does_not_depend_on_the_size_of_the_loss():
     """The adjoint system is linear: a loss of 1e-9 has the relative accuracy of a loss of 1."""
-    node = HBNODE(Force(), gradient="adjoint", rtol=1e-6, atol=1e-6)
+    node = HBNODE(TanhField(3, 5), gradient="adjoint", rtol=1e-6, atol=1e-6)
     h0 = torch.randn(2, 3, requires_grad=True)
     known = (h0, *node.parameters())
     ours = torch.autograd.grad(1e-9 * node(h0).sum(), known)
@@ -415,7 +398,7 @@ def test_a_field_that_differentiates(gradient):
 
 @every_gradient
 def test_autocast_reaches_the_field_alone(gradient):
-    node = HBNODE(Force(), gradient=gradient, method="rk4", options={"steps": 4}).float()
+    node = HBNODE(TanhField(3, 5), gradient=gradient, method="rk4", options={"steps": 4}).float()
     h0 = torch.randn(2, 3, dtype=torch.float32, requires_grad=True)
     dtypes = set()
     node.field.outer.register_forward_hook(lambda module, x, y: dtypes.add(y.dtype))
@@ -435,7 +418,7 @@ def test_autocast_reaches_the_field_alone(gradient):
 
 def test_autocast_leaves_weights_with_gradients():
     """No cast of a weight made without a graph is left in autocast's cache."""
-    node, h0 = HBNODE(Force()).float(), torch.randn(2, 3)
+    node, h0 = HBNODE(TanhField(3, 5)).float(), torch.randn(2, 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         node(h0.float())
         node.field(torch.tensor(0.0), h0.float()).sum().backward()

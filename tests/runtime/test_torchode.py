@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from fields import TanhField
 from torch import Tensor, nn
 from torchdiffeq import odeint
 
@@ -20,31 +21,19 @@ OWN_TIMES = torch.tensor(
 )
 # with a tolerance at which a step is accepted for one sample and rejected for another
 METHODS = {"dopri5": 1e-6, "tsit5": 1e-6, "heun": 1e-3}
+pytestmark = pytest.mark.usefixtures("float64")
 
 
-@pytest.fixture(autouse=True)
-def _float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-class Field(nn.Module):
-    """A tanh network that depends on time, of the strength that comes with each sample."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = nn.Linear(WIDTH, 8)
-        self.outer = nn.Linear(8, WIDTH)
+class Field(TanhField):
+    """A field of the strength that comes with each sample."""
 
     def forward(self, t: Tensor, h: Tensor, strength: Tensor) -> Tensor:
-        return strength[:, None] * self.outer(torch.tanh(self.inner(h) + t))
+        return strength[:, None] * super().forward(t, h)
 
 
 def ball(method: str = "torchode:dopri5", tolerance: float = 1e-8, **settings) -> HBNODE:
     torch.manual_seed(0)
-    return HBNODE(Field(), method=method, rtol=tolerance, atol=tolerance, **settings)
+    return HBNODE(Field(WIDTH), method=method, rtol=tolerance, atol=tolerance, **settings)
 
 
 def batch() -> Tensor:

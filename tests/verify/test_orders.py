@@ -9,7 +9,7 @@ import pytest
 from optode.spec.shipped import shipped_specs
 from optode.verify.orders.report import as_text, rows, verify
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "verification.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "verification.md"
 EXPECTED = (0, 1, 3, 5)  # name, scaling and the expected orders: the same on every machine
 
 

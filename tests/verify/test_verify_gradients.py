@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from fields import TanhField
 from torch import nn
 from typer.testing import CliRunner
 
@@ -32,17 +33,6 @@ from optode.verify.gradients.checks import (
 MODELS = (HBNODE, AdamNODE, NesterovNODE, SONODE)
 
 
-class Force(nn.Module):
-    """A network that depends on time, for states of shape (..., 4)."""
-
-    def __init__(self, inputs=1):
-        super().__init__()
-        self.inner, self.outer = nn.Linear(4 * inputs, 8), nn.Linear(8, 4)
-
-    def forward(self, t, *states):
-        return self.outer(torch.tanh(self.inner(torch.cat(states, -1)) + t))
-
-
 class Skewed(torch.autograd.Function):
     """The identity, with a backward pass that is out by a thousandth."""
 
@@ -55,14 +45,14 @@ class Skewed(torch.autograd.Function):
         return 1.001 * cotangent
 
 
-class WrongBackward(Force):
+class WrongBackward(TanhField):
     def forward(self, t, *states):
         return Skewed.apply(super().forward(t, *states))
 
 
-def node_of(model, field=Force, **settings):
+def node_of(model, field=TanhField, **settings):
     torch.manual_seed(0)
-    force = field(2 if model.state_names == ("x", "v") else 1)
+    force = field(arguments=2 if model.state_names == ("x", "v") else 1)
     settings = {"method": "rk4", "options": {"step_size": 0.125}} | settings
     return model(force, span=(1.0, 1.5), **settings)
 
@@ -103,7 +93,7 @@ def test_adaptive_methods(method):
     assert failing(check_gradients(node, states_of(HBNODE))) == set()
 
 
-class Driven(Force):
+class Driven(TanhField):
     """The field with inputs: a number for each sample."""
 
     def forward(self, t, h, u):
@@ -263,6 +253,7 @@ def invoke(*arguments, code=0):
 
 FIELDS = """\
 import torch
+from fields import TanhField
 from torch import nn
 
 class Net(nn.Module):
