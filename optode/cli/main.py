@@ -164,7 +164,7 @@ def derive(
         ),
     ] = None,
 ) -> None:
-    """Show the update rule, its continuous limit, the neural ODE and the adjoint system."""
+    """Show the rule, its limit, the neural ODE and its adjoint."""
     from optode import compiler
 
     with errors_reported():
@@ -235,7 +235,10 @@ def list_specs(
         TableFormat, typer.Option("--format", help="The format of the list.")
     ] = TableFormat.text,
 ) -> None:
-    """List the shipped specs; with --format markdown also their equations."""
+    """List the shipped specs.
+
+    With --format markdown, list their equations too.
+    """
     if form is TableFormat.markdown:
         from optode.cli.catalogue import page
 

@@ -83,7 +83,7 @@ def describe(stage: Stage, dialect: Dialect) -> Iterator[Group]:
 
 
 @describe.register
-def _(rule: UpdateRule, dialect: Dialect) -> Iterator[Group]:
+def describe_rule(rule: UpdateRule, dialect: Dialect) -> Iterator[Group]:
     yield Group(f"Update rule {rule.name}, step size {rule.step_size}", step_lines(rule, dialect))
     formulas = ((dialect.expression(p), dialect.expression(e)) for p, e in rule.formulas)
     yield Group("where", tuple(formulas))
@@ -114,7 +114,7 @@ def _next_value(target: sp.Expr, value: sp.Expr, dialect: Dialect) -> str:
 
 
 @describe.register
-def _(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Group]:
+def describe_limit(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Group]:
     words = "Continuous limit" if limit.step is not None else "Ordinary differential equation"
     yield Group(words, _system(limit.states, limit.equations, dialect))
     if limit.second_order is not None:
@@ -156,7 +156,7 @@ def _singular(times: tuple[sp.Expr, ...], dialect: Dialect) -> Group:
 
 
 @describe.register
-def _(model: NeuralODE, dialect: Dialect) -> Iterator[Group]:
+def describe_model(model: NeuralODE, dialect: Dialect) -> Iterator[Group]:
     start, end = (f"{time:g}" for time in model.span)
     yield Group(
         f"Neural ODE {model.class_name}, f a network, t from {start} to {end}",
@@ -203,7 +203,7 @@ def _start(initial: Initial, dialect: Dialect) -> str:
 
 
 @describe.register
-def _(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]:
+def describe_adjoint(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]:
     yield Group(
         f"Adjoint system of {system.model.class_name}, backwards in time, L the loss",
         _system(system.costates, system.equations, dialect),
@@ -228,7 +228,7 @@ _C, _FORCE, _R, _Q = map(symbol, ["c", "F", "R", "q"])
 
 
 @describe.register
-def _(stepper: Damped, dialect: Dialect) -> Iterator[Group]:
+def describe_damped(stepper: Damped, dialect: Dialect) -> Iterator[Group]:
     position, velocity = stepper.model.states
     yield Group(
         f"Structure of {stepper.model.class_name}: of second order, with linear damping c",
@@ -253,7 +253,7 @@ def _(stepper: Damped, dialect: Dialect) -> Iterator[Group]:
 
 
 @describe.register
-def _(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
+def describe_separable(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
     position, *_ = stepper.model.states
     yield Group(
         f"Structure of {stepper.model.class_name}: separable, with exact flows over d",
@@ -269,7 +269,7 @@ def _(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
 
 
 @describe.register
-def _(stepper: General, dialect: Dialect) -> Iterator[Group]:
+def describe_general(stepper: General, dialect: Dialect) -> Iterator[Group]:
     words = f"Structure of {stepper.model.class_name}: none that an integrator could use"
     yield _missing(words, stepper.reasons, dialect)
     yield _methods(stepper, dialect)
