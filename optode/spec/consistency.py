@@ -22,6 +22,7 @@ def check_spec(spec: Spec, is_ode: bool, reporter: Reporter) -> None:
     known = tuple(state.text for state in spec.states)
     _check_known((key for key, _ in spec.scaling), (*known, "time"), known, reporter)
     _check_known((key for key, _ in spec.start), known, known, reporter)
+    _check_verify(spec, reporter)
     if spec.model is not None:
         _check_model(spec.model, known, reporter)
 
@@ -43,6 +44,17 @@ def _declared(spec: Spec) -> list[tuple[Located, str]]:
         ),
         *((p.name, "a parameter of the model") for p in learned if p.name.text not in constants),
     ]
+
+
+def _check_verify(spec: Spec, reporter: Reporter) -> None:
+    learned = spec.model.parameters if spec.model is not None else ()
+    constants = (p.name for p in spec.parameters if p.formula is None and not p.is_oracle)
+    known = tuple(dict.fromkeys(name.text for name in (*constants, *(p.name for p in learned))))
+    for entry in spec.verify:
+        if entry.name.text not in known:
+            hint = did_you_mean(entry.name.text, known)
+            message = f"{quoted(entry.name.text)} is no hyper-parameter with a number"
+            reporter.error("E203", message, entry.name.span, hint)
 
 
 def _check_distinct(declared: Iterable[tuple[Located, str]], reporter: Reporter) -> None:

@@ -38,6 +38,17 @@ class ParameterSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifySpec:
+    """The numbers that ``optode verify`` puts in for a hyper-parameter.
+
+    The first is used throughout; each further one is tried where the start is singular.
+    """
+
+    name: Located
+    numbers: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LearnedSpec:
     """A parameter of the model: learned from the raw value ``init``, or the constant ``value``."""
 
@@ -94,6 +105,7 @@ class Spec:
     assignments: tuple[Assignment, ...]
     scaling: tuple[tuple[Located, Located], ...]
     start: tuple[tuple[Located, Located], ...]
+    verify: tuple[VerifySpec, ...]
     model: ModelSpec | None
     source: Source
     sha256: str

@@ -24,6 +24,7 @@ from optode.spec.declarations import (
     ModelSpec,
     ParameterSpec,
     Spec,
+    VerifySpec,
 )
 from optode.spec.inheritance import laid_over
 from optode.spec.sections import read_sections
@@ -39,6 +40,7 @@ __all__ = [
     "ParameterSpec",
     "Spec",
     "UnfinishedSpec",
+    "VerifySpec",
     "parse_spec",
     "read_spec",
 ]

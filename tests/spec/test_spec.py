@@ -77,6 +77,15 @@ def test_a_rule() -> None:
     assert spec.sha256 == hashlib.sha256(RULE.encode()).hexdigest()
 
 
+def test_numbers_for_verify() -> None:
+    spec = parse_spec(RULE + MODEL + "verify: {gamma: 0.5, xi: [1e-1, 0]}\n")
+    found = {entry.name.text: entry.numbers for entry in spec.verify}
+    assert found == {"gamma": (0.5,), "xi": (0.1, 0.0)}
+    assert parse_spec(RULE).verify == ()
+    base = parse_spec("name: a\nextends: adam\n")
+    assert [entry.name.text for entry in base.verify] == ["eps"]
+
+
 def test_a_model() -> None:
     model = parse_spec(RULE + MODEL).model
     assert model is not None
@@ -280,6 +289,12 @@ def test_a_cycle_of_two(tmp_path: Path) -> None:
         (RULE + MODEL.replace("m: rhs", "v: rhs"), ["E126"]),
         (RULE + "scaling: {time: sqrt(s), w: s}\n", ["E126"]),
         (RULE + "start: {v: 1, w: 1}\n", ["E126"]),
+        (RULE + "verify: {gama: 1}\n", ["E203"]),
+        (RULE + "verify: {beta: 0.9}\n", ["E203"]),
+        (RULE + "verify: {gamma: []}\n", ["E109"]),
+        (RULE + "verify: {gamma: [1, a]}\n", ["E112"]),
+        (RULE + "verify: gamma\n", ["E109"]),
+        ("name: a\nstate: [x]\node: |\n  x' = f(t, x)\nverify: {c: 1}\n", ["E114", "E203"]),
         ("extends: heavy_ball\n", ["E108"]),
         ("name: a\nextends: [heavy_ball]\n", ["E109"]),
         ("name: a\nextends: nothing_like_it\n", ["E101"]),

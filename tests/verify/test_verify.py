@@ -17,6 +17,7 @@ from optode.language.symbols import TIME, At, Gradient, Tangent, symbol
 from optode.limit.scaling import scalings
 from optode.limit.second_order import velocity_symbol
 from optode.rule.rule import update_rule
+from optode.spec.reader import parse_spec
 from optode.verify.orders.expectation import Expectation, expected_order
 from optode.verify.orders.numerics import numerical, observed_order, value_of
 from optode.verify.orders.orders import (
@@ -289,6 +290,38 @@ def test_tables():
     assert as_text(some_checks()).splitlines()[3].startswith("broken")
     lines = as_markdown(some_checks()).splitlines()
     assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
+
+
+GUARDED = """\
+name: guarded
+step_size: s
+parameters: {rate: 1 - b*s, b: fixed, guard: fixed}
+state: [x, v]
+update: |
+  v[k+1] = rate*v[k] + (1 - rate)*grad(x[k])**2
+  x[k+1] = x[k] - s*grad(x[k])/(sqrt(v[k+1]) + guard)
+"""
+
+
+def test_a_spec_says_which_numbers_to_take():
+    """A number of any name: 0 is tried as well where the start is singular."""
+    (plain,) = verify(parse_spec(GUARDED), 0)
+    with_guard, without = verify(parse_spec(GUARDED + "verify: {guard: [0.1, 0]}\n"), 0)
+    assert plain.regime == with_guard.regime == "t = k*s"
+    assert plain.limit.errors != with_guard.limit.errors
+    assert without.regime == "t = k*s, guard = 0"
+    orders = [check.limit.expected.order for check in (with_guard, without)]
+    assert orders == [1, sp.Rational(1, 2)]
+
+
+def test_generic_numbers_do_not_depend_on_the_name_eps():
+    renamed = GUARDED.replace("guard", "eps")
+    first, second = (
+        Trial(rule, scalings(rule)[0], game_field()).constants
+        for rule in (derive(parse_spec(text)).rule for text in (GUARDED, renamed))
+    )
+    assert [*second] == ["b", "eps"]
+    assert [*first.values()] == [*second.values()]
 
 
 def test_an_ode_has_no_rule_to_verify():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TypeAlias
 
 import sympy as sp
 
@@ -13,6 +14,7 @@ from optode.language.symbols import Oracle
 from optode.language.text import to_text
 from optode.limit.scaling import Scaling, scalings
 from optode.rule.rule import UpdateRule
+from optode.spec.reader import Spec, VerifySpec
 from optode.spec.shipped import shipped_specs
 from optode.verify.orders.orders import Order, OrderCheck, limit_order, next_order
 from optode.verify.orders.smooth_field import game_field, optimizer_field
@@ -21,26 +23,29 @@ from optode.verify.orders.trial import Trial, finite_start
 
 COLUMNS = ("rule", "scaling", "limit", "expected", "next order", "expected", "remarks")
 COMMAND = "optode verify --all --format markdown"
-_GUARDS = ("eps", "epsilon")
+Given: TypeAlias = tuple[tuple[str, float], ...]
+"""Hyper-parameters by name, with their numbers."""
 
 
 def verify(spec: AnySpec, order: int = 1) -> tuple[OrderCheck, ...]:
     """The orders of convergence of a spec's rule: one check for each scaling.
 
-    The limit is tried on the gradient of a convex function, the equations up to ``order`` (none for
-    0) on a field that is no gradient, where ``J^T u`` in the place of ``J u`` is told apart. Where
-    only the number that guards a division makes the start regular, the rule without it is a check
-    of its own. Empty for a model that is given as an ODE. Raises SpecError for a spec in error.
+    The limit is compared on the gradient of a convex function; the equations up to ``order`` (none
+    for 0) on a field whose Jacobian J is not symmetric, so that ``J^T u`` in place of ``J u`` would
+    show. The spec's ``verify`` section says which numbers the hyper-parameters take; the result is
+    empty for a model given as an ODE. Raises SpecError for a spec in error.
     """
     derivation = derive(spec)
     if derivation.spec.is_ode:
         return ()
     rule = _with_operators(derivation.rule)
+    declared = derivation.spec.verify if isinstance(derivation.spec, Spec) else ()
+    given = tuple((entry.name.text, entry.numbers[0]) for entry in declared)
     found: list[OrderCheck] = []
     for scaling in _chosen(rule):
         regime = _regime(rule, scaling)
-        found.append(check_orders(derivation.name, regime, rule, scaling, order))
-        found += _unguarded(found[-1], rule, scaling, order)
+        found.append(check_orders(derivation.name, regime, rule, scaling, order, given))
+        found += _with_other_numbers(found[-1], rule, scaling, order, declared)
     return tuple(found)
 
 
@@ -65,7 +70,7 @@ def check_orders(
     rule: UpdateRule,
     scaling: Scaling,
     order: int = 1,
-    given: tuple[tuple[str, float], ...] = (),
+    given: Given = (),
 ) -> OrderCheck:
     """Both orders of a rule in one scaling; ``given`` sets hyper-parameters by name."""
     start = finite_start(rule, scaling, optimizer_field(), given)
@@ -98,17 +103,28 @@ def _regime(rule: UpdateRule, scaling: Scaling) -> str:
     return ", ".join([f"t = k*{to_text(scaling.unit)}", *decays])
 
 
-def _unguarded(
-    check: OrderCheck, rule: UpdateRule, scaling: Scaling, order: int
+def _with_other_numbers(
+    check: OrderCheck,
+    rule: UpdateRule,
+    scaling: Scaling,
+    order: int,
+    declared: tuple[VerifySpec, ...],
 ) -> Iterator[OrderCheck]:
-    """The check without the number that keeps a denominator from zero, where that differs."""
-    for name in set(_GUARDS).intersection(map(str, rule.free_parameters)):
+    """Yield the checks with the further numbers of the spec, where they change the order.
+
+    They are tried where the start is singular: without eps, which keeps a denominator from zero,
+    the start of Adam is more singular than with it.
+    """
+    given = {entry.name.text: entry.numbers[0] for entry in declared}
+    others = ((entry.name.text, number) for entry in declared for number in entry.numbers[1:])
+    for name, number in others:
         if check.limit is None or not check.limit.is_singular:
-            continue
-        regime = f"{check.regime}, {name} = 0"
-        bare = check_orders(check.name, regime, rule, scaling, order, ((name, 0.0),))
-        if bare.limit is None or bare.limit.expected.order != check.limit.expected.order:
-            yield bare
+            return
+        regime = f"{check.regime}, {name} = {number:g}"
+        numbers = tuple((given | {name: number}).items())
+        other = check_orders(check.name, regime, rule, scaling, order, numbers)
+        if other.limit is None or other.limit.expected.order != check.limit.expected.order:
+            yield other
 
 
 def rows(checks: Iterable[OrderCheck]) -> list[tuple[str, ...]]:

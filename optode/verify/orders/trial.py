@@ -27,7 +27,6 @@ from optode.verify.orders.starts import REACH, RegularBranch, is_regular, regula
 
 START = (0.8, -0.9)
 POSITIVE_START = (0.8, 0.6)
-_TYPICAL = {"eps": 0.1, "r": 3.5}
 _GOLDEN = 0.6180339887498949
 _SAMPLE_STEPS = 256
 
@@ -47,10 +46,10 @@ class Trial:
 
     @cached_property
     def constants(self) -> dict[str, Array | float]:
-        """The hyper-parameters that stay fixed: as given, else generic.
+        """Return the numbers of the hyper-parameters that stay fixed: as given, else generic.
 
-        What a formula names is a rate in (0.5, 1.5); what the rule names itself is a fraction in
-        (0.3, 0.9), such as a fixed momentum; eps is 0.1 and r, of a damping r/t, 3.5.
+        A symbol of a formula is a rate, in (0.5, 1.5); any other symbol of the rule is a fraction,
+        in (0.3, 0.9), such as a fixed momentum.
         """
         rates = {forgetting(d) for d in self.rule.decays}
         in_formulas = rates.union(*(f.free_symbols for _, f in self.rule.formulas))
@@ -58,7 +57,7 @@ class Trial:
         for i, s in enumerate(sorted(rates.union(self.rule.free_parameters), key=str), 1):
             generic = i * _GOLDEN % 1
             number = 0.5 + generic if s in in_formulas else 0.3 + 0.6 * generic
-            values[s.name] = _TYPICAL.get(s.name, number)
+            values[s.name] = number
             if s in self.rule.vectors:
                 values[s.name] = np.array([number, 1 - number])
         return values | dict(self.given)
