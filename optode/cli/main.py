@@ -86,7 +86,7 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """A compiler from optimizer update rules to neural ODEs."""
+    """Return a compiler from optimizer update rules to neural ODEs."""
 
 
 @app.command()

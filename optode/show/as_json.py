@@ -1,4 +1,4 @@
-"""A derivation as JSON, for other programs: expressions in the spec's own syntax.
+"""Write a derivation as JSON, with expressions in the spec's own syntax.
 
 The keys ``name``, ``time``, ``limit``, ``model`` and ``adjoint`` and what they hold are a promise:
 later versions may add keys and take none away.
@@ -26,7 +26,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 def as_json(name: str, stages: Iterable[Stage]) -> Json:
-    """The stages as nested dictionaries of texts, numbers and lists, ready for ``json.dumps``.
+    """Return the stages as nested dictionaries of texts, numbers and lists, ready for ``json.dumps``.
 
     ``time`` comes with the limit: ``t = (k + offset)*step``; step is None for a model given as an
     ODE. ``second_order`` is x'' in t, x and x', the last written ``x_dot``, or None.

@@ -1,4 +1,4 @@
-"""What the sections of a spec owe each other: names declared once and known where they are used."""
+"""Check the sections of a spec against each other: names declared once, and known where they are used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_spec(spec: Spec, is_ode: bool, reporter: Reporter) -> None:
 
 
 def _declared(spec: Spec) -> list[tuple[Located, str]]:
-    """The declared names with what each is, in the order of a reading."""
+    """Return the declared names with their kinds, in the order of the file."""
     states = {state.text for state in spec.states}
     constants = {p.name.text for p in spec.parameters if p.formula is None}
     learned = spec.model.parameters if spec.model is not None else ()
@@ -91,7 +91,9 @@ def _check_model(model: ModelSpec, states: tuple[str, ...], reporter: Reporter) 
 def _check_known(
     keys: Iterable[Located], known: tuple[str, ...], states: tuple[str, ...], reporter: Reporter
 ) -> None:
-    """Keys are states, or what the rule adds: differences of lags (``dx``, ``ddx`` of x) and the
+    """Report keys that are neither states nor states added by the rule.
+
+    The rule adds differences of lags (``dx``, ``ddx`` of x) and the
     distance ``x_y`` of a sequence y that follows x."""
     for key in keys:
         difference = any(

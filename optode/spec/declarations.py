@@ -1,4 +1,4 @@
-"""What a spec declares: pieces of the author's text, each with its place, nothing evaluated."""
+"""The declarations of a spec: pieces of the author's text with their places, not evaluated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Specs: from the text of a YAML file to what it declares, or to all of its errors."""
+"""Read a spec: from the text of a YAML file to its declarations, or to all of its errors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ MAX_BYTES = 256 * 1024
 
 
 class UnfinishedSpec(SpecError):
-    """A spec with errors; ``spec`` is what could be read of it, for later stages to look at."""
+    """The errors of a spec; ``spec`` holds the declarations that could be read, for later stages."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic], spec: Spec) -> None:
         super().__init__(diagnostics)
@@ -60,7 +60,7 @@ class UnfinishedSpec(SpecError):
 
 
 def read_spec(path: Path) -> Spec:
-    """The spec in a file.
+    """Read the spec in a file.
 
     Raises SpecError with all errors of the file; those of a file it extends carry that file's name.
     """
@@ -70,7 +70,7 @@ def read_spec(path: Path) -> Spec:
 
 
 def parse_spec(text: str, path: str = "<string>", *, base_directory: Path | None = None) -> Spec:
-    """The spec in a text, cited as ``path`` in errors.
+    """Read the spec in a text; errors cite it as ``path``.
 
     ``extends`` looks in ``base_directory`` (where one is given) and then among the shipped specs.
     Raises SpecError with all errors.
@@ -104,7 +104,7 @@ def _spec(file: _File, directory: Path | None, chain: tuple[Path, ...], reporter
 
 
 def _read_file(path: Path, span: Span | None, reporter: Reporter) -> _File:
-    """A file's text; ``span`` is where another spec asks for it."""
+    """Return a file's text; ``span`` is where another spec asks for it."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -155,7 +155,7 @@ def _tree(file: _File, reporter: Reporter) -> Mapping:
 def _extended(
     tree: Mapping, directory: Path | None, chain: tuple[Path, ...], reporter: Reporter
 ) -> tuple[Mapping, bytes]:
-    """The tree laid over that of the spec it extends, and the bytes of all of that one's files."""
+    """Return the tree laid over that of the spec it extends, and the bytes of all of that one's files."""
     reference = tree.get("extends")
     if reference is None:
         return tree, b""
@@ -176,7 +176,7 @@ def _extended(
 
 
 def _base_path(name: str, span: Span, directory: Path | None, reporter: Reporter) -> Path:
-    """The file of that name beside the extending one, else the shipped spec."""
+    """Return the file of that name beside the extending one, else the shipped spec."""
     if directory is not None and is_file(directory / name):
         return directory / name
     shipped = shipped_spec(name)

@@ -1,4 +1,4 @@
-"""The sections of a spec: from a tree of located text to the declarations it holds."""
+"""Read the sections of a spec: from a tree of located text to declarations."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _RULE_KEYS = ("step_size", "parameters", "scaling", "start", "verify")
 
 
 def read_sections(tree: Mapping, source: Source, sha256: str, reporter: Reporter) -> Spec:
-    """What a tree declares; partial if there were errors, which the reporter has."""
+    """Return the declarations of a tree; they are partial if the reporter has errors."""
     _check_keys(tree, "a spec", SPEC_KEYS, reporter)
     is_ode, block = _block(tree, reporter)
     states = _states(tree, reporter)
@@ -104,7 +104,7 @@ def _name(
 
 
 def _block(tree: Mapping, reporter: Reporter) -> tuple[bool, Scalar | None]:
-    """Whether the spec is an ODE, and the text of its rule."""
+    """Return whether the spec is an ODE, and the text of its rule."""
     update, ode = tree.get("update"), tree.get("ode")
     if update is not None and ode is not None:
         span = next(key.span for key, _ in reversed(tree.entries) if key.text in ("update", "ode"))

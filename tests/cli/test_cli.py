@@ -351,8 +351,8 @@ def test_derive_scalings():
 def test_derive_at_numbers():
     numbers = "lr=1e-3, beta1=0.9, beta2=0.999, horizon=1"
     shown = invoke("derive", "adam_bias_corrected", "--at", numbers)
-    assert "m: forgets at rate 100, 100 times: fast" in shown
-    assert "v: forgets at rate 1, 1 times: inertial" in shown
+    assert "m: decay rate 100, 100 time constants within the horizon: fast" in shown
+    assert "v: decay rate 1, 1 time constants within the horizon: inertial" in shown
 
 
 @pytest.mark.parametrize("numbers", ["lr", "lr=1e-3", "lr=fast"])

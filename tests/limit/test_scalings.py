@@ -100,8 +100,8 @@ def test_pytorch_defaults_are_in_the_regime_with_the_first_average_fast():
     rule = derive("adam_bias_corrected").rule
     numbers = parse_numbers("lr=1e-3, beta1=0.9, beta2=0.999")
     lines = list(describe_at(rule, numbers, 1.0))
-    assert lines[0] == "m: forgets at rate 100, 100 times: fast"
-    assert lines[1] == "v: forgets at rate 1, 1 times: inertial"
+    assert lines[0] == "m: decay rate 100, 100 time constants within the horizon: fast"
+    assert lines[1] == "v: decay rate 1, 1 time constants within the horizon: inertial"
     assert any(line.strip().startswith("x' = -g(x)/") for line in lines)
 
 
