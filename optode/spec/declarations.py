@@ -26,9 +26,11 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class ParameterSpec:
-    """A hyper-parameter of the rule; without a formula it is declared ``fixed``, or a ``decay``, a
-    number in (0, 1) that may move with the step size, a ``vector``, one constant a feature, or an
-    ``oracle``, an operator of the caller's."""
+    """A hyper-parameter of the rule, given by a formula or by its kind.
+
+    Without a formula it is ``fixed``; a ``decay``, a number in (0, 1) that may move with the step
+    size; a ``vector``, one constant for each feature; or an ``oracle``, an operator of the caller's.
+    """
 
     name: Located
     formula: Located | None

@@ -82,8 +82,10 @@ def _gaps(trial: Trial) -> Iterator[Fraction]:
 
 
 def has_matched_start(trial: Trial) -> bool:
-    """Return whether the initial values of next order are known: what the slow states gain while the fast
-    ones settle may have no closed form."""
+    """Return whether the initial values of next order are known.
+
+    The amount that the slow states gain while the fast ones settle may have no closed form.
+    """
     increments = increments_of(trial.rule, trial.scaling, 1, sp.S.Zero)
     manifold = slow_manifold(increments)
     at_start = {state: symbol(f"{state}0") for state in trial.rule.states}
