@@ -223,7 +223,7 @@ def test_inputs_with_a_parameter():
         {"gradient": "autograd", "method": "dopri8", "rtol": 1e-11, "atol": 1e-11},
     ):
         torch.manual_seed(0)
-        node, u = HBNODE(Driven(), SPAN, **settings), Input()
+        node, u = HBNODE(Driven(3, 5), SPAN, **settings), Input()
         node(torch.ones(2, 3), inputs=u).square().sum().backward()
         found.append([u.rate.grad, node.raw_gamma.grad, node.field.inner.weight.grad])
         assert u.rate.grad.abs() > 1e-3

@@ -43,8 +43,8 @@ def by_hand(node: HBNODE, h0: Tensor) -> Tensor:
 
     h, m, dt = h0, torch.zeros_like(h0), 1 / STEPS
     for k in range(STEPS):
-        h1, m1 = rates(k * dt, h, m)
-        h2, m2 = rates((k + 1) * dt, h + dt * h1, m + dt * m1)
+        h1, m1 = rates(torch.tensor(k * dt), h, m)
+        h2, m2 = rates(torch.tensor((k + 1) * dt), h + dt * h1, m + dt * m1)
         h, m = h + dt * (h1 + h2) / 2, m + dt * (m1 + m2) / 2
     return h
 
