@@ -317,7 +317,7 @@ def test_generate_next_order(tmp_path):
     invoke("generate", "nesterov_strongly_convex", "--order", 1, "--step", 0.1, "-o", tmp_path)
     text = (tmp_path / "nesterov_strongly_convex_order1.py").read_text()
     assert "    s = 0.1" in text
-    assert "torch.func.jvp" in text
+    assert "field.tangent(" in text
 
 
 def test_next_order_needs_a_step():
