@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fields import TanhField
+from fields import DriftingField
 from torch import nn
 
 FILES = (Path(__file__).parents[2] / "generated").glob("*.py")
@@ -27,7 +27,7 @@ def build():
     def make(name, **settings):
         made = module_class(name)
         node = made(
-            TanhField(arguments=2 if name == "second_order" else 1), span=(1.0, 1.5), **settings
+            DriftingField(arguments=2 if name == "second_order" else 1), span=(1.0, 1.5), **settings
         )
         return node.double()
 

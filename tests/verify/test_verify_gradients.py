@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fields import TanhField
+from fields import DriftingField
 from torch import nn
 from typer.testing import CliRunner
 
@@ -33,13 +33,6 @@ from optode.verify.gradients.checks import (
 MODELS = (HBNODE, AdamNODE, NesterovNODE, SONODE)
 
 
-class Drifting(TanhField):
-    """A TanhField that changes slowly with time: fitted steps are as long as the bounds expect."""
-
-    def drive(self, t):
-        return t
-
-
 class Skewed(torch.autograd.Function):
     """The identity, with a backward pass that is out by a thousandth."""
 
@@ -52,12 +45,12 @@ class Skewed(torch.autograd.Function):
         return 1.001 * cotangent
 
 
-class WrongBackward(Drifting):
+class WrongBackward(DriftingField):
     def forward(self, t, *states):
         return Skewed.apply(super().forward(t, *states))
 
 
-def node_of(model, field=Drifting, **settings):
+def node_of(model, field=DriftingField, **settings):
     torch.manual_seed(0)
     force = field(arguments=2 if model.state_names == ("x", "v") else 1)
     settings = {"method": "rk4", "options": {"step_size": 0.125}} | settings
@@ -100,7 +93,7 @@ def test_adaptive_methods(method):
     assert failing(check_gradients(node, states_of(HBNODE))) == set()
 
 
-class Driven(Drifting):
+class Driven(DriftingField):
     """The field with inputs: a number for each sample."""
 
     def forward(self, t, h, u):
