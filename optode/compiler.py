@@ -1,4 +1,4 @@
-"""The whole compiler on one screen: a spec goes in, a PyTorch module comes out.
+"""Compile a spec to a PyTorch module: the whole way on one screen.
 
 spec -> update rule -> continuous limit -> neural ODE -> adjoint system -> programs -> module text
 """
@@ -38,7 +38,7 @@ AnySpec: TypeAlias = str | Path | Spec | Formulation
 
 @dataclass(frozen=True, repr=False)
 class Derivation:
-    """A spec and all that follows from it; every stage is computed when it is first looked at.
+    """A spec and the result of every stage, each computed when it is first read.
 
     Each attribute raises SpecError with all errors of its stage.
     """
@@ -93,7 +93,7 @@ class Derivation:
 
     @cached_property
     def architecture(self) -> Architecture:
-        """What the author says of the model."""
+        """The model section of the spec, or of the formulation."""
         rule = None if self.spec.is_ode else self.rule
         if isinstance(self.spec, Spec):
             return read_architecture(self.spec, self.limit, self.step, rule)
@@ -122,7 +122,7 @@ class Derivation:
         return self.text_importing(RUNTIME)
 
     def text_importing(self, runtime: str) -> str:
-        """The PyTorch module, with its base class imported from ``runtime``."""
+        """Return the PyTorch module, with its base class imported from ``runtime``."""
         origin = self.spec.origin
         if self.order:
             origin += f" with --order {self.order}" + (f" --step {self.step}" if self.step else "")
@@ -138,13 +138,13 @@ class Derivation:
         return sealed(text)
 
     def stages(self, *names: str) -> tuple[Stage, ...]:
-        """The results of the stages of these names; without names, of all but the stepper."""
+        """Return the results of the named stages; without names, of all stages but the stepper."""
         rule = [] if self.spec.is_ode else ["rule"]
         model = ["model", "adjoint"] if self.spec.has_model else []
         return tuple(getattr(self, name) for name in names or (*rule, "limit", *model))
 
     def show(self, *names: str, form: Form = "text") -> str:
-        """The equations of these stages (else all), as ``text``, ``latex`` or ``markdown``."""
+        """Return the equations of the named stages (default: all) as ``text``, ``latex`` or ``markdown``."""
         return show(self.stages(*names), form, self.spec.title)
 
     def __str__(self) -> str:
@@ -161,7 +161,7 @@ class Derivation:
 
 
 def only_scaling(rule: UpdateRule) -> Scaling:
-    """The one distinguished limit of a rule.
+    """Return the only distinguished limit of a rule.
 
     Raises SpecError (E402) where there are several: the author chooses, nothing is chosen silently.
     """
@@ -182,7 +182,7 @@ def only_scaling(rule: UpdateRule) -> Scaling:
 
 
 def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivation:
-    """The derivation of a spec, with the terms of the modified equation up to an order.
+    """Derive a spec, with the terms of the modified equation up to an order.
 
     ``step`` is the value of the step size in those terms, unless the model declares it. Raises
     SpecError where the spec cannot be found or read.
@@ -193,7 +193,7 @@ def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivati
 
 
 def with_expression_errors(read: Callable[[], Spec]) -> Spec:
-    """What ``read`` returns; where the spec has errors, those of its expressions come with them."""
+    """Call ``read``; if the spec has errors, raise them together with those of its expressions."""
     try:
         return read()
     except UnfinishedSpec as error:
@@ -201,7 +201,7 @@ def with_expression_errors(read: Callable[[], Spec]) -> Spec:
 
 
 def check(spec: AnySpec) -> tuple[Diagnostic, ...]:
-    """All errors of the first stage that has any; empty where the whole way is free."""
+    """Return all errors of the first stage that has errors; empty if every stage succeeds."""
     try:
         derivation = derive(spec)
         derivation.stages()
@@ -229,7 +229,7 @@ def generate(
 
 
 def shipped_models() -> list[Spec]:
-    """The shipped specs that have a model part."""
+    """Return the shipped specs that have a model part."""
     return [spec for spec in map(read_spec, map(find_spec, shipped_specs())) if spec.has_model]
 
 
@@ -241,7 +241,7 @@ def modules(
     *,
     standalone: bool = False,
 ) -> dict[Path, str]:
-    """What ``generate`` writes where."""
+    """Return the texts that ``generate`` writes, by path."""
     texts = runtime_copy(directory) if standalone else {}
     errors: list[Diagnostic] = []
     for spec in specs:
@@ -259,7 +259,7 @@ def modules(
 
 
 def compile(spec: AnySpec) -> type[Any]:
-    """The class of a spec's module, made in memory from the text that ``generate`` writes."""
+    """Return the class of a spec's module, made in memory from the text that ``generate`` writes."""
     derivation = derive(spec)
     text = derivation.module_text
     return class_from_text(text, derivation.name, derivation.model.class_name)

@@ -1,4 +1,4 @@
-"""Errors that speak to the author of a spec: a code, a position, the line, a caret, a hint."""
+"""Report errors to the author of a spec: a code, a position, the line, a caret, a hint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNPRINTABLE = re.compile(
 
 
 def unprintable(text: str) -> re.Match[str] | None:
-    """The first character that could disturb a terminal, an editor or the emitted file.
+    """Return the first character that could disturb a terminal, an editor or the emitted file.
 
     Controls other than tab and line feed, Unicode line separators, lone surrogates, and the marks
     that change the direction of text (they make code read other than it runs).
@@ -36,13 +36,13 @@ class Source:
     text: str = field(repr=False)
 
     def line_column(self, offset: int) -> tuple[int, int]:
-        """Line and column of a character offset, both from 1, columns counted in characters."""
+        """Return line and column of a character offset, both from 1, columns counted in characters."""
         starts = _line_starts(self.text)
         line = bisect_right(starts, offset)
         return line, offset - starts[line - 1] + 1
 
     def line(self, number: int) -> str:
-        """The text of a line (from 1), without its line feed."""
+        """Return the text of a line (from 1), without its line feed."""
         start = _line_starts(self.text)[number - 1]
         end = self.text.find("\n", start)
         return self.text[start:] if end < 0 else self.text[start:end]
@@ -66,7 +66,7 @@ class Span:
             raise ValueError(f"no span {self.start}:{self.end} in {self.source.path}")
 
     def at(self, i: int, j: int) -> Span:
-        """The part from the i-th to the j-th character of this span."""
+        """Return the part from the i-th to the j-th character of this span."""
         return Span(self.source, self.start + i, self.start + j)
 
 
@@ -87,11 +87,11 @@ class Located:
         return len(self.text) == self.span.end - self.span.start
 
     def at(self, i: int, j: int) -> Span:
-        """Where the characters i to j of the text stand: the whole span if that cannot be told."""
+        """Return the span of the characters i to j of the text; the whole span if it is not exact."""
         return self.span.at(i, j) if self.exact else self.span
 
     def part(self, i: int, j: int) -> Located:
-        """The characters i to j of the text, without the blanks around them."""
+        """Return the characters i to j of the text, without the blanks around them."""
         text = self.text[i:j]
         start = i + len(text) - len(text.lstrip())
         return Located(text.strip(), self.at(start, max(start, i + len(text.rstrip()))))
@@ -107,7 +107,7 @@ class Diagnostic:
     hint: str | None = None
 
     def render(self) -> str:
-        """Plain text of a few lines, safe to print whatever the source holds."""
+        """Return a few lines of plain text, safe to print whatever the source holds."""
         place = ""
         excerpt: list[str] = []
         if self.span is not None:
@@ -121,7 +121,7 @@ class Diagnostic:
 
 
 def _excerpt(span: Span, line: int, column: int) -> list[str]:
-    """The line under a margin with its number, and carets below the span's part of it."""
+    """Return the line under a margin with its number, and carets below the span's part of it."""
     before, marked, after = _window(span.source.line(line), column - 1, span.end - span.start)
     width = len(str(line))
     carets = "^" * max(1, _cells(marked))
@@ -130,7 +130,7 @@ def _excerpt(span: Span, line: int, column: int) -> list[str]:
 
 
 def _window(line: str, start: int, length: int) -> tuple[str, str, str]:
-    """A line around its marked part, in three pieces; a long one is cut to what a screen takes."""
+    """Return a line around its marked part, in three pieces; a long one is cut to what a screen takes."""
     end = min(start + length, len(line))
     if len(line) <= _WINDOW:
         return line[:start], line[start:end], line[end:]
@@ -146,7 +146,7 @@ def _visible(text: str) -> str:
 
 
 def _cells(text: str) -> int:
-    """Width on a terminal: wide characters take two cells, combining marks none."""
+    """Return the width on a terminal: wide characters take two cells, combining marks none."""
     return sum(
         0
         if unicodedata.category(c) in ("Mn", "Me", "Cf")
@@ -156,7 +156,7 @@ def _cells(text: str) -> int:
 
 
 class SpecError(Exception):
-    """What is wrong with a spec: every error found, in order of position."""
+    """All errors found in a spec, in order of position."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = tuple(sorted(diagnostics, key=_position))
@@ -187,7 +187,7 @@ class Reporter:
         return tuple(self._found)
 
     def error(self, code: str, message: str, span: Span | None, hint: str | None = None) -> None:
-        """Record an error; the same one twice counts once."""
+        """Record an error; an equal error counts once."""
         self._found.setdefault(Diagnostic(code, message, span, hint))
 
     def raise_if_any(self) -> None:
@@ -197,19 +197,19 @@ class Reporter:
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate the author most likely meant, if one is near enough."""
+    """Return the candidate the author most likely meant, if one is near enough."""
     folded = {candidate.casefold(): candidate for candidate in candidates}
     found = difflib.get_close_matches(name.casefold()[:80], list(folded), n=1, cutoff=0.6)
     return folded[found[0]] if found else None
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
-    """The hint that names the nearest candidate."""
+    """Return the hint that names the nearest candidate."""
     found = nearest(name, candidates)
     return f"did you mean `{found}`?" if found else None
 
 
 def quoted(text: str) -> str:
-    """A piece of the author's text for a message: in backquotes, on one line, not long."""
+    """Return a piece of the author's text for a message: in backquotes, on one line, not long."""
     flat = " ".join(text.split())
     return f"`{flat[:37]}...`" if len(flat) > 40 else f"`{flat}`"

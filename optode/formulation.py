@@ -1,4 +1,4 @@
-"""A rule or an ODE and its model as SymPy objects: what a spec says, said in Python."""
+"""State a rule or an ODE and its model in Python, as SymPy objects."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ class Formulation:
 
     @property
     def sha256(self) -> str:
-        """The digest of everything said."""
+        """The digest of the whole formulation."""
         return hashlib.sha256(repr(self).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Notebooks: the cell magic ``%%optode``, and stages that show as mathematics.
+"""Add the cell magic ``%%optode`` to notebooks, and show stages as mathematics.
 
 IPython is not imported; it hands its shell over when ``%load_ext optode`` is run.
 """
@@ -16,7 +16,7 @@ from optode.spec.reader import parse_spec
 
 
 class Shell(Protocol):
-    """What is used of IPython's InteractiveShell."""
+    """The methods used of IPython's InteractiveShell."""
 
     display_formatter: Any
 
@@ -37,7 +37,7 @@ class CellError(SpecError):
 
 
 def load_ipython_extension(shell: Shell) -> None:
-    """What ``%load_ext optode`` does."""
+    """Register the cell magic and the Markdown of the stages; run by ``%load_ext optode``."""
 
     def optode(line: str, cell: str) -> Derivation:
         """Compile the spec in the cell.
@@ -74,7 +74,7 @@ def _as_markdown(stage: Stage) -> str:
 
 
 def run_cell(text: str) -> Derivation:
-    """The derivation of a spec in a cell, everything derived; raises CellError with all errors."""
+    """Derive the spec in a cell, up to the module's text; raises CellError with all errors."""
     try:
         derivation = derive(
             with_expression_errors(partial(parse_spec, text, "cell", base_directory=Path.cwd()))

@@ -50,6 +50,16 @@ touches = reaches(v - v_max)
 mean = {m: alpha * (g - m), v: beta * (g**2 - v)}
 
 LIMITS = {
+    # Polyak 1964; Su, Boyd, Candes 2014; da Silva and Gazeau 2020
+    "gradient_descent": {x: -g},
+    "heavy_ball": {x: v, v: -gamma * v - g},
+    "nesterov": {x: dx, dx: -3 / t * dx - g},
+    "adam": {x: -m / (sqrt(v) + eps), m: alpha * (g - m), v: beta * (g**2 - v)},
+    "adam_bias_corrected": {
+        x: -m / (1 - exp(-alpha * t)) / (sqrt(v / (1 - exp(-beta * t))) + eps),
+        m: alpha * (g - m),
+        v: beta * (g**2 - v),
+    },
     # Polyak 1964; Kovachki and Stuart 2021
     "heavy_ball_strongly_convex": {x: v, v: -2 * sqrt(mu) * v - g},
     "heavy_ball_fixed": {x: -g / (1 - beta)},

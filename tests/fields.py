@@ -43,8 +43,15 @@ class TanhField(nn.Module):
         return (self.jacobian(t, *arguments).mT @ c.unsqueeze(-1)).squeeze(-1)
 
 
+class DriftingField(TanhField):
+    """A TanhField that changes slowly with time: fitted steps are long, and few switches are met."""
+
+    def drive(self, t: Tensor) -> Tensor:
+        return t
+
+
 class StillField(TanhField):
-    """The same without the time."""
+    """A TanhField that does not depend on time."""
 
     def drive(self, t: Tensor) -> Tensor:
         return torch.zeros_like(t)

@@ -1,1 +1,1 @@
-"""What is true of an adjoint: proven or refuted, and observed on a random network."""
+"""Prove or refute claims on an adjoint system, and check them on a random network."""

@@ -28,7 +28,7 @@ Equations: TypeAlias = dict[sp.Symbol, sp.Expr]
 
 @dataclass(frozen=True)
 class Costates:
-    """The adjoint of a model, with a name for what takes the place of each state."""
+    """The adjoint system of a model, with a symbol for the image that replaces each state."""
 
     model: NeuralODE
 
@@ -44,16 +44,16 @@ class Costates:
 
     @cached_property
     def images(self) -> dict[sp.Symbol, sp.Symbol]:
-        """A name for what takes each state's place, ``b_h`` for h."""
+        """The symbol of the image that replaces each state: ``b_h`` for h."""
         return self._named(0)
 
     @cached_property
     def other_images(self) -> dict[sp.Symbol, sp.Symbol]:
-        """The same of another solution, ``c_h``."""
+        """The symbols of a second solution: ``c_h`` for h."""
         return self._named(1)
 
     def _named(self, index: int) -> dict[sp.Symbol, sp.Symbol]:
-        """Names that begin as nothing in the model does."""
+        """The beginnings of the symbols: no name of the model begins so."""
         known = {s.name for s in (*self.model.states, *(p.symbol for p in self.model.parameters))}
         stems = ["b", "c", "y", "w", *(f"image{number}" for number in range(len(known) + 2))]
         free = [s for s in stems if not any(f"{name}_".startswith(f"{s}_") for name in known)]
@@ -61,13 +61,13 @@ class Costates:
 
     @cached_property
     def operators(self) -> Operators:
-        """What is linear: costates, their derivatives, images."""
+        """The symbols in which the equations are linear: costates, their derivatives, images."""
         costates = self.system.costates
         images = (*self.images.values(), *self.other_images.values())
         return Operators(self.model.states, (*costates, *map(velocity_symbol, costates), *images))
 
     def rates(self, dropped: Iterable[sp.Symbol] = ()) -> Equations:
-        """The rates of t, states and costates, without the costates of some states."""
+        """Return the rates of t, states and costates, without the costates of some states."""
         gone = {self.of[state]: sp.S.Zero for state in dropped}
         pairs = zip(self.system.costates, self.system.equations, strict=True)
         costates = {a: e.xreplace(gone) for a, e in pairs if a not in gone}
@@ -75,11 +75,11 @@ class Costates:
         return {TIME: sp.S.One, **dict(states), **costates}
 
     def flow(self, claimed: Equations, dropped: Iterable[sp.Symbol] = ()) -> Flow:
-        """Costates along a trajectory, beside the equations claimed of their images."""
+        """Return the costates along a trajectory, with the equations claimed for their images."""
         return Flow(self.operators, self.rates(dropped), claimed)
 
     def forward(self, held: tuple[sp.Symbol, ...] = ()) -> Equations:
-        """The forward equations of the images, with J^T in the place of f.
+        """Return the forward equations of the images, with J^T in the place of f.
 
         Held states stay what they are along the trajectory. Raises NotEliminated where J^T is not
         one linear operator.
@@ -92,7 +92,7 @@ class Costates:
         return {b: right.xreplace({**transposed, **in_block}) for b, right in equations.items()}
 
     def _field_transposed(self, images: Mapping[sp.Symbol, sp.Expr]) -> dict[sp.Expr, sp.Expr]:
-        """What takes the place of the call of f: J^T of its arguments' images, one sum."""
+        """Return the replacement of the call of f: the sum of J^T of its arguments' images."""
         found = {}
         for call in self.calls:
             pairs = zip(call.args[1:], self.partials, strict=True)
@@ -109,7 +109,7 @@ class Costates:
 
     @cached_property
     def calls(self) -> tuple[sp.Expr, ...]:
-        """The call of f, if there is one; raises NotEliminated where there are several."""
+        """Return the call of f, or None; raises NotEliminated if there are several."""
         calls = {call for e in self.model.equations for call in e.atoms(Field)}
         if len(calls) > 1:
             raise NotEliminated("f is called at several points: there is no one J^T")
@@ -122,13 +122,13 @@ class Costates:
 
     @cached_property
     def partials(self) -> tuple[tuple[sp.Symbol, ...], ...]:
-        """How ``FieldTransposed`` names the arguments of f: not at all where there is but one."""
+        """Return the arguments by which ``FieldTransposed`` names a partial Jacobian; () if f has one argument."""
         calls = (s for s in self.system.forward.statements if isinstance(s, FieldCall))
         arguments = next((call.arguments for call in calls if not call.directions), ())
         return tuple((a,) for a in arguments) if len(arguments) > 1 else ((),)
 
     def linearised(self) -> Equations:
-        """The linearised forward equations of the images, with J^T in the place of J.
+        """Return the linearised forward equations of the images, with J^T in the place of J.
 
         ``a' = -M^T a`` is the adjoint of ``dz' = M dz``: its transpose, entry by entry, is M with
         J^T for J. Raises NotEliminated where J^T is not one operator.
@@ -143,7 +143,7 @@ class Costates:
         return {image: self.operators.normal(right) for image, right in found.items()}
 
     def superposed(self, adds: bool = False) -> Equations:
-        """``F(b + c) - F(b) - F(c)``, which vanishes for a linear F: the shortest that does not.
+        """Return the shortest ``F(b + c) - F(b) - F(c)`` that is not 0; for a linear F all are.
 
         F is the forward equation with J^T in the place of f; c are the images b again, unless it
         ``adds`` others. Empty where all vanish.
@@ -167,7 +167,7 @@ class Costates:
 
 
 def without_clocks(model: NeuralODE) -> tuple[NeuralODE, Equations]:
-    """The model with the states that are functions of time alone put in, and these functions.
+    """Return the model with the states that are functions of time alone put in, and these functions.
 
     They start where nothing but numbers and parameters says, and nothing else moves them.
     """

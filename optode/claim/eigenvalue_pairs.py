@@ -1,4 +1,4 @@
-"""Eigenvalues that pair: what the damping alone says of the Jacobian of a flow of second order.
+"""Pair the eigenvalues of the Jacobian of a second-order flow: their products follow from the damping.
 
 Where ``W = S a / P`` (S the exchange of two states, one with its sign changed) satisfies the
 linearised equation with ``J^T`` for J, the transition matrices of the two are ``P0/P S Phi^(-T)
@@ -25,7 +25,7 @@ _FIRST, _SECOND = symbol("mu_1"), symbol("mu_2")
 
 
 def pair_claims(costates: Costates, claims: Iterable[Claim]) -> Iterator[Claim]:
-    """The claims on the eigenvalues, where a costate was found that satisfies the equations.
+    """Yield the claims on the eigenvalues, where a costate was found that satisfies the equations.
 
     They are on the Jacobian's integral over (t, T), and on the transition matrix from t to T.
     """
@@ -39,7 +39,7 @@ def pair_claims(costates: Costates, claims: Iterable[Claim]) -> Iterator[Claim]:
 
 
 def _is_exchange(verdict: Verdict, costates: Costates) -> bool:
-    """Whether the images are ``(a_y, c a_x)/P`` with a number c, in forward time."""
+    """Return whether the images are ``(a_y, c a_x)/P`` with a number c, in forward time."""
     if verdict.change.is_reversed or len(verdict.images) != 2:
         return False
     (_, first), (_, second) = verdict.images
@@ -72,13 +72,13 @@ def _claims(
 
 
 def _diagonal_is_scalar(operators: Operators, right: dict[sp.Symbol, Terms]) -> bool:
-    """Whether each state moves itself by a factor that is a function of t alone."""
+    """Return whether each state moves itself by a factor that is a function of t alone."""
     own = ((v, c) for b, terms in right.items() for v, c in terms.items() if v.has(b))
     return all(vector.is_Symbol and operators.is_scalar(c) for vector, c in own)
 
 
 def _commutes_with_constant(operators: Operators, right: dict[sp.Symbol, Terms]) -> bool:
-    """Whether J and scalars are all that there is: a constant J commutes with them at all times."""
+    """Return whether J and scalars are all that there is: a constant J commutes with them at all times."""
     plain = {*right, *map(FieldTransposed, right)}
     every = (item for terms in right.values() for item in terms.items())
     return all(vector in plain and operators.is_scalar(c) for vector, c in every)

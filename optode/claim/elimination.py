@@ -1,4 +1,4 @@
-"""Whether a costate, in new variables, satisfies a linear equation: elimination, with what is left.
+"""Decide by elimination whether a costate, in new variables, satisfies a linear equation.
 
 The position's image is ``b = a_j / P``; its own equation gives the image of the other state, whose
 equation is then the test. ``P' = rho P`` stays open until the test itself says which scalar rho
@@ -22,7 +22,7 @@ RATE, _RATE_DOT = sp.Dummy("rho", real=True), sp.Dummy("rho_dot", real=True)
 
 @dataclass(frozen=True, slots=True)
 class Elimination:
-    """What becomes of the images, multiplied by P, and what each equation is left with.
+    """The images multiplied by P, and the terms left over in each equation.
 
     An image ``is_guess`` where it stands under an operator that was matched, not inverted: with
     something left over, another image might do better.
@@ -34,7 +34,7 @@ class Elimination:
 
     @property
     def size(self) -> int:
-        """The number of terms left over; 0 where the equations hold."""
+        """Return the number of terms left over; 0 if the equations hold."""
         return sum(map(len, self.leftover.values()))
 
 
@@ -52,12 +52,12 @@ class Flow:
     is_reversed: bool = False
 
     def backwards(self, clock: sp.Expr = END - TIME) -> Flow:
-        """In reversed time, the coefficients of the claimed equations taken at ``clock``."""
+        """Return the test in reversed time, with the coefficients of the claimed equations at ``clock``."""
         claimed = {b: at_time(right, clock) for b, right in self.claimed.items()}
         return replace(self, claimed=claimed, is_reversed=True)
 
     def eliminate(self, costate: sp.Symbol, rate: sp.Expr = sp.S.Zero) -> Elimination:
-        """The test of ``b = costate/P`` for the position's image b, with ``P' = rate*P``.
+        """Test ``b = costate/P`` as the image b of the position, with ``P' = rate*P``.
 
         Raises NotEliminated where an image does not follow from the equations before its own.
         """
@@ -87,7 +87,7 @@ class Flow:
         return Elimination(images, leftover, guesses)
 
     def _matched(self, unknown: sp.Symbol, missing: sp.Expr, coupling: sp.Expr) -> sp.Expr:
-        """A multiple of one costate that gives all its terms in what is missing."""
+        """Return the multiple of one costate that supplies all its terms in the missing sum."""
         found = self.operators.terms(missing)
         for costate in filter(self.rates.get, self.operators.vectors):
             pattern = self.operators.terms(coupling.xreplace({unknown: costate}))
@@ -97,7 +97,7 @@ class Flow:
         raise NotEliminated("an operator would have to be inverted")
 
     def factor_rates(self, costate: sp.Symbol) -> tuple[sp.Expr, ...]:
-        """The scalars rho with which ``costate/P`` is left with the fewest terms, P' = rho P.
+        """Return the scalars rho, P' = rho P, for which ``costate/P`` leaves the fewest terms over.
 
         They meet one of the conditions; 0 is among them.
         """
@@ -107,11 +107,11 @@ class Flow:
         return tuple(sorted(rates, key=lambda rate: self.eliminate(costate, rate).size))
 
     def excludes_every_factor(self, costate: sp.Symbol) -> bool:
-        """Whether the only factors that can make the equations hold are those of factor_rates."""
+        """Return whether only the factors of factor_rates can make the equations hold."""
         return bool(self._conditions(costate))
 
     def _conditions(self, costate: sp.Symbol) -> list[sp.Expr]:
-        """What must vanish for the equations to hold with a factor: first degree in rho, no rho'."""
+        """Return the coefficients that must vanish if a factor makes the equations hold: linear in rho."""
         leftover = self.eliminate(costate, RATE).leftover
         coefficients = [c for terms in leftover.values() for c in terms.values()]
         flat = [c for c in coefficients if not c.has(_RATE_DOT)]

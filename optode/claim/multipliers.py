@@ -15,7 +15,7 @@ from optode.language.symbols import Field, Tangent, symbol, velocity_symbol
 
 
 def named(flow: Flow) -> tuple[Flow, dict[sp.Symbol, sp.Expr]]:
-    """A flow whose factors that move along the trajectory have names, those claimed first.
+    """Return a flow whose factors that move along the trajectory have names, those claimed first.
 
     Returns what the names stand for as well. A factor's rate is a name too: the flow is then free
     of the states' own equations.
@@ -33,7 +33,7 @@ def named(flow: Flow) -> tuple[Flow, dict[sp.Symbol, sp.Expr]]:
 
 
 def _letters(flow: Flow) -> Iterator[sp.Symbol]:
-    """Names that nothing else has."""
+    """Yield free names."""
     expressions = (*flow.claimed.values(), *flow.rates.values())
     taken = set().union(*(e.free_symbols for e in expressions))
     letters = (symbol(f"{letter}{number or ''}") for number in count() for letter in "DEGKQ")
@@ -49,7 +49,7 @@ class _Multipliers:
     found: dict[sp.Expr, sp.Symbol] = field(default_factory=dict)
 
     def rebuilt(self, expression: sp.Expr) -> sp.Expr:
-        """An expression linear in the vectors, its factors named."""
+        """Return an expression linear in the vectors, its factors named."""
         terms = self.operators.terms(expression)
         return sp.Add(*(self._named(c) * self._inside(vector) for vector, c in terms.items()))
 
@@ -73,7 +73,7 @@ class _Multipliers:
         return number * self.found[factor]
 
     def _is_plain(self, coefficient: sp.Expr) -> bool:
-        """Whether nothing in it is longer than a state or a call of the field."""
+        """Return whether nothing in it is longer than a state or a call of the field."""
         moving = [f for f in sp.Mul.make_args(coefficient) if not self.operators.is_scalar(f)]
         powers = (factor.as_base_exp() for factor in moving)
         return all(isinstance(base, (sp.Symbol, Field)) and n.is_Integer for base, n in powers)

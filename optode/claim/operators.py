@@ -57,15 +57,15 @@ class Operators:
     """Names of elementwise factors and of their rates, with what they stand for."""
 
     def is_scalar(self, expression: sp.Expr) -> bool:
-        """Whether it commutes with J^T: in time and parameters only."""
+        """Return whether it commutes with J^T: in time and parameters only."""
         return not expression.has(*self.states, *dict(self.names), Field, Tangent)
 
     def switches(self, expression: sp.Expr) -> bool:
-        """Whether an elementwise factor in it jumps in time."""
+        """Return whether an elementwise factor in it jumps in time."""
         return bool(expression.xreplace(dict(self.names)).has(*kinds("jump", "contact")))
 
     def terms(self, expression: sp.Expr) -> Terms:
-        """The vectors of an expression with their coefficients, none of them zero.
+        """Return the vectors of an expression with their coefficients, none of them zero.
 
         Raises NotLinear.
         """
@@ -76,7 +76,7 @@ class Operators:
         return {vector: c for vector, c in found.items() if not vanishes(c.xreplace(meaning))}
 
     def normal(self, expression: sp.Expr) -> sp.Expr:
-        """The expression as the sum of its terms, with coefficients as short as they get."""
+        """Return the expression as the sum of its terms, with coefficients as short as they get."""
         return sp.Add(*(shortest(c) * vector for vector, c in self.terms(expression).items()))
 
     def _terms(self, expression: sp.Expr) -> list[tuple[sp.Expr, sp.Expr]]:
@@ -95,7 +95,7 @@ class Operators:
         return [(vector, rest * c) for vector, c in self._terms(linear[0])]
 
     def _applied(self, expression: sp.Expr) -> list[tuple[sp.Expr, sp.Expr]]:
-        """An operator applied to a sum: applied to each term, scalars in front of it."""
+        """Return an operator applied to a sum: applied to each term, scalars in front of it."""
         argument, *which = expression.args
         found = []
         for vector, coefficient in self.terms(argument).items():
@@ -106,13 +106,13 @@ class Operators:
         return found
 
     def _is_even(self, factor: sp.Expr) -> bool:
-        """Whether it is the same for all elements."""
+        """Return whether it is the same for all elements."""
         return self.is_scalar(
             factor.replace(lambda e: isinstance(e, (dot, total)), lambda _: _NUMBER)
         )
 
     def transposed(self, expression: sp.Expr, onto: sp.Expr) -> Terms:
-        """The transpose of a linear map of one vector, applied to ``onto``, with J^T for J.
+        """Return the transpose of a linear map of one vector, applied to ``onto``, with J^T for J.
 
         Factors and operators follow in reversed order; each of them is its own transpose but J.
         """
@@ -127,7 +127,7 @@ class Operators:
         return self.terms(result)
 
     def rate(self, expression: sp.Expr, rates: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
-        """The time derivative where the symbols (states, vectors, t) move at the given rates.
+        """Return the time derivative where the symbols (states, vectors, t) move at the given rates.
 
         Raises NotEliminated where the field itself, or J^T twice, would have to be differentiated.
         """
@@ -151,14 +151,14 @@ class Operators:
 
 
 def _outermost(expression: sp.Expr) -> list[sp.Expr]:
-    """The applications of operators that stand in no other."""
+    """Return the applications of operators that stand in no other."""
     if isinstance(expression, OPERATORS):
         return [expression]
     return list(dict.fromkeys(node for a in expression.args for node in _outermost(a)))
 
 
 def vanishes(expression: sp.Expr) -> bool:
-    """Whether an elementwise expression is 0 identically; its value at two points tells most."""
+    """Return whether an elementwise expression is 0 identically; its value at two points tells most."""
     if not expression.has(sp.Add):
         return bool(expression == 0)
     if any(value > 1e-9 for value in _sizes(expression)):
@@ -167,7 +167,7 @@ def vanishes(expression: sp.Expr) -> bool:
 
 
 def _sizes(expression: sp.Expr) -> Iterator[float]:
-    """Absolute values on tensors of one element, where all is of order 1, then far beyond."""
+    """Return absolute values on tensors of one element, at arguments of order 1, then far beyond."""
     flat = expression
     if flat.has(dot, total, reaches):
         flat = flat.replace(dot, sp.Mul).replace(total, lambda u: u)
@@ -183,7 +183,7 @@ def _sizes(expression: sp.Expr) -> Iterator[float]:
 
 
 def shortest(coefficient: sp.Expr) -> sp.Expr:
-    """A coefficient in the shortest of its forms, ``1 - beta`` in denominators."""
+    """Return a coefficient in the shortest of its forms, ``1 - beta`` in denominators."""
     if not coefficient.has(sp.Add):
         return coefficient
     reduced = [sp.factor(sp.cancel(term), deep=False) for term in sp.Add.make_args(coefficient)]
@@ -193,7 +193,7 @@ def shortest(coefficient: sp.Expr) -> sp.Expr:
 
 
 def _turned(expression: sp.Expr) -> sp.Expr:
-    """Denominators whose constant is negative, turned."""
+    """Return the expression with denominators of negative constant multiplied by -1."""
 
     def backwards(e: sp.Expr) -> bool:
         odd = e.is_Pow and e.exp.is_Integer and e.exp < 0 and e.exp % 2
@@ -203,7 +203,7 @@ def _turned(expression: sp.Expr) -> sp.Expr:
 
 
 def at_time(expression: sp.Expr, time: sp.Expr) -> sp.Expr:
-    """The expression with another clock in its coefficients; the calls of f stay where they are."""
+    """Return the expression with another clock in its coefficients; the calls of f stay where they are."""
     calls = {call: sp.Dummy(real=True) for call in expression.atoms(Field)}
     moved = expression.xreplace(calls).xreplace({TIME: time})
     return moved.xreplace({name: call for call, name in calls.items()})

@@ -1,4 +1,4 @@
-"""Claims on the adjoint of a model, each tried for every costate in several sets of variables.
+"""Prove or refute claims on an adjoint system, for every costate in several sets of variables.
 
 The verdicts come from elimination alone. What they show is a lemma: where ``x' = A x + B y``, ``y'
 = C x + D y`` with J in C alone and A + D a function of t, ``P' = -(A + D) P`` makes ``(a_y,
@@ -35,7 +35,7 @@ from optode.language.symbols import TIME, FieldTransposed, velocity_symbol
 
 
 def adjoint_claims(costates: Costates) -> tuple[Claim, ...]:
-    """All claims on a model's adjoint, with verdicts that have no witness yet.
+    """Return all claims on a model's adjoint system; their verdicts have no numerical check yet.
 
     States that are functions of time alone are to be put in before (``costates.without_clocks``).
     """
@@ -57,7 +57,7 @@ def adjoint_claims(costates: Costates) -> tuple[Claim, ...]:
 
 
 def _forward_claim(costates: Costates) -> Claim:
-    """The forward equation, with J^T in the place of f."""
+    """Claim that the costates satisfy the forward equation with J^T in place of f."""
     try:
         claimed = costates.forward()
     except NotEliminated as error:
@@ -82,7 +82,7 @@ def _not_applicable(error: NotEliminated) -> Verdict:
 
 
 def _not_linear(costates: Costates) -> Verdict:
-    """The refusal: the costates of two losses add up, and so would what satisfies the equation."""
+    """Return the refusal of a nonlinear forward equation: costates of two losses add, its solutions do not."""
     remark = "the adjoint is linear in the loss, the equation is not"
     missed = costates.superposed()
     if missed:
@@ -94,7 +94,7 @@ def _not_linear(costates: Costates) -> Verdict:
 
 
 def _with_held_states(costates: Costates) -> Iterator[Claim]:
-    """The largest blocks with the position that are linear where the other states are given.
+    """Yield the largest blocks with the position that are linear where the other states are given.
 
     Beside each, what becomes of its proven verdicts where no costate is dropped.
     """
@@ -112,7 +112,7 @@ def _with_held_states(costates: Costates) -> Iterator[Claim]:
 def _blocks(
     costates: Costates, choices: Iterable[tuple[sp.Symbol, ...]]
 ) -> Iterator[tuple[tuple[sp.Symbol, ...], Equations]]:
-    """The choices of held states with which the forward equations are linear, and these."""
+    """Return the choices of held states for which the forward equations are linear, with these equations."""
     for held in choices:
         try:
             claimed = costates.forward(held)
@@ -123,7 +123,7 @@ def _blocks(
 
 
 def _linearised_claim(costates: Costates) -> Claim:
-    """The linearised forward equation, with J^T in the place of J."""
+    """Claim that the costates satisfy the linearised forward equation with J^T in place of J."""
     try:
         if len(costates.model.states) > 2:
             raise NotEliminated("more than two states are coupled")
@@ -137,7 +137,7 @@ def _linearised_claim(costates: Costates) -> Claim:
 
 
 def _tried(claim: Claim, claimed: Equations, costates: Costates) -> Claim:
-    """A claim with the verdicts for each costate, those proven first; one where none can be given.
+    """Return a claim with the verdicts for each costate, those proven first; one where none can be given.
 
     Where no costate is dropped, the verdicts that were proven are given anew.
     """
@@ -158,7 +158,7 @@ def _tried(claim: Claim, claimed: Equations, costates: Costates) -> Claim:
 
 
 def _changes_tried(flow: Flow, costate: sp.Symbol) -> Iterator[Verdict]:
-    """Divided by the factor that removes all where there is one, as it is, in reversed time."""
+    """Yield the tests of a costate: divided by a scalar factor, unchanged, and in reversed time."""
     plain = divided = _attempted(flow, costate, Change())
     try:
         divided = _attempted(flow, costate, Change(rate=flow.factor_rates(costate)[0]))
@@ -173,7 +173,7 @@ def _changes_tried(flow: Flow, costate: sp.Symbol) -> Iterator[Verdict]:
 
 
 def _attempted(flow: Flow, costate: sp.Symbol, change: Change) -> Verdict:
-    """The verdict for one costate in one set of variables, or why there is none."""
+    """Return the verdict for one costate in one set of variables, or why there is none."""
     try:
         return _verdict(flow, costate, change)
     except NotEliminated as error:
@@ -198,7 +198,7 @@ def _verdict(flow: Flow, costate: sp.Symbol, change: Change) -> Verdict:
 
 
 def _on_clock(equations: Iterable[Equation], change: Change) -> tuple[Equation, ...]:
-    """In reversed time the coefficients are written in tau."""
+    """Return the equations with coefficients written in tau, for reversed time."""
     if not change.is_reversed:
         return tuple(equations)
     return tuple((left, at_time(right, END - CLOCK)) for left, right in equations)
@@ -207,7 +207,7 @@ def _on_clock(equations: Iterable[Equation], change: Change) -> tuple[Equation, 
 def _leftover(
     operators: Operators, found: Elimination, costate: sp.Symbol, change: Change
 ) -> Iterator[Equation]:
-    """What is left over, in the images where these determine the costates, else in the costates."""
+    """Return the terms left over, in the images if these determine the costates, else in the costates."""
     factor = FACTOR if change.factor is None else change.factor
     position, *others = found.images
     costates = {costate: factor * position}
@@ -227,7 +227,7 @@ def _leftover(
 
 
 def _second_order_claim(costates: Costates) -> Claim:
-    """Equations that one costate satisfies by itself, the other being eliminated."""
+    """Claim an equation for one costate alone, the other one eliminated."""
     try:
         costates.without_products(costates.model.equations)
     except NotEliminated as error:
@@ -245,7 +245,7 @@ def _second_order_claim(costates: Costates) -> Claim:
 
 
 def _alone(flow: Flow, costate: sp.Symbol, other: sp.Symbol) -> Equation | None:
-    """The second derivative of a costate without the other; None where it is coupled to none."""
+    """Return the second derivative of a costate without the other costate; None if they are not coupled."""
     terms = flow.operators.terms(flow.rates[costate])
     if not any(vector.has(other) for vector in terms):
         return None

@@ -13,7 +13,7 @@ from optode.compiler import AnySpec, derive, shipped_models
 
 
 class Claims(Findings):
-    """What is true of the adjoint of a model; prints itself, in notebooks as tables."""
+    """The verdicts on the adjoint of a model; they print as text, in notebooks as tables."""
 
     def __str__(self) -> str:
         return as_text(self)
@@ -26,7 +26,7 @@ class Claims(Findings):
 
 
 def claims(spec: AnySpec, order: int = 0, step: float | None = None) -> Claims:
-    """What is true of the adjoint of a spec's model: verdicts with leftovers and witnesses.
+    """Prove or refute the claims on the adjoint of a spec's model, and check them numerically.
 
     ``order`` and ``step`` are those of ``derive``. Raises SpecError for a spec in error, and for
     one without a model.
@@ -39,5 +39,5 @@ def claims(spec: AnySpec, order: int = 0, step: float | None = None) -> Claims:
 
 
 def every_claim() -> Iterator[Claims]:
-    """The claims on all models that ship."""
+    """Yield the claims on every shipped model."""
     return map(claims, shipped_models())

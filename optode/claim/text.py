@@ -1,4 +1,4 @@
-"""Verdicts on an adjoint as people and programs read them: text, Markdown, JSON."""
+"""Write verdicts as text, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _STATEMENTS = {
 
 
 def statement(claim: Claim) -> str:
-    """What is claimed, in a sentence."""
+    """Return the claim as a sentence."""
     words = _STATEMENTS[claim.kind]
     if not claim.held:
         return words
@@ -47,7 +47,7 @@ def statement(claim: Claim) -> str:
 
 
 def variables(verdict: Verdict) -> str:
-    """The costate and what becomes of it."""
+    """Return the costate and the change of variables applied to it."""
     if verdict.costate is None:
         return ""
     name, change = str(verdict.costate), verdict.change
@@ -61,7 +61,7 @@ def variables(verdict: Verdict) -> str:
 
 
 def error(verdict: Verdict) -> str:
-    """The observed error by its order of magnitude, the same on every machine."""
+    """Return the order of magnitude of the observed error; it does not depend on the machine."""
     if verdict.witness is None:
         return "" if verdict.status == "not applicable" else "none"
     if not verdict.agrees:
@@ -72,7 +72,7 @@ def error(verdict: Verdict) -> str:
 
 
 class _Printer:
-    """Expressions of one model as text, derivatives with a prime."""
+    """Writes expressions of one model as text, derivatives with a prime."""
 
     def __init__(self, claims: Findings) -> None:
         named = [name for claim in claims.claims for name, _ in claim.names]
@@ -87,7 +87,7 @@ class _Printer:
         return re.sub(r"\b\w+_dot\b", lambda m: self.primes.get(m[0], m[0]), text)
 
     def remarks(self) -> Iterator[Line]:
-        """What the names of operators mean that were printed."""
+        """Return the definitions of the operators printed so far."""
         for name in sorted(self.transposed):
             node = self.transposed[name]
             of = f" with respect to {node.args[1]}" if len(node.args) > 1 else ""
@@ -101,19 +101,19 @@ class _Printer:
 
 
 def _equations(claim: Claim, text: _Printer) -> list[Line]:
-    """What is claimed; under the pairs' names and the determinant's, no derivative is meant."""
+    """Return the claimed equations; names of pairs and of the determinant get no prime."""
     prime = "'" if claim.kind in ("forward", "linearised") else ""
     return [(f"{text(left)}{prime}", text(right)) for left, right in claim.equations]
 
 
 def _images(claim: Claim, verdict: Verdict, text: _Printer) -> list[Line]:
-    """The new variables, or the equation that holds."""
+    """Return the new variables, or the equation that holds."""
     primes = "''" if claim.kind == "second order" else ""
     return [(f"{text(image)}{primes}", text(value)) for image, value in verdict.images]
 
 
 def _leftovers(claim: Claim, verdict: Verdict, text: _Printer) -> list[Line]:
-    """Where something is left over, and what."""
+    """Return the equations with terms left over, and these terms."""
     of_costates = claim.kind != "transition"
     return [(f"{text(b)}'" if of_costates else "", text(value)) for b, value in verdict.leftover]
 
@@ -122,7 +122,7 @@ def _leftovers(claim: Claim, verdict: Verdict, text: _Printer) -> list[Line]:
 
 
 def as_text(claims: Findings) -> str:
-    """Plain text in the manner of `optode derive`."""
+    """Return plain text, laid out as by `optode derive`."""
     text = _Printer(claims)
     parts = [[f"{claims.title}: the adjoint of {claims.class_name}"]]
     if claims.clocks:
@@ -161,12 +161,12 @@ def _aligned(lines: list[Line], indent: str) -> Iterator[str]:
 
 
 def as_markdown(claims: Findings) -> str:
-    """A heading, and a table or a line for each claim."""
+    """Return a heading, and a table or a line for each claim."""
     return f"### {_heading(claims)}\n\n{_body(claims)}"
 
 
 def page(every: Iterable[Findings]) -> str:
-    """The claims on all models, as docs/reference/claims.md has them; those with the same ones together."""
+    """Return docs/reference/claims.md: the claims on all models, one section for models with equal claims."""
     sections: dict[str, list[str]] = {}
     for claims in every:
         sections.setdefault(_body(claims), []).append(_heading(claims))
@@ -230,22 +230,23 @@ def _code(lines: Iterable[Line]) -> str:
 _INTRODUCTION = f"""\
 # Claims on adjoints
 
-What is said of the adjoints of these models, tried on every model that ships. Made by
-`{COMMAND}`; `optode claims SPEC` has one, also for a spec of your own.
+This page tests claims on the adjoint systems of all shipped models. It is made by
+`{COMMAND}`. `optode claims SPEC` tests one model, also a spec of your own.
 
-- `b_h` is what takes the place of h: a costate, in reversed time, or divided by a scalar P(t) that
-  elimination finds. The other images follow from the equations before theirs.
-- `JT(c)` is the transposed Jacobian of f along the trajectory, applied to c; `JT'` its time
-  derivative. Both are operators: they do not commute with factors that differ between elements,
-  which have names like `D`.
-- *proven*: nothing is left over, by elimination; *refuted*: what is left over, to be added on the
-  right, does not vanish.
-- *error*: what a random network shows. A costate is integrated in float64 with the transposed
-  Jacobian of the vector field, from complex steps, and its image compared with the solution of the
-  claimed equations from the same start, relative to its size. Where a claim is not linear, two
-  solutions are added.
-- The costates of a loss are linear in it: of a forward equation that is not linear, they are no
-  solution in any variables that are linear in them.
+- `b_h` is the image of the state h: the variable that replaces h in the claimed equations. The
+  position's image is a costate: unchanged, in reversed time, or divided by a scalar P(t) that
+  elimination finds. The other images follow from the equations.
+- `JT(c)` is the transposed Jacobian of f along the trajectory, applied to c. `JT'` is its time
+  derivative. Neither commutes with factors that differ between elements; such factors have names
+  like `D`.
+- *proven*: elimination leaves no terms over. *refuted*: terms are left over that do not vanish; the
+  table lists them, to be added to the right-hand sides.
+- *error* is measured with a random network in float64. The costate is integrated with the
+  transposed Jacobian of the vector field (by complex steps). Its image is compared with the
+  solution of the claimed equations from the same start, relative to the size of the image. For a
+  claim that is not linear, the sum of two solutions is tested.
+- The costates are linear in the loss. So no variables that are linear in the costates can satisfy a
+  forward equation that is not linear.
 """
 
 
@@ -253,7 +254,7 @@ What is said of the adjoints of these models, tried on every model that ships. M
 
 
 def as_json(claims: Findings) -> Json:
-    """Nested dictionaries of texts, ready for ``json.dumps``; keys may be added, none taken away."""
+    """Return nested dictionaries of texts for ``json.dumps``. Later versions may add keys and remove none."""
     text = _Printer(claims)
     return {
         "name": claims.name,

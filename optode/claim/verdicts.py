@@ -1,4 +1,4 @@
-"""Verdicts on what is said of adjoints: each a theorem about the equations at hand, or its refusal.
+"""The verdicts on claims about an adjoint system: proven, refuted or not applicable.
 
 Claims tried, for every model: with the transposed Jacobian ``J^T`` in the place of f, the costates
 satisfy the forward equation; they satisfy the linearised one; one costate alone satisfies an
@@ -51,7 +51,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is true of a claim for one costate in one set of variables.
+    """The verdict on a claim for one costate in one set of variables.
 
     ``costate`` is None where the verdict is on all of them. ``images`` says what takes the place of
     each state; ``leftover`` what is to be added to the right-hand sides that were claimed, in the
@@ -70,7 +70,7 @@ class Verdict:
 
     @property
     def agrees(self) -> bool:
-        """Whether the observation, if there is one, is that of the status."""
+        """Whether the observed error, if there is one, agrees with the status."""
         if self.witness is None or self.status == "not applicable":
             return True
         return self.witness < 1e-10 if self.status == "proven" else self.witness > 1e-6
@@ -78,7 +78,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A statement on the adjoint of a model and the verdicts on it, those that hold first.
+    """A statement about the adjoint system of a model and the verdicts on it, proven ones first.
 
     ``equations`` are claimed of the images; ``names`` are short names in them. ``held`` states are
     given along the trajectory, and their costates dropped, unless ``is_kept`` says otherwise.
@@ -108,12 +108,12 @@ class Findings:
 
     @property
     def agree(self) -> bool:
-        """Whether every verdict is what its witness shows."""
+        """Whether every verdict agrees with its numerical check."""
         return all(verdict.agrees for claim in self.claims for verdict in claim.verdicts)
 
 
 def with_names(claim: Claim, names: Mapping[sp.Symbol, sp.Expr]) -> Claim:
-    """The claim with those of the names that it uses, or whose rates it uses."""
+    """Return the claim with the names that occur in it, directly or by their rates."""
     shown = [claim.equations, *(v.images for v in claim.verdicts)]
     shown += [v.leftover for v in claim.verdicts]
     used = {s for equations in shown for _, right in equations for s in right.free_symbols}

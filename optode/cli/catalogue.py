@@ -1,4 +1,4 @@
-"""The shipped specs on one page: what each is, and the equations that follow."""
+"""Write the page of all shipped specs: title, derived limit, class and references of each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ check of every row is in [verification.md](verification.md).
 
 
 def page() -> str:
-    """The catalogue in Markdown."""
+    """Return the catalogue in Markdown."""
     return _INTRODUCTION + "".join(map(_row, shipped_specs()))
 
 

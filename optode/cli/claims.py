@@ -1,42 +1,37 @@
-"""The command ``optode claims``."""
+"""Define the command ``optode claims``."""
 
 from __future__ import annotations
 
 import json
-from enum import Enum
 from typing import Annotated
 
 import typer
 
+from optode.cli.options import (
+    AllModels,
+    ModelOrder,
+    OneSpecOrAll,
+    ReportFormat,
+    StepSize,
+    one_or_all,
+)
 from optode.cli.terminal import errors_reported
 
 
-class ReportFormat(str, Enum):
-    """How verdicts are written."""
-
-    text = "text"
-    markdown = "markdown"
-    json = "json"
-
-
 def claims(
-    spec: Annotated[
-        str | None, typer.Argument(metavar="SPEC", help="A path, or a shipped spec's name.")
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All shipped models.")] = False,
+    spec: OneSpecOrAll = None,
+    every: AllModels = False,
     form: Annotated[
-        ReportFormat, typer.Option("--format", help="How to write it down.")
+        ReportFormat, typer.Option("--format", help="The format of the report.")
     ] = ReportFormat.text,
-    order: Annotated[
-        int, typer.Option(min=0, max=1, help="Terms of the modified equation up to this order.")
-    ] = 0,
-    step: Annotated[
-        float | None, typer.Option(help="The step size's value in the terms of next order.")
-    ] = None,
+    order: ModelOrder = 0,
+    step: StepSize = None,
 ) -> None:
-    """Say what is true of the adjoint, with proof and witness; exit 1 where these disagree."""
-    if every == (spec is not None):
-        raise typer.BadParameter("give one SPEC, or --all")
+    """Prove or refute statements about the adjoint, and check them numerically.
+
+    Exits 1 if a check contradicts a proof.
+    """
+    one_or_all(spec, every)
     with errors_reported():
         from optode.claim import text as claims_text
         from optode.claim.report import claims, every_claim

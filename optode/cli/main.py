@@ -1,4 +1,4 @@
-"""The command line. What a command needs is imported when it runs, so that ``--help`` is quick."""
+"""Define the commands. Each imports what it needs when it runs, so that ``--help`` is quick."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from optode.cli.claims import claims
-from optode.cli.terminal import TableFormat, errors_reported, print_error
+from optode.cli.options import (
+    AllModels,
+    ModelOrder,
+    OneSpec,
+    Specs,
+    SpecsOrAll,
+    StepSize,
+    TableFormat,
+    one_or_all,
+)
+from optode.cli.terminal import errors_reported, print_error
 from optode.cli.verify import verify
 from optode.version import __version__
 
@@ -31,7 +41,7 @@ app = typer.Typer(
 
 
 class StageName(str, Enum):
-    """A stage of the compiler."""
+    """The stages of the compiler, by name."""
 
     rule = "rule"
     limit = "limit"
@@ -41,7 +51,7 @@ class StageName(str, Enum):
 
 
 class Format(str, Enum):
-    """A way to write a derivation down."""
+    """The formats of a derivation."""
 
     text = "text"
     latex = "latex"
@@ -50,7 +60,7 @@ class Format(str, Enum):
 
 
 def main() -> None:
-    """The ``optode`` command: exit code 1 for errors of a spec or a file, 2 for misuse."""
+    """Run the ``optode`` command: exit code 1 for an error in a spec or file, 2 for misuse."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters is no error
@@ -76,35 +86,33 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """A compiler from optimizer update rules to neural ODEs."""
+    """Return a compiler from optimizer update rules to neural ODEs."""
 
 
 @app.command()
 def generate(
-    specs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="SPEC", help="Paths, or names of shipped specs."),
-    ] = None,
+    specs: SpecsOrAll = None,
     directory: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the modules go.")
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write to.")
     ] = Path("generated"),
-    every: Annotated[bool, typer.Option("--all", help="All shipped specs.")] = False,
+    every: AllModels = False,
     check_only: Annotated[
-        bool, typer.Option("--check", help="Write nothing; show what is stale and exit with 1.")
+        bool,
+        typer.Option(
+            "--check", help="Write nothing; show what is stale, and exit 1 if anything is."
+        ),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Overwrite edited files and files of others.")
+        bool,
+        typer.Option("--force", help="Overwrite files that were edited or not written by optode."),
     ] = False,
-    order: Annotated[
-        int, typer.Option(min=0, max=1, help="Terms of the modified equation up to this order.")
-    ] = 0,
-    step: Annotated[
-        float | None, typer.Option(help="The step size's value in the terms of next order.")
-    ] = None,
+    order: ModelOrder = 0,
+    step: StepSize = None,
     standalone: Annotated[
         bool,
         typer.Option(
-            "--standalone", help="Also write a copy of optode.runtime, and import that instead."
+            "--standalone",
+            help="Also write a copy of optode.runtime, and import it in place of optode.",
         ),
     ] = False,
 ) -> None:
@@ -112,8 +120,7 @@ def generate(
     from optode.codegen.files import differences, write_modules
     from optode.compiler import modules, shipped_models
 
-    if bool(every) == bool(specs):
-        raise typer.BadParameter("give one or more SPECs, or --all")
+    one_or_all(specs, every, "one or more SPECs")
     with errors_reported():
         chosen = shipped_models() if every else specs or ()
         texts = modules(chosen, directory, order, step, standalone=standalone)
@@ -135,24 +142,29 @@ def _report_stale(diff: str) -> None:
 
 @app.command()
 def derive(
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A path, or a shipped spec's name.")],
-    stage: Annotated[StageName | None, typer.Option(help="This stage only.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="How to write it down.")] = Format.text,
+    spec: OneSpec,
+    stage: Annotated[StageName | None, typer.Option(help="Show this stage only.")] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="The format of the equations.")
+    ] = Format.text,
     order: Annotated[
-        int, typer.Option(min=0, max=2, help="Terms of the modified equation up to this order.")
+        int,
+        typer.Option(
+            min=0, max=2, help="Take the terms of the modified equation up to this order."
+        ),
     ] = 0,
-    step: Annotated[
-        float | None, typer.Option(help="The step size's value in the model's terms of next order.")
-    ] = None,
+    step: StepSize = None,
     every_scaling: Annotated[
-        bool, typer.Option("--scalings", help="List every scaling that has a limit.")
+        bool, typer.Option("--scalings", help="List every scaling that has a continuous limit.")
     ] = False,
     numbers: Annotated[
         str | None,
-        typer.Option("--at", metavar="NAME=NUMBER,...", help="Which regime these numbers are in."),
+        typer.Option(
+            "--at", metavar="NAME=NUMBER,...", help="Show which scaling fits these numbers."
+        ),
     ] = None,
 ) -> None:
-    """Show what follows: rule, limit, neural ODE, adjoint."""
+    """Show the rule, its limit, the neural ODE and its adjoint."""
     from optode import compiler
 
     with errors_reported():
@@ -196,11 +208,9 @@ def _json(name: str, stages: tuple[Stage, ...]) -> str:
 
 @app.command()
 def check(
-    specs: Annotated[
-        list[str], typer.Argument(metavar="SPEC", help="Paths, or names of shipped specs.")
-    ],
+    specs: Specs,
 ) -> None:
-    """Say `ok` of each spec, or all its errors."""
+    """Report every error of each spec, or `ok`."""
     from optode import compiler
     from optode.diagnostics import SpecError
 
@@ -222,10 +232,13 @@ app.command()(claims)
 @app.command("list")
 def list_specs(
     form: Annotated[
-        TableFormat, typer.Option("--format", help="How to write the list.")
+        TableFormat, typer.Option("--format", help="The format of the list.")
     ] = TableFormat.text,
 ) -> None:
-    """List the shipped specs; in Markdown with the equations of each."""
+    """List the shipped specs.
+
+    With --format markdown, list their equations too.
+    """
     if form is TableFormat.markdown:
         from optode.cli.catalogue import page
 

@@ -1,4 +1,4 @@
-"""The spec that a new one starts from."""
+"""Write a commented spec to start from."""
 
 from __future__ import annotations
 
@@ -60,6 +60,6 @@ def write_starter(name: str) -> Path:
 
 
 def starter_text(name: str) -> str:
-    """The text of a spec of that name: a heavy ball, with a comment on each part."""
+    """Return a spec of the heavy ball under the given name, with a comment on each part."""
     class_name = "".join(part[0].upper() + part[1:] for part in re.findall(r"[^_]+", name)) + "NODE"
     return _TEXT.format(name=name, class_name=class_name, functions=" ".join(FUNCTION_NAMES))

@@ -1,10 +1,9 @@
-"""What the commands share: how errors and tables reach the terminal."""
+"""Print errors of specs on the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,16 +12,9 @@ if TYPE_CHECKING:
     from optode.diagnostics import SpecError
 
 
-class TableFormat(str, Enum):
-    """How a table is written."""
-
-    text = "text"
-    markdown = "markdown"
-
-
 @contextmanager
 def errors_reported() -> Iterator[None]:
-    """Errors of a spec or a file go to stderr, without a traceback; the exit code is 1."""
+    """Print a SpecError to stderr without a traceback, and exit with code 1."""
     from optode.diagnostics import SpecError
 
     try:
@@ -33,7 +25,7 @@ def errors_reported() -> Iterator[None]:
 
 
 def print_error(error: SpecError) -> None:
-    """In colour on a terminal (unless NO_COLOR is set), as plain text elsewhere."""
+    """Print an error in colour on a terminal (unless NO_COLOR is set), as plain text elsewhere."""
     from rich.console import Console
     from rich.text import Text
 

@@ -1,43 +1,41 @@
-"""The command ``optode verify``."""
+"""Define the command ``optode verify``."""
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from optode.cli.options import AllSpecs, OneSpecOrAll, ReportFormat, one_or_all
 from optode.cli.terminal import errors_reported
 
 
-class ReportFormat(str, Enum):
-    """How a report is written."""
-
-    text = "text"
-    markdown = "markdown"
-    json = "json"
-
-
 def verify(
-    spec: Annotated[
-        str | None, typer.Argument(metavar="SPEC", help="A path, or a shipped spec's name.")
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All shipped specs.")] = False,
+    spec: OneSpecOrAll = None,
+    every: AllSpecs = False,
     order: Annotated[
-        int, typer.Option(min=0, max=2, help="Try the equations up to this order as well.")
+        int,
+        typer.Option(
+            min=0, max=2, help="Also check the equations with the terms up to this order."
+        ),
     ] = 1,
     form: Annotated[
-        ReportFormat, typer.Option("--format", help="How to write the table; json of gradients.")
+        ReportFormat,
+        typer.Option("--format", help="The format of the report; json only with --gradients."),
     ] = ReportFormat.text,
     picture: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw errors over steps.")
+        Path | None,
+        typer.Option("--plot", metavar="FILE.png", help="Plot the errors over the steps."),
     ] = None,
     gradients: Annotated[
-        bool, typer.Option("--gradients", help="Check the gradients of the model instead.")
+        bool, typer.Option("--gradients", help="Check the gradients of the model.")
     ] = False,
     field: Annotated[
-        str | None, typer.Option(metavar="FILE.py:NAME", help="The field in the model; runs FILE.")
+        str | None,
+        typer.Option(
+            metavar="FILE.py:NAME", help="The network of the model, as FILE defines it. Runs FILE."
+        ),
     ] = None,
     shape: Annotated[
         str | None, typer.Option(metavar="N,...", help="The shape of a state.  [default: 3,4]")
@@ -46,15 +44,15 @@ def verify(
         str | None, typer.Option(help="The method of the solves.  [default: rk4]")
     ] = None,
 ) -> None:
-    """Carry the rule out at smaller and smaller steps beside its equations; exit 1 on a surprise.
+    """Compare the optimizer with its ODE at decreasing steps.
 
-    With --gradients, hold the gradients of the model against differences and each other.
+    Exits 1 if an observed order differs from the expected one. With --gradients, compare the
+    gradients of the model with finite differences and with each other instead.
     """
-    if every == (spec is not None):
-        raise typer.BadParameter("give one SPEC, or --all")
+    one_or_all(spec, every)
     if gradients:
         if picture is not None:
-            raise typer.BadParameter("--plot is of orders, not of --gradients")
+            raise typer.BadParameter("--plot does not go with --gradients")
         if every and (field is not None or shape is not None):
             raise typer.BadParameter("--field and --shape go with one SPEC")
         _verify_gradients(spec, field, _parse_shape(shape or "3,4"), method or "rk4", form)

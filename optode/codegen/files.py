@@ -1,4 +1,4 @@
-"""Writing generated modules: whole or not at all, and never over somebody else's work.
+"""Write generated modules: all or none, and never over files that optode did not write.
 
 A generated module carries the SHA-256 of its own text in its header, by which a later run knows the
 file for one of optode's and sees whether it has been edited since.
@@ -24,7 +24,7 @@ _SEAL = re.compile(r"^# Module SHA-256: ([0-9a-f]{64})\n", re.MULTILINE)
 
 
 def sealed(text: str) -> str:
-    """A module's text with the digest of all the rest of it as the last comment of its header."""
+    """Return a module's text with the digest of all its other lines in the header."""
     lines = text.splitlines(keepends=True)
     end = sum(len(line) for line in takewhile(lambda line: line.startswith("#"), lines))
     return f"{text[:end]}# Module SHA-256: {_digest(text)}\n{text[end:]}"
@@ -59,7 +59,7 @@ def write_new(path: Path, text: str) -> None:
 
 
 def differences(modules: Mapping[Path, str]) -> str:
-    """A unified diff from the files as they are to what would be written; empty where they agree.
+    """Return a unified diff from the files to the texts that would be written; empty if they agree.
 
     A file of another version of optode is named with that, instead of a diff of all its lines.
     Raises SpecError (E603) where a file cannot be read.
@@ -86,7 +86,7 @@ def _difference(path: Path, old: str | None, new: str) -> str:
 
 
 def _read_all(paths: Mapping[Path, str]) -> tuple[dict[Path, str], list[Diagnostic]]:
-    """The texts of the files that exist, and an error for each that cannot be read.
+    """Return the texts of the files that exist, and an error for each that cannot be read.
 
     Line ends are normalised: a check-out with CRLF is no edit.
     """
@@ -103,7 +103,7 @@ def _read_all(paths: Mapping[Path, str]) -> tuple[dict[Path, str], list[Diagnost
 
 
 def _not_ours(path: Path, text: str | None) -> Diagnostic | None:
-    """Why a file is not to be overwritten, None where it may be."""
+    """Return the error that forbids to overwrite a file, or None."""
     if text is None:
         return None
     seal, name = _SEAL.search(text), f"`{path}`"

@@ -1,4 +1,4 @@
-"""Modules in memory: generated text becomes a class without a file."""
+"""Make a class from generated text, without a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PACKAGE = "optode_compiled"
 
 
 def class_from_text(text: str, name: str, class_name: str) -> type:
-    """The class a module's text defines.
+    """Return the class that a module's text defines.
 
     The module is registered as ``optode_compiled.<name>``, so that instances can be pickled within
     this process, and its lines are known to ``linecache``, so that tracebacks and ``inspect`` show

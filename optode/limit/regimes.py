@@ -140,8 +140,14 @@ def describe_at(rule: UpdateRule, values: Mapping[str, float], horizon: float) -
     found = rates(rule, values, horizon)
     for rate in found:
         times = rate.per_time * horizon
-        yield f"{rate.state}: forgets at rate {rate.per_time:.4g}, {times:.4g} times: {rate.kind}"
-    yield f"(fast above {FAST:g} times within the horizon {horizon:g}, frozen below {FROZEN:g})"
+        yield (
+            f"{rate.state}: decay rate {rate.per_time:.4g}, "
+            f"{times:.4g} time constants within the horizon: {rate.kind}"
+        )
+    yield (
+        f"(fast: more than {FAST:g} time constants within the horizon {horizon:g}; "
+        f"frozen: fewer than {FROZEN:g})"
+    )
     limit = limit_at(rule, found)
     if limit is not None:
         yield f"in the limit, t = k*{_unit_text(limit.step)}"

@@ -1,1 +1,1 @@
-"""The results as people and programs read them: plain text, LaTeX, Markdown, JSON."""
+"""Write the results of the stages as plain text, LaTeX, Markdown and JSON."""

@@ -1,4 +1,4 @@
-"""A derivation as JSON, for other programs: expressions in the spec's own syntax.
+"""Write a derivation as JSON, with expressions in the spec's own syntax.
 
 The keys ``name``, ``time``, ``limit``, ``model`` and ``adjoint`` and what they hold are a promise:
 later versions may add keys and take none away.
@@ -26,7 +26,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 def as_json(name: str, stages: Iterable[Stage]) -> Json:
-    """The stages as nested dictionaries of texts, numbers and lists, ready for ``json.dumps``.
+    """Return the stages as nested dictionaries of texts, numbers and lists, ready for ``json.dumps``.
 
     ``time`` comes with the limit: ``t = (k + offset)*step``; step is None for a model given as an
     ODE. ``second_order`` is x'' in t, x and x', the last written ``x_dot``, or None.
@@ -43,7 +43,7 @@ def _entries(stage: Stage) -> Json:
 
 
 @_entries.register
-def _(rule: UpdateRule) -> Json:
+def _entries_of_rule(rule: UpdateRule) -> Json:
     return {
         "rule": {
             "step_size": to_text(rule.step_size),
@@ -56,7 +56,7 @@ def _(rule: UpdateRule) -> Json:
 
 
 @_entries.register
-def _(limit: ContinuousLimit) -> Json:
+def _entries_of_limit(limit: ContinuousLimit) -> Json:
     step = None if limit.step is None else to_text(limit.step)
     scales = limit.scales or (sp.S.One,) * len(limit.states)
     return {
@@ -75,7 +75,7 @@ def _(limit: ContinuousLimit) -> Json:
 
 
 @_entries.register
-def _(model: NeuralODE) -> Json:
+def _entries_of_model(model: NeuralODE) -> Json:
     starts = zip(model.states, model.initial, strict=True)
     return {
         "model": {
@@ -91,7 +91,7 @@ def _(model: NeuralODE) -> Json:
 
 
 @_entries.register
-def _(system: AdjointSystem) -> Json:
+def _entries_of_adjoint(system: AdjointSystem) -> Json:
     flow = volume(system.model)
     return {
         "adjoint": {
@@ -104,14 +104,14 @@ def _(system: AdjointSystem) -> Json:
 
 
 @_entries.register
-def _(stepper: Damped) -> Json:
+def _entries_of_damped(stepper: Damped) -> Json:
     names = ("damping", "force", "root", "curvature", "acceleration")
     texts = {name: to_text(getattr(stepper, name)) for name in names}
     return {"stepper": {"structure": "damped", **texts, "methods": list(stepper.methods)}}
 
 
 @_entries.register
-def _(stepper: Separable) -> Json:
+def _entries_of_separable(stepper: Separable) -> Json:
     kicks = {str(state): to_text(flow) for state, flow in stepper.kicks}
     found = {"structure": "separable", "drift": to_text(stepper.drift), "kicks": kicks}
     lists = {"missing": list(stepper.reasons), "methods": list(stepper.methods)}
@@ -119,7 +119,7 @@ def _(stepper: Separable) -> Json:
 
 
 @_entries.register
-def _(stepper: General) -> Json:
+def _entries_of_general(stepper: General) -> Json:
     lists = {"missing": list(stepper.reasons), "methods": list(stepper.methods)}
     return {"stepper": {"structure": "none", **lists}}
 

@@ -1,4 +1,4 @@
-"""Two ways to write a derivation down: the spec's own syntax, and LaTeX."""
+"""Write the pieces of equations in two dialects: the spec's own syntax, and LaTeX."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from optode.language.text import to_text
 
 
 class Dialect(Protocol):
-    """How the pieces of an equation are written; every method returns a finished piece of text."""
+    """A way to write equations; every method returns a finished piece of text."""
 
     def expression(self, expression: sp.Expr) -> str:
-        """A formula."""
+        """Return a formula."""
         ...
 
     def words(self, text: str) -> str:
-        """A remark beside a formula."""
+        """Return a remark beside a formula."""
         ...
 
     def derivative(self, state: sp.Symbol) -> str:
-        """The left-hand side of a differential equation."""
+        """Return the left-hand side of a differential equation."""
         ...
 
     def second_derivative(self, state: sp.Symbol) -> str:
-        """The left-hand side of an equation of second order."""
+        """Return the left-hand side of an equation of second order."""
         ...
 
     def value_at(self, state: sp.Symbol, time: str) -> str:
-        """A state at a time; ``T`` is the end."""
+        """Return a state at a time; ``T`` is the end."""
         ...
 
     def loss_gradient(self, of: str) -> str:
-        """The derivative of the loss in something."""
+        """Return the derivative of the loss with respect to a quantity."""
         ...
 
     def quadrature(self, integrand: sp.Expr) -> str:
-        """The integral over the span of the sum over elements."""
+        """Return the integral over the span of the sum over elements."""
         ...
 
     def first(self, state: sp.Symbol) -> str:
-        """A state at iteration 0."""
+        """Return a state at iteration 0."""
         ...
 
 
@@ -108,11 +108,11 @@ class Latex:
 
 
 def latex_words(text: str) -> str:
-    """Words as LaTeX text: its special characters stand for themselves."""
+    """Return words as LaTeX text: its special characters stand for themselves."""
     special = {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
     return re.sub(r"[\\^~_{}&%$#]", lambda m: special.get(m[0], "\\" + m[0]), text)
 
 
 def markdown_words(text: str) -> str:
-    """Words as Markdown: nothing in them is read as markup, HTML or mathematics."""
+    """Return words as Markdown: nothing in them is read as markup, HTML or mathematics."""
     return re.sub(r"([\\`*_{}\[\]<>#$|~&!])", r"\\\1", text)

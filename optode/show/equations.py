@@ -1,4 +1,4 @@
-"""The results of the stages as people read them: plain text, LaTeX, Markdown."""
+"""Write the results of the stages as plain text, LaTeX and Markdown."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Line: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Equations under a few words (plain, not in a dialect) that say what they are."""
+    """Equations under a heading in plain words."""
 
     words: str
     lines: tuple[Line, ...]
 
 
 def show(stages: Iterable[Stage], form: Form = "text", title: str = "") -> str:
-    """The stages' equations, one part for each stage, below a title where there is one.
+    """Return the stages' equations, one part for each stage, below a title where there is one.
 
     ``latex`` is a run of ``align*`` environments (amsmath) for a paper; ``markdown`` has its
     mathematics in ``$$``, as notebooks read it.
@@ -48,7 +48,7 @@ def show(stages: Iterable[Stage], form: Form = "text", title: str = "") -> str:
 
 
 def _text(groups: list[Group]) -> str:
-    """The system indented by two, what belongs to it by four, aligned at the equals signs."""
+    """Return the system indented by two, further groups by four, aligned at the equals signs."""
     lines = []
     for depth, group in enumerate(groups):
         indent = "  " if depth else ""
@@ -78,12 +78,12 @@ def _markdown(groups: list[Group]) -> str:
 
 @singledispatch
 def describe(stage: Stage, dialect: Dialect) -> Iterator[Group]:
-    """A stage's equations in a dialect: the system itself first, then what belongs to it."""
+    """Yield a stage's equations in a dialect: the system first, then its start, parameters and so on."""
     raise TypeError(f"{type(stage).__name__} is not the result of a stage")
 
 
 @describe.register
-def _(rule: UpdateRule, dialect: Dialect) -> Iterator[Group]:
+def describe_rule(rule: UpdateRule, dialect: Dialect) -> Iterator[Group]:
     yield Group(f"Update rule {rule.name}, step size {rule.step_size}", step_lines(rule, dialect))
     formulas = ((dialect.expression(p), dialect.expression(e)) for p, e in rule.formulas)
     yield Group("where", tuple(formulas))
@@ -92,7 +92,7 @@ def _(rule: UpdateRule, dialect: Dialect) -> Iterator[Group]:
 
 
 def step_lines(rule: UpdateRule, dialect: Dialect) -> tuple[Line, ...]:
-    """The assignments of one step, every state as a sequence: ``v[k+1] = beta*v[k] - s*g(x[k])``."""
+    """Return the assignments of one step, every state as a sequence: ``v[k+1] = beta*v[k] - s*g(x[k])``."""
     lines = []
     for target, value in rule.step:
         kept = {node: node for node in value.atoms(At)}
@@ -102,7 +102,7 @@ def step_lines(rule: UpdateRule, dialect: Dialect) -> tuple[Line, ...]:
 
 
 def _next_value(target: sp.Expr, value: sp.Expr, dialect: Dialect) -> str:
-    """A right-hand side as optimizers are written: ``x[k]`` first, other sequences, the increment."""
+    """Return a right-hand side as optimizers are written: ``x[k]`` first, other sequences, the increment."""
     terms = [term for term in sp.Add.make_args(value) if isinstance(term, At)]
     terms.sort(key=lambda term: (term.args[0] not in target.args, str(term)))
     text = " + ".join(map(dialect.expression, terms))
@@ -114,7 +114,7 @@ def _next_value(target: sp.Expr, value: sp.Expr, dialect: Dialect) -> str:
 
 
 @describe.register
-def _(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Group]:
+def describe_limit(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Group]:
     words = "Continuous limit" if limit.step is not None else "Ordinary differential equation"
     yield Group(words, _system(limit.states, limit.equations, dialect))
     if limit.second_order is not None:
@@ -156,7 +156,7 @@ def _singular(times: tuple[sp.Expr, ...], dialect: Dialect) -> Group:
 
 
 @describe.register
-def _(model: NeuralODE, dialect: Dialect) -> Iterator[Group]:
+def describe_model(model: NeuralODE, dialect: Dialect) -> Iterator[Group]:
     start, end = (f"{time:g}" for time in model.span)
     yield Group(
         f"Neural ODE {model.class_name}, f a network, t from {start} to {end}",
@@ -171,7 +171,7 @@ def _(model: NeuralODE, dialect: Dialect) -> Iterator[Group]:
 
 
 def _parameter(parameter: LearnedParameter, dialect: Dialect) -> Line:
-    """``gamma = sigmoid(raw_gamma), learned from raw_gamma = -3.0``."""
+    """Return a parameter as ``gamma = sigmoid(raw_gamma), learned from raw_gamma = -3.0``."""
     left = dialect.expression(parameter.symbol)
     if parameter.value is not None:
         return left, dialect.expression(_number(parameter.value)) + dialect.words(", fixed")
@@ -203,7 +203,7 @@ def _start(initial: Initial, dialect: Dialect) -> str:
 
 
 @describe.register
-def _(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]:
+def describe_adjoint(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]:
     yield Group(
         f"Adjoint system of {system.model.class_name}, backwards in time, L the loss",
         _system(system.costates, system.equations, dialect),
@@ -228,7 +228,7 @@ _C, _FORCE, _R, _Q = map(symbol, ["c", "F", "R", "q"])
 
 
 @describe.register
-def _(stepper: Damped, dialect: Dialect) -> Iterator[Group]:
+def describe_damped(stepper: Damped, dialect: Dialect) -> Iterator[Group]:
     position, velocity = stepper.model.states
     yield Group(
         f"Structure of {stepper.model.class_name}: of second order, with linear damping c",
@@ -253,7 +253,7 @@ def _(stepper: Damped, dialect: Dialect) -> Iterator[Group]:
 
 
 @describe.register
-def _(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
+def describe_separable(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
     position, *_ = stepper.model.states
     yield Group(
         f"Structure of {stepper.model.class_name}: separable, with exact flows over d",
@@ -269,7 +269,7 @@ def _(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
 
 
 @describe.register
-def _(stepper: General, dialect: Dialect) -> Iterator[Group]:
+def describe_general(stepper: General, dialect: Dialect) -> Iterator[Group]:
     words = f"Structure of {stepper.model.class_name}: none that an integrator could use"
     yield _missing(words, stepper.reasons, dialect)
     yield _methods(stepper, dialect)
@@ -286,7 +286,7 @@ def _methods(stepper: Stepper, dialect: Dialect) -> Group:
 
 
 def _remarks(system: AdjointSystem, dialect: Dialect) -> Iterator[Line]:
-    """What is meant by ``JT(c)``, or by ``JT_x(c)`` where the field has several arguments."""
+    """Yield the meaning of ``JT(c)``, or of ``JT_x(c)`` if the field has several arguments."""
     nodes = [node for e in system.equations for node in e.atoms(FieldTransposed)]
     flow = volume(system.model)
     for jacobian in flow.jacobians if flow else ():

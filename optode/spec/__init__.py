@@ -1,1 +1,1 @@
-"""Stage 0: the author's text, read into what it declares or into all of its errors."""
+"""Stage 0: read the text of a spec into its declarations, or report all of its errors."""

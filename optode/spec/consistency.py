@@ -1,4 +1,4 @@
-"""What the sections of a spec owe each other: names declared once and known where they are used."""
+"""Check the sections of a spec against each other: names declared once, and known where they are used."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def check_spec(spec: Spec, is_ode: bool, reporter: Reporter) -> None:
     known = tuple(state.text for state in spec.states)
     _check_known((key for key, _ in spec.scaling), (*known, "time"), known, reporter)
     _check_known((key for key, _ in spec.start), known, known, reporter)
+    _check_verify(spec, reporter)
     if spec.model is not None:
         _check_model(spec.model, known, reporter)
 
 
 def _declared(spec: Spec) -> list[tuple[Located, str]]:
-    """The declared names with what each is, in the order of a reading."""
+    """Return the declared names with their kinds, in the order of the file."""
     states = {state.text for state in spec.states}
     constants = {p.name.text for p in spec.parameters if p.formula is None}
     learned = spec.model.parameters if spec.model is not None else ()
@@ -43,6 +44,17 @@ def _declared(spec: Spec) -> list[tuple[Located, str]]:
         ),
         *((p.name, "a parameter of the model") for p in learned if p.name.text not in constants),
     ]
+
+
+def _check_verify(spec: Spec, reporter: Reporter) -> None:
+    learned = spec.model.parameters if spec.model is not None else ()
+    constants = (p.name for p in spec.parameters if p.formula is None and not p.is_oracle)
+    known = tuple(dict.fromkeys(name.text for name in (*constants, *(p.name for p in learned))))
+    for entry in spec.verify:
+        if entry.name.text not in known:
+            hint = did_you_mean(entry.name.text, known)
+            message = f"{quoted(entry.name.text)} is no hyper-parameter with a number"
+            reporter.error("E203", message, entry.name.span, hint)
 
 
 def _check_distinct(declared: Iterable[tuple[Located, str]], reporter: Reporter) -> None:
@@ -79,7 +91,9 @@ def _check_model(model: ModelSpec, states: tuple[str, ...], reporter: Reporter) 
 def _check_known(
     keys: Iterable[Located], known: tuple[str, ...], states: tuple[str, ...], reporter: Reporter
 ) -> None:
-    """Keys are states, or what the rule adds: differences of lags (``dx``, ``ddx`` of x) and the
+    """Report keys that are neither states nor states added by the rule.
+
+    The rule adds differences of lags (``dx``, ``ddx`` of x) and the
     distance ``x_y`` of a sequence y that follows x."""
     for key in keys:
         difference = any(

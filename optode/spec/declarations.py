@@ -1,4 +1,4 @@
-"""What a spec declares: pieces of the author's text, each with its place, nothing evaluated."""
+"""The declarations of a spec: pieces of the author's text with their places, not evaluated."""
 
 from __future__ import annotations
 
@@ -26,15 +26,28 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class ParameterSpec:
-    """A hyper-parameter of the rule; without a formula it is declared ``fixed``, or a ``decay``, a
-    number in (0, 1) that may move with the step size, a ``vector``, one constant a feature, or an
-    ``oracle``, an operator of the caller's."""
+    """A hyper-parameter of the rule, given by a formula or by its kind.
+
+    Without a formula it is ``fixed``; a ``decay``, a number in (0, 1) that may move with the step
+    size; a ``vector``, one constant for each feature; or an ``oracle``, an operator of the caller's.
+    """
 
     name: Located
     formula: Located | None
     is_decay: bool = False
     is_vector: bool = False
     is_oracle: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySpec:
+    """The numbers that ``optode verify`` puts in for a hyper-parameter.
+
+    The first is used throughout; each further one is tried where the start is singular.
+    """
+
+    name: Located
+    numbers: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,7 @@ class Spec:
     assignments: tuple[Assignment, ...]
     scaling: tuple[tuple[Located, Located], ...]
     start: tuple[tuple[Located, Located], ...]
+    verify: tuple[VerifySpec, ...]
     model: ModelSpec | None
     source: Source
     sha256: str

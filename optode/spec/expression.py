@@ -1,4 +1,4 @@
-"""Expressions: from text to SymPy, through an allow-list walk over Python's syntax tree.
+"""Translate expressions to SymPy by an allow-list walk over Python's syntax tree.
 
 No text is evaluated: every node is looked up in a scope or refused, with a caret under it.
 """
@@ -48,7 +48,7 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[sp.Expr, sp.Expr], sp.Expr]] =
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the names in an expression mean.
+    """The meaning of the names in an expression.
 
     ``symbols``: plain names. ``indexed``: sequences; ``z`` and ``z[k]`` are the symbol, ``z[k+j]``
     is ``At(z, j)``. ``functions``: what can be called; one that raises ValueError has its message
@@ -61,12 +61,12 @@ class Scope:
     counter: sp.Symbol | None
 
     def names(self) -> tuple[str, ...]:
-        """Every name that means something here."""
+        """Return every name that means something here."""
         return (*self.indexed, *self.symbols, *self.functions, *(["k"] if self.counter else []))
 
 
 def parse_expression(located: Located, scope: Scope, reporter: Reporter) -> sp.Expr | None:
-    """The expression a text denotes, or None once its errors (all of them) have been reported.
+    """Return the expression a text denotes, or None once its errors (all of them) have been reported.
 
     Decimal numbers become exact rationals: 0.9 is 9/10.
     """
@@ -110,7 +110,7 @@ class _Walk:
         return self._refuse("E202", "this cannot stand in an expression", node)
 
     def _span(self, node: ast.expr) -> Span:
-        """From offsets in bytes of the bracketed text to characters of the author's."""
+        """Convert byte offsets in the bracketed text to characters of the author's text."""
         start, end = node.col_offset, node.end_col_offset or node.col_offset
         i, j = (len(self._encoded[:offset].decode()) - 1 for offset in (start, end))
         return self._located.at(i, j)
@@ -131,7 +131,7 @@ class _Walk:
         return self._refuse("E207", f"an integer is at most {MAX_INTEGER:.0e}", node, hint)
 
     def _decimal(self, number: float, node: ast.Constant) -> sp.Expr | None:
-        """The shortest decimal that is this float, as an exact rational."""
+        """Return the shortest decimal that is this float, as an exact rational."""
         underflow = number == 0 and re.match(r"[0._]*[1-9]", self._text(node))
         in_range = 1 / LARGEST_DECIMAL <= number <= LARGEST_DECIMAL
         if underflow or not (number == 0 or in_range):
@@ -224,7 +224,7 @@ class _Walk:
         return At(symbol, sp.Integer(offset)) if offset else symbol
 
     def _checked(self, value: sp.Expr, node: ast.expr, hint: str | None = None) -> sp.Expr | None:
-        """The value, unless its constants are complex, infinite or outside the range of floats."""
+        """Return the value, unless its constants are complex, infinite or outside the range of floats."""
         if value.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
             return self._refuse("E209", "this has no real value", node, hint)
         for factor in sp.Mul.make_args(value):
@@ -251,7 +251,7 @@ def _bits(number: sp.Rational) -> int:
 
 
 def _offset(index: ast.expr) -> int | None:
-    """j of the index ``k + j``."""
+    """Return j of the index ``k + j``."""
     match index:
         case ast.Name(id="k"):
             return 0

@@ -1,4 +1,4 @@
-"""One spec laid over another: what ``extends`` does to the two trees of located text."""
+"""Lay one spec over another, for ``extends``: both are trees of located text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SHORTHANDS = ("initial", "equations")
 
 
 def laid_over(base: Mapping, own: Mapping, reporter: Reporter) -> Mapping:
-    """An extending spec's keys in place of its base's; ``model`` entry by entry."""
+    """Replace the keys of the base spec by those of the extending spec; ``model`` entry by entry."""
     own = _with_shorthands_in_model(own, reporter)
     if own.get("update") or own.get("ode"):
         base = _without(base, ("update", "ode"))
@@ -31,7 +31,7 @@ def _merged_model(base: Mapping, own: Mapping) -> Mapping:
 
 
 def _with_shorthands_in_model(own: Mapping, reporter: Reporter) -> Mapping:
-    """``initial`` and ``equations`` at the top of an extending spec, moved under its ``model``."""
+    """Return ``initial`` and ``equations`` at the top of an extending spec, moved under its ``model``."""
     moved = tuple(entry for entry in own.entries if entry[0].text in _SHORTHANDS)
     model = own.get("model") or Mapping((), own.span)
     if not moved or not isinstance(model, Mapping):
@@ -44,7 +44,7 @@ def _with_shorthands_in_model(own: Mapping, reporter: Reporter) -> Mapping:
 
 
 def _replaced(base: Mapping, own: Mapping) -> Mapping:
-    """The base's entries in its order, those of ``own`` in their place or after them."""
+    """Return the base's entries in its order, those of ``own`` in their place or after them."""
     entries = {key.text: (key, value) for key, value in base.entries}
     entries.update({key.text: (key, value) for key, value in own.entries})
     return Mapping(tuple(entries.values()), own.span)

@@ -1,4 +1,4 @@
-"""Specs: from the text of a YAML file to what it declares, or to all of its errors."""
+"""Read a spec: from the text of a YAML file to its declarations, or to all of its errors."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from optode.spec.declarations import (
     ModelSpec,
     ParameterSpec,
     Spec,
+    VerifySpec,
 )
 from optode.spec.inheritance import laid_over
 from optode.spec.sections import read_sections
@@ -39,6 +40,7 @@ __all__ = [
     "ParameterSpec",
     "Spec",
     "UnfinishedSpec",
+    "VerifySpec",
     "parse_spec",
     "read_spec",
 ]
@@ -62,7 +64,7 @@ class UnfinishedSpec(SpecError):
 
 
 def read_spec(path: Path) -> Spec:
-    """The spec in a file.
+    """Read the spec in a file.
 
     Raises SpecError with all errors of the file; those of a file it extends carry that file's name.
     """
@@ -72,7 +74,7 @@ def read_spec(path: Path) -> Spec:
 
 
 def parse_spec(text: str, path: str = "<string>", *, base_directory: Path | None = None) -> Spec:
-    """The spec in a text, cited as ``path`` in errors.
+    """Read the spec in a text; errors cite it as ``path``.
 
     ``extends`` looks in ``base_directory`` (where one is given) and then among the shipped specs.
     Raises SpecError with all errors.
@@ -115,7 +117,7 @@ def _keys(node: Node) -> Iterator[str]:
 
 
 def _read_file(path: Path, span: Span | None, reporter: Reporter) -> _File:
-    """A file's text; ``span`` is where another spec asks for it."""
+    """Return a file's text; ``span`` is where another spec asks for it."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -166,7 +168,7 @@ def _tree(file: _File, reporter: Reporter) -> Mapping:
 def _extended(
     tree: Mapping, directory: Path | None, chain: tuple[Path, ...], reporter: Reporter
 ) -> tuple[Mapping, bytes]:
-    """The tree laid over that of the spec it extends, and the bytes of all of that one's files."""
+    """Return the tree laid over that of the spec it extends, and the bytes of all of that one's files."""
     reference = tree.get("extends")
     if reference is None:
         return tree, b""
@@ -187,7 +189,7 @@ def _extended(
 
 
 def _base_path(name: str, span: Span, directory: Path | None, reporter: Reporter) -> Path:
-    """The file of that name beside the extending one, else the shipped spec."""
+    """Return the file of that name beside the extending one, else the shipped spec."""
     if directory is not None and is_file(directory / name):
         return directory / name
     shipped = shipped_spec(name)

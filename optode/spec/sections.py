@@ -1,8 +1,7 @@
-"""The sections of a spec: from a tree of located text to the declarations it holds."""
+"""Read the sections of a spec: from a tree of located text to declarations."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from typing import cast
@@ -17,39 +16,48 @@ from optode.spec.declarations import (
     ParameterSpec,
     Spec,
     Transform,
+    VerifySpec,
 )
 from optode.spec.names import check_class_name, check_file_name, check_name
 from optode.spec.statements import read_statements
+from optode.spec.values import (
+    choice_of,
+    entries_of,
+    line_of,
+    number_of,
+    pairs_of,
+    text_of,
+)
 from optode.spec.yaml_source import Mapping, Node, Scalar, Sequence
 
 SPEC_KEYS = (
     "name", "title", "reference", "step_size", "parameters", "state", "update", "ode", "scaling",
-    "start", "model", "extends",
+    "start", "verify", "model", "extends",
 )  # fmt: skip
 MODEL_KEYS = ("class", "field", "rename", "parameters", "initial", "equations", "span")
 LEARNED_KEYS = ("init", "value", "transform", "per")
 TRANSFORMS = ("none", "sigmoid", "softplus", "exp")
 FIELDS = ("-grad", "grad")
-_RULE_KEYS = ("step_size", "parameters", "scaling", "start")
-_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_RULE_KEYS = ("step_size", "parameters", "scaling", "start", "verify")
 
 
 def read_sections(tree: Mapping, source: Source, sha256: str, reporter: Reporter) -> Spec:
-    """What a tree declares; partial if there were errors, which the reporter has."""
+    """Return the declarations of a tree; they are partial if the reporter has errors."""
     _check_keys(tree, "a spec", SPEC_KEYS, reporter)
     is_ode, block = _block(tree, reporter)
     states = _states(tree, reporter)
     name = _name(tree, "name", check_file_name, reporter)
     spec = Spec(
         name=name,
-        title=_line(tree.get("title"), "title", reporter) or name.text,
+        title=line_of(tree.get("title"), "title", reporter) or name.text,
         references=_references(tree.get("reference"), reporter),
         step_size=_step_size(tree, is_ode, reporter),
         parameters=tuple(_parameters(tree.get("parameters"), reporter)),
         states=states,
         assignments=read_statements(block, is_ode, reporter) if block else (),
-        scaling=tuple(_pairs(tree.get("scaling"), "scaling", reporter)),
-        start=tuple(_pairs(tree.get("start"), "start", reporter)),
+        scaling=tuple(pairs_of(tree.get("scaling"), "scaling", reporter)),
+        start=tuple(pairs_of(tree.get("start"), "start", reporter)),
+        verify=tuple(_verify(tree.get("verify"), reporter)),
         model=_model(tree.get("model"), reporter),
         source=source,
         sha256=sha256,
@@ -78,49 +86,9 @@ def _missing(tree: Mapping, key: str, reporter: Reporter, hint: str | None = Non
         reporter.error("E108", f"the key `{key}` is missing", tree.span.at(0, 0), hint)
 
 
-def _mapping(node: Node | None, what: str, reporter: Reporter) -> tuple[tuple[Located, Node], ...]:
-    """The entries of a mapping, none where the section is absent."""
-    if node is None:
-        return ()
-    if not isinstance(node, Mapping):
-        reporter.error("E109", f"`{what}` is a mapping: `{{name: value}}`", node.span)
-        return ()
-    return node.entries
-
-
-def _text(node: Node, what: str, reporter: Reporter) -> Located | None:
-    """A text that is not empty."""
-    if not isinstance(node, Scalar):
-        reporter.error("E109", f"{what} is a text, not a list or a mapping", node.span)
-        return None
-    if not node.located.text:
-        hint = "quote an expression that has a comma in it" if re.search(r"[()]", what) else None
-        reporter.error("E109", f"{what} has no value", node.span, hint)
-        return None
-    return node.located
-
-
-def _pairs(node: Node | None, what: str, reporter: Reporter) -> Iterator[tuple[Located, Located]]:
-    for key, value in _mapping(node, what, reporter):
-        text = _text(value, quoted(key.text), reporter)
-        if text is not None:
-            yield key, text
-
-
-def _line(node: Node | None, what: str, reporter: Reporter) -> str | None:
-    """A text for the emitted file: one line."""
-    text = _text(node, f"`{what}`", reporter) if node is not None else None
-    if text is None:
-        return None
-    line = text.text.strip()
-    if "\n" in line:
-        reporter.error("E109", f"`{what}` is one line", text.span, "fold it with `>-`")
-    return line.replace("\t", " ")
-
-
 def _references(node: Node | None, reporter: Reporter) -> tuple[str, ...]:
     items = node.items if isinstance(node, Sequence) else (node,)
-    lines = (_line(item, "reference", reporter) for item in items)
+    lines = (line_of(item, "reference", reporter) for item in items)
     return tuple(line for line in lines if line is not None)
 
 
@@ -128,7 +96,7 @@ def _name(
     tree: Mapping, key: str, check: Callable[[Located, Reporter], bool], reporter: Reporter
 ) -> Located:
     node = tree.get(key)
-    name = _text(node, f"`{key}`", reporter) if node is not None else None
+    name = text_of(node, f"`{key}`", reporter) if node is not None else None
     if name is None:
         return Located("", tree.span.at(0, 0))
     check(name, reporter)
@@ -136,7 +104,7 @@ def _name(
 
 
 def _block(tree: Mapping, reporter: Reporter) -> tuple[bool, Scalar | None]:
-    """Whether the spec is an ODE, and the text of its rule."""
+    """Return whether the spec is an ODE, and the text of its rule."""
     update, ode = tree.get("update"), tree.get("ode")
     if update is not None and ode is not None:
         span = next(key.span for key, _ in reversed(tree.entries) if key.text in ("update", "ode"))
@@ -148,7 +116,7 @@ def _block(tree: Mapping, reporter: Reporter) -> tuple[bool, Scalar | None]:
     key, node = ("update", update) if update is not None else ("ode", ode)
     if node is None:
         return False, None
-    if _text(node, f"`{key}`", reporter) is None or not isinstance(node, Scalar):
+    if text_of(node, f"`{key}`", reporter) is None or not isinstance(node, Scalar):
         return key == "ode", None
     return key == "ode", node
 
@@ -161,7 +129,7 @@ def _states(tree: Mapping, reporter: Reporter) -> tuple[Located, ...]:
     if not isinstance(node, Sequence) or not node.items:
         reporter.error("E109", "`state` is a list of names", node.span, "`state: [x, v]`")
         return ()
-    names = (_text(item, "a state", reporter) for item in node.items)
+    names = (text_of(item, "a state", reporter) for item in node.items)
     return tuple(name for name in names if name is not None and check_name(name, reporter))
 
 
@@ -180,37 +148,45 @@ def _step_size(tree: Mapping, is_ode: bool, reporter: Reporter) -> Located | Non
     if node is None:
         _missing(tree, "step_size", reporter, "name the symbol that goes to zero: `step_size: s`")
         return None
-    name = _text(node, "`step_size`", reporter)
+    name = text_of(node, "`step_size`", reporter)
     return name if name is not None and check_name(name, reporter) else None
 
 
 def _parameters(node: Node | None, reporter: Reporter) -> Iterator[ParameterSpec]:
-    for name, value in _pairs(node, "parameters", reporter):
+    for name, value in pairs_of(node, "parameters", reporter):
         if check_name(name, reporter):
             classes = ("fixed", "decay", "vector", "oracle")
             formula = None if value.text in classes else value
             yield ParameterSpec(name, formula, *(value.text == word for word in classes[1:]))
 
 
+def _verify(node: Node | None, reporter: Reporter) -> Iterator[VerifySpec]:
+    """Read the numbers that ``optode verify`` takes: ``r: 3.5``, or ``eps: [0.1, 0]``."""
+    for name, value in entries_of(node, "verify", reporter):
+        items = value.items if isinstance(value, Sequence) and value.items else (value,)
+        numbers = [number_of(item, quoted(name.text), reporter) for item in items]
+        yield VerifySpec(name, tuple(number for number in numbers if number is not None))
+
+
 def _model(node: Node | None, reporter: Reporter) -> ModelSpec | None:
     if node is None:
         return None
     if not isinstance(node, Mapping):
-        _mapping(node, "model", reporter)
+        entries_of(node, "model", reporter)
         return None
     _check_keys(node, "a model", MODEL_KEYS, reporter)
     if node.get("class") is None:
         _missing(node, "class", reporter, "name the class to be emitted: `class: HBNODE`")
     class_name = _name(node, "class", check_class_name, reporter)
     pairs = {
-        key: tuple(_pairs(node.get(key), key, reporter))
+        key: tuple(pairs_of(node.get(key), key, reporter))
         for key in ("rename", "initial", "equations")
     }
     for _, name in pairs["rename"]:
         check_name(name, reporter)
     return ModelSpec(
         class_name=class_name,
-        field=_choice(node.get("field"), "field", FIELDS, reporter)
+        field=choice_of(node.get("field"), "field", FIELDS, reporter)
         or Located(FIELDS[0], class_name.span),
         rename=pairs["rename"],
         parameters=tuple(_learned_parameters(node.get("parameters"), reporter)),
@@ -220,19 +196,8 @@ def _model(node: Node | None, reporter: Reporter) -> ModelSpec | None:
     )
 
 
-def _choice(
-    node: Node | None, what: str, known: tuple[str, ...], reporter: Reporter
-) -> Located | None:
-    word = _text(node, f"`{what}`", reporter) if node is not None else None
-    if word is None or word.text in known:
-        return word
-    hint = did_you_mean(word.text, known) or f"one of {', '.join(known)}"
-    reporter.error("E111", f"there is no {what} {quoted(word.text)}", word.span, hint)
-    return None
-
-
 def _learned_parameters(node: Node | None, reporter: Reporter) -> Iterator[LearnedSpec]:
-    for name, value in _mapping(node, "parameters", reporter):
+    for name, value in entries_of(node, "parameters", reporter):
         check_name(name, reporter)
         if isinstance(value, Mapping):
             yield from _learned(name, value, reporter)
@@ -244,8 +209,8 @@ def _learned_parameters(node: Node | None, reporter: Reporter) -> Iterator[Learn
 def _learned(name: Located, tree: Mapping, reporter: Reporter) -> Iterator[LearnedSpec]:
     _check_keys(tree, "a parameter", LEARNED_KEYS, reporter)
     given = [key for key in ("init", "value") if tree.get(key) is not None]
-    transform = _choice(tree.get("transform"), "transform", TRANSFORMS, reporter)
-    per = _choice(tree.get("per"), "per", ("feature",), reporter)
+    transform = choice_of(tree.get("transform"), "transform", TRANSFORMS, reporter)
+    per = choice_of(tree.get("per"), "per", ("feature",), reporter)
     hint = "`init` is where learning starts, `value` a constant"
     if len(given) != 1:
         message = f"{quoted(name.text)} has {'both' if given else 'neither'} `init` and `value`"
@@ -257,24 +222,11 @@ def _learned(name: Located, tree: Mapping, reporter: Reporter) -> Iterator[Learn
         reporter.error("E115", "a constant `value` has no transform", transform.span, hint)
     if given == ["value"] and per is not None:
         reporter.error("E115", "a constant `value` is one number for all", per.span, hint)
-    number = _number(tree.get(given[0]), f"`{given[0]}`", reporter)
+    number = number_of(tree.get(given[0]), f"`{given[0]}`", reporter)
     if number is not None:
         init, value = (number, None) if given == ["init"] else (None, number)
         word = cast(Transform, transform.text if transform else "none")
         yield LearnedSpec(name, init, value, word, per is not None)
-
-
-def _number(node: Node | None, what: str, reporter: Reporter) -> float | None:
-    text = _text(node, what, reporter) if node is not None else None
-    if text is None:
-        return None
-    number = float(text.text) if _NUMBER.fullmatch(text.text) else math.nan
-    if not math.isfinite(number):
-        reporter.error(
-            "E112", f"{quoted(text.text)} is not a finite number", text.span, "like 0.9, -3 or 1e-8"
-        )
-        return None
-    return number
 
 
 def _time_span(node: Node | None, reporter: Reporter) -> tuple[float, float]:
@@ -284,7 +236,7 @@ def _time_span(node: Node | None, reporter: Reporter) -> tuple[float, float]:
     if not isinstance(node, Sequence) or len(node.items) != 2:
         reporter.error("E109", "`span` is two times", node.span, "`span: [0.0, 1.0]`")
         return default
-    start, end = (_number(item, "a time", reporter) for item in node.items)
+    start, end = (number_of(item, "a time", reporter) for item in node.items)
     if start is None or end is None:
         return default
     if start >= end:

@@ -1,4 +1,4 @@
-"""Where templates and shipped specs are: inside an installed wheel, else beside the package."""
+"""Find templates and shipped specs: inside an installed wheel, else beside the package."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def templates_directory() -> Path:
-    """The folder of the Jinja templates."""
+    """Return the folder of the Jinja templates."""
     return _shipped("templates")
 
 
 def specs_directory() -> Path:
-    """The folder of the shipped specs."""
+    """Return the folder of the shipped specs."""
     return _shipped("specs")
 
 
@@ -25,18 +25,18 @@ def _shipped(name: str) -> Path:
 
 
 def shipped_specs() -> tuple[str, ...]:
-    """The names of the shipped specs, in alphabetical order."""
+    """Return the names of the shipped specs, in alphabetical order."""
     return tuple(sorted(path.stem for path in specs_directory().glob("*.yaml")))
 
 
 def shipped_spec(name: str) -> Path | None:
-    """The file of a shipped spec, named with or without ``.yaml``."""
+    """Return the file of a shipped spec, named with or without ``.yaml``."""
     stem = name.removesuffix(".yaml")
     return specs_directory() / f"{stem}.yaml" if stem in shipped_specs() else None
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file, for any path: one too long, or with a null in it, has none."""
+    """Return whether a path is a file; a path too long or with a null in it is none."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -44,7 +44,7 @@ def is_file(path: Path) -> bool:
 
 
 def find_spec(name_or_path: str) -> Path:
-    """The file at a path, else the shipped spec of that name.
+    """Return the file at a path, else the shipped spec of that name.
 
     Raises SpecError (E101) with the nearest name that there is.
     """
@@ -58,7 +58,7 @@ def find_spec(name_or_path: str) -> Path:
 
 
 def no_such_spec(name: str, span: Span | None = None) -> Diagnostic:
-    """The error for a name that is neither a file nor a shipped spec."""
+    """Return the error for a name that is neither a file nor a shipped spec."""
     names = shipped_specs()
     hint = did_you_mean(name.removesuffix(".yaml"), names) or f"shipped specs: {', '.join(names)}"
     return Diagnostic("E101", f"{quoted(name)} is neither a file nor a shipped spec", span, hint)

@@ -1,4 +1,4 @@
-"""The lines of an ``update:`` or ``ode:`` block, taken apart into assignments."""
+"""Split an ``update:`` or ``ode:`` block into assignments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ODE_FORMS = "a line is `x' = ...` for a state or `y = ...` for an intermediate 
 
 
 def read_statements(block: Scalar, is_ode: bool, reporter: Reporter) -> tuple[Assignment, ...]:
-    """The assignments of a block, one a line; a bracket left open continues on the next line.
+    """Return the assignments of a block, one a line; a bracket left open continues on the next line.
 
     Comments run from ``#`` to the end of the line. Lines that are no assignment are reported.
     """
@@ -38,7 +38,7 @@ def read_statements(block: Scalar, is_ode: bool, reporter: Reporter) -> tuple[As
 
 
 def _statements(block: Scalar) -> list[Located]:
-    """The statements without comments, blank lines and the blanks around them."""
+    """Return the statements without comments, blank lines and the blanks around them."""
     statements: list[Located] = []
     is_open = False
     for line in block.lines or _lines(block.located):
@@ -58,7 +58,7 @@ def _has_open_bracket(text: str) -> bool:
 
 
 def _lines(located: Located) -> list[Located]:
-    """The lines of a text that is not a literal block."""
+    """Return the lines of a text that is not a literal block."""
     if not located.exact:
         return [Located(line, located.span) for line in located.text.split("\n")]
     starts = [0, *(match.end() for match in re.finditer("\n", located.text))]
@@ -67,7 +67,7 @@ def _lines(located: Located) -> list[Located]:
 
 
 def _join(first: Located, second: Located) -> Located:
-    """Two lines as one text with as many blanks between as there are characters in the file."""
+    """Join two lines, with a blank for each character between them in the file."""
     if not (first.exact and second.exact):
         return Located(f"{first.text} {second.text}", first.span)
     gap = second.span.start - first.span.end
@@ -104,7 +104,7 @@ def _operator_hint(name: str, operator: re.Match[str], is_ode: bool) -> str:
 
 
 def _target(target: Located, is_ode: bool, reporter: Reporter) -> tuple[Located, Kind] | None:
-    """The name on the left and what is assigned to it."""
+    """Return the name on the left and what is assigned to it."""
     match = _TARGET.fullmatch(target.text)
     if match is None:
         message = (
@@ -144,7 +144,7 @@ def check_assignments(
     is_ode: bool,
     reporter: Reporter,
 ) -> None:
-    """Every state is assigned once, by the form for states, all else by the other form."""
+    """Report states that are not assigned exactly once, and assignments in the wrong form."""
     known = {state.text for state in states}
     assigned: set[str] = set()
     for assignment in assignments:

@@ -1,4 +1,4 @@
-"""The words of an expression: what can be wrong before it has a structure.
+"""Split an expression into tokens, and report the errors that need no syntax tree.
 
 Python's own parser does the parsing, but its messages change from version to version and stop at
 the first error; what it would refuse is found here, with a message about the language of specs.
@@ -67,7 +67,7 @@ class _Token:
 
 
 def check_tokens(located: Located, reporter: Reporter) -> bool:
-    """Report what keeps a text from being an expression at all; True if nothing does.
+    """Report the errors of a text's tokens and brackets; returns True if there are none.
 
     E201 structure, E202 what the language does not have, E208 keywords as names, E210 bounds.
     """

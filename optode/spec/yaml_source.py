@@ -1,4 +1,4 @@
-"""YAML as a tree of located text: no value is converted, and only the plain part of YAML is read.
+"""Read plain YAML as a tree of located text; no value is converted.
 
 PyYAML's events carry exact positions; its implicit typing (``1e-8`` a string, ``on`` a boolean) and
 its silent overwriting of duplicate keys are not used.
@@ -27,7 +27,7 @@ _DEFAULT_ADVICE = "check the indentation, the quotes and the brackets up to here
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A text. ``lines`` are those of a literal block (``|``), each exactly located."""
+    """A text; ``lines`` are the lines of a literal block (``|``), each with its exact place."""
 
     located: Located
     lines: tuple[Located, ...] = ()
@@ -58,11 +58,11 @@ Node: TypeAlias = Scalar | Sequence | Mapping
 
 
 class _UnreadableError(Exception):
-    """The rest of the file cannot be read; the reason has been reported."""
+    """Raised when the file cannot be read further; the reason has been reported."""
 
 
 def read_yaml(source: Source, reporter: Reporter) -> Node | None:
-    """The tree of a one-document YAML text, or None once an error was reported.
+    """Return the tree of a one-document YAML text, or None once an error was reported.
 
     Refused, with position: syntax errors, aliases, anchors, tags, several documents, keys that are
     not text, duplicate keys, nesting over 50.
@@ -109,7 +109,7 @@ class _Reader:
         return node
 
     def point(self, mark: Any) -> Span:
-        """An empty span at PyYAML's mark, else where reading has got to."""
+        """Return an empty span at PyYAML's mark, else where reading has got to."""
         offset = min(mark.index if mark else self._position, len(self._source.text))
         return Span(self._source, offset, offset)
 
@@ -174,7 +174,7 @@ class _Reader:
             raise _UnreadableError
 
     def _to(self, start: Span, end: yaml.Event) -> Span:
-        """From the start of a collection to the end of its last line of text."""
+        """Return the span from the start of a collection to the end of its last line of text."""
         text = self._source.text[start.start : self.point(end.end_mark).end].rstrip()
         return Span(self._source, start.start, max(start.end, start.start + len(text)))
 
@@ -192,7 +192,7 @@ class _Reader:
 
 
 def _literal(value: str, span: Span) -> Scalar:
-    """A literal block: its lines are the file's less the indentation, so their ends coincide."""
+    """Return a literal block: its lines are the file's less the indentation, so their ends coincide."""
     header, *raw_lines = span.source.text[span.start : span.end].split("\n")
     start = len(header) + 1
     lines = []

@@ -1,1 +1,1 @@
-"""Derivations and gradients checked by numbers."""
+"""Check derivations and gradients numerically."""

@@ -1,1 +1,1 @@
-"""What a random network does, beside each verdict."""
+"""Check each verdict numerically, on a random network."""

@@ -1,4 +1,4 @@
-"""Claims on adjoints put to the test: each verdict beside what a random network does.
+"""Check claims on adjoint systems numerically, on a random network.
 
 A costate is integrated along a trajectory with the transposed Jacobian of the whole vector field,
 taken by complex steps. Its image is compared with the solution of the claimed equations that starts
@@ -28,7 +28,7 @@ HORIZON = 1.0
 
 
 def witnessed(costates: Costates, claims: Iterable[Claim]) -> tuple[Claim, ...]:
-    """The claims, each verdict with the relative error that was observed."""
+    """Return the claims, each verdict with its observed relative error."""
     trajectories = {jacobian: Trajectory(costates, jacobian) for jacobian in JACOBIANS}
     found = []
     for claim in claims:
@@ -41,7 +41,7 @@ def witnessed(costates: Costates, claims: Iterable[Claim]) -> tuple[Claim, ...]:
 
 
 def observed_error(trajectory: Trajectory, claim: Claim, verdict: Verdict) -> float | None:
-    """The relative error of what was claimed; None where nothing can be observed.
+    """Return the relative error of a claim; None if it cannot be observed.
 
     That is so where no verdict is given, where the network leads out of the equations' domain, and
     where what is left over appears after something has switched.
@@ -70,7 +70,7 @@ def _error(trajectory: Trajectory, claim: Claim, verdict: Verdict) -> float:
 def _image_error(
     trajectory: Trajectory, claim: Claim, verdict: Verdict, costate: sp.Symbol
 ) -> float:
-    """The distance of a costate's image from the solution of the claimed equations."""
+    """Return the distance of a costate's image from the solution of the claimed equations."""
     images, right = zip(*claim.equations, strict=True)
     claimed = trajectory.along(images, right, claim.names)
     number, t0, z0 = len(trajectory.states), trajectory.start_time, trajectory.start
@@ -107,7 +107,7 @@ def _image_error(
 def _images(
     trajectory: Trajectory, claim: Claim, verdict: Verdict, a: Array, factor: float
 ) -> Array:
-    """The images at the start as elimination gave them; 0 for those that nothing determines."""
+    """Return the images at the start by elimination; 0 for images that the claim leaves free."""
     found, start = dict(verdict.images), trajectory.start_time
     known = {CLOCK: TIME, END: sp.Float(start + HORIZON), FACTOR: sp.Float(factor)}
     values = [found.get(image, sp.S.Zero).xreplace(known) for image, _ in claim.equations]
@@ -116,12 +116,12 @@ def _images(
 
 
 def random_costates(trajectory: Trajectory) -> Array:
-    """Costates at the start; those at the end are then as random."""
+    """Return random costates at the start; the costates at the end are then random too."""
     return np.random.RandomState(3).standard_normal(trajectory.start.shape)
 
 
 def _matched(rate: Callable[[Array], Array], position: Array, moved: Array) -> Array:
-    """The second image with which the position moves as it should: its rate is affine in it."""
+    """Solve for the second image from the rate of the position, which is affine in it."""
     still = rate(np.stack([position, 0 * position]))
     unit = np.eye(FEATURES)
     matrix = rate(np.stack([position + 0 * unit, unit])) - still
@@ -129,7 +129,7 @@ def _matched(rate: Callable[[Array], Array], position: Array, moved: Array) -> A
 
 
 def _factor(trajectory: Trajectory, change: Change) -> Callable[[float], tuple[float, float]]:
-    """P and P'/P at a time."""
+    """Return P and P'/P at a time."""
     if change.factor is None:
         rate = trajectory.compiled((TIME,), [change.rate])
         start = trajectory.start_time
@@ -144,7 +144,7 @@ def _factor(trajectory: Trajectory, change: Change) -> Callable[[float], tuple[f
 
 
 def _superposition_error(trajectory: Trajectory, claim: Claim) -> float:
-    """How far two solutions of the claimed equations, small or large, are from adding up."""
+    """Return how far the sum of two solutions is from a solution of the claimed equations."""
     images, right = zip(*claim.equations, strict=True)
     claimed = trajectory.along(images, right, claim.names)
     shape = (2, len(images), *trajectory.start.shape[1:])
@@ -163,7 +163,7 @@ def _superposition_error(trajectory: Trajectory, claim: Claim) -> float:
 
 
 def _second_order_error(trajectory: Trajectory, claim: Claim, verdict: Verdict) -> float:
-    """The distance of a costate from the solution of its own equation."""
+    """Return the distance of a costate from the solution of its own equation."""
     ((costate, right),) = verdict.images
     claimed = trajectory.along([costate, velocity_symbol(costate)], [right], claim.names)
     number, index = len(trajectory.states), list(trajectory.costates.of.values()).index(costate)
@@ -179,7 +179,7 @@ def _second_order_error(trajectory: Trajectory, claim: Claim, verdict: Verdict) 
 
 
 def _matrix_error(trajectory: Trajectory, claim: Claim) -> float:
-    """How far eigenvalues are from pairing, relative to the largest, or a determinant's error.
+    """Return the error of pairing, relative to the largest eigenvalue, or of a determinant.
 
     Of the transition matrix, or of the Jacobian's integral.
     """
@@ -199,5 +199,5 @@ def _matrix_error(trajectory: Trajectory, claim: Claim) -> float:
 
 
 def _distance(found: Array, expected: Array) -> float:
-    """The largest difference, relative to the largest value."""
+    """Return the largest difference, relative to the largest value."""
     return float(np.abs(found - expected).max() / np.abs(expected).max())

@@ -45,18 +45,18 @@ class RandomNetwork:
             self.outer = self.inner[0].T
 
     def __call__(self, t: Any, *arguments: Array) -> Array:
-        """``f(t, x, ...)``."""
+        """Return ``f(t, x, ...)``."""
         hidden = self._hidden(t, arguments)
         return np.asarray(self.outer @ (hidden if self.is_linear else np.tanh(hidden)))
 
     def tangent(self, t: Any, *arguments: Array) -> Array:
-        """The Jacobian product: points, then a direction for each."""
+        """Return the Jacobian product: points, then a direction for each."""
         points, directions = np.split(np.array(np.broadcast_arrays(*arguments)), 2)
         moved = sum(w @ u for w, u in zip(self.inner, directions, strict=True))
         return np.asarray(self.outer @ (self._slope(t, points) * moved))
 
     def jacobian(self, t: Any, arguments: Iterable[Array], index: int) -> Array:
-        """``df/dx_index`` at arguments of shape (features, 1)."""
+        """Return ``df/dx_index`` at arguments of shape (features, 1)."""
         return np.asarray(self.outer @ (self._slope(t, arguments) * self.inner[index]))
 
     def _slope(self, t: Any, arguments: Iterable[Array]) -> Array:
@@ -77,7 +77,7 @@ def compiled(
     expressions: Iterable[sp.Expr],
     network: RandomNetwork | None = None,
 ) -> Callable[..., list[Array]]:
-    """A function of arrays, shape (features, batch), that gives the values of the expressions.
+    """Return a function of arrays, shape (features, batch), that gives the values of the expressions.
 
     Calls of the field are those of the network. Transposed Jacobians are called by name: ``JT_x``
     is among the inputs, and ``JT_x_dot`` for the rate.
@@ -89,13 +89,13 @@ def compiled(
 
 
 def operator_name(node: sp.Expr) -> str:
-    """What a transposed Jacobian, or its rate, is called by."""
+    """Return the name of a transposed Jacobian or of its rate."""
     name = "_".join(["JT", *map(str, node.args[1:])])
     return f"{name}_dot" if isinstance(node, TransposedRate) else name
 
 
 def _opened(expression: sp.Expr) -> sp.Expr:
-    """The expression with calls of oracles as plain functions of their arguments."""
+    """Return the expression with calls of oracles as plain functions of their arguments."""
     if isinstance(expression, Tangent):
         call, direction = expression.args
         along = direction if isinstance(direction, sp.Tuple) else (direction,)

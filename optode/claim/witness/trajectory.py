@@ -1,4 +1,4 @@
-"""A trajectory of a model with a random network, and what moves along it.
+"""Solve a model with a random network, and equations along its trajectory.
 
 Arrays of states, costates and images have the shape (states, features, batch). Random numbers come
 from NumPy's legacy generator, whose stream is the same on every machine.
@@ -72,7 +72,7 @@ class Trajectory:
 
     @cached_property
     def start(self) -> Array:
-        """The states at the start: of several, those from which nothing switches for longest."""
+        """The states at the start: of several random ones those with the latest switch of an equation."""
         number = 12 if self.switches else 1
         shape = (number, len(self.states), FEATURES, 1)
         candidates = np.random.RandomState(7).uniform(0.5, 1.5, shape)
@@ -80,13 +80,13 @@ class Trajectory:
 
     @cached_property
     def times(self) -> Array:
-        """When solutions are compared, from the start on, before anything switches."""
+        """The times at which solutions are compared, before any equation switches."""
         return self.start_time + np.linspace(0, self._smooth_for(self.start), 4)
 
     # The vector field
 
     def compiled(self, inputs: Sequence[sp.Symbol], expressions: Iterable[sp.Expr]) -> Function:
-        """The values of expressions, stacked; inputs are arrays, or J^T as functions of arrays."""
+        """Return the values of expressions, stacked; inputs are arrays, or J^T as functions of arrays."""
         run = compiled(inputs, [e.xreplace(self.values) for e in expressions], self.network)
 
         def stacked(*arguments: Any) -> Array:
@@ -106,13 +106,13 @@ class Trajectory:
         return self.compiled((TIME, *self.states), self.costates.model.equations)
 
     def jacobian(self, t: float, z: Array) -> Array:
-        """The Jacobian of the vector field, shape (states, features) twice."""
+        """Return the Jacobian of the vector field, shape (states, features) twice."""
         shape = z.shape[:2]
         moved = z + 1j * TINY * np.eye(z.size).reshape(*shape, z.size)
         return (self.field(t, *moved).imag / TINY).reshape(*shape, *shape)
 
     def costate_rates(self, t: float, z: Array, a: Array) -> Array:
-        """``-M^T a`` with the Jacobian M of the whole vector field."""
+        """Return ``-M^T a`` with the Jacobian M of the whole vector field."""
         return -np.tensordot(self.jacobian(t, z), a, axes=((0, 1), (0, 1)))
 
     @cached_property
@@ -134,7 +134,7 @@ class Trajectory:
     def solution(
         self, others: Array, rates: Along, times: Array, tolerance: float = 1e-12
     ) -> Array:
-        """What moves beside the trajectory from the start on, at times (the first axis).
+        """Solve equations along the trajectory from the start on; the times are the first axis.
 
         Raises ValueError where it does not reach the last of them.
         """
@@ -153,7 +153,7 @@ class Trajectory:
         return np.asarray(found.y.T[:, size:].reshape(-1, *others.shape))
 
     def rough_solution(self, others: Array, rates: Along) -> Array:
-        """The same at the end by the classical Runge-Kutta method, which passes over switches."""
+        """Solve up to the end by the classical Runge-Kutta method, which steps over switches."""
         number, times = len(self.states), self.start_time + np.linspace(0, LAST, 30)
 
         def right(t: float, y: Array) -> Array:
@@ -170,13 +170,13 @@ class Trajectory:
 
     @cached_property
     def switches(self) -> list[sp.Expr]:
-        """What changes its sign where an equation has a kink or a jump."""
+        """Return the expressions that change sign where an equation has a kink or a jump."""
         rough = kinds("kink", "jump", "contact")
         equations = self.costates.model.equations
         return borders(call for equation in equations for call in equation.atoms(*rough))
 
     def _smooth_for(self, start: Array, span: float = LAST) -> float:
-        """How long nothing switches, with a margin; at most a span."""
+        """Return how long no equation switches, with a margin; at most the span."""
         if not self.switches:
             return span
         switches = self.compiled((TIME, *self.states), self.switches)
@@ -202,7 +202,7 @@ class Trajectory:
     def along(
         self, vectors: Sequence[sp.Symbol], right: Sequence[sp.Expr], names: Iterable[Equation]
     ) -> Function:
-        """``(clock, t, states, vectors) -> right-hand sides``, time read from a clock.
+        """Return ``(clock, t, states, vectors) -> right-hand sides``, time read from a clock.
 
         Named factors, their rates, the field and J^T are those of the trajectory at time t.
         """
@@ -228,7 +228,7 @@ class Trajectory:
         return self.compiled((TIME, *self.states), self.costates.model.field_arguments)
 
     def _operator(self, node: sp.Expr, t: float, moved: Array) -> Callable[[Array], Array]:
-        """J^T of one argument of the field, or its rate, as a function of vectors."""
+        """Return J^T of one argument of the field, or its rate, as a function of vectors."""
         index = self.costates.partials.index(node.args[1:])
         time = t + 1j * TINY
         jacobian = self.network.jacobian(time, self._arguments(time, *moved), index)

@@ -1,1 +1,1 @@
-"""The gradients of generated modules, held against each other."""
+"""Check the gradients of generated modules against finite differences and each other."""

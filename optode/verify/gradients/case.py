@@ -1,4 +1,4 @@
-"""A node in float64 as a map: from its start and parameters to its states, and cotangents back."""
+"""Treat a node in float64 as a map from its start and parameters x to its states z."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Times: TypeAlias = Tensor | Sequence[float] | None
 
 
 class GradientCase:
-    """A node in float64 with its x, as a map from x to z and back from c to J^T c."""
+    """A node in float64 as a map: from x to z, and back from cotangents c to J^T c."""
 
     def __init__(
         self, node: Node, states: Tensor | Tensors, t: Times, inputs: Any, seed: int
@@ -42,7 +42,7 @@ class GradientCase:
         self.c = self.random(self.z)
 
     def at(self, **settings: Any) -> GradientCase:
-        """The same with other settings of the node."""
+        """Return this case with other settings of the node."""
         twin = copy.copy(self)
         twin.node = copy.copy(self.node)  # shares the parameters
         for name, value in settings.items():
@@ -50,7 +50,7 @@ class GradientCase:
         return twin
 
     def held(self, refinement: int = 1) -> GradientCase:
-        """The same in equal steps, as many as the node takes by itself, times the refinement."""
+        """Return this case in equal steps: as many as the node takes by itself, times the refinement."""
         refusal = f"the exact checks need equal steps, which {self.node.method} does not take"
         probe = self._in_steps(2 * self.steps)
         try:
@@ -68,16 +68,16 @@ class GradientCase:
         return self.at(options={**options, "step_size": (end - start) / number})
 
     def random(self, like: Tensor) -> Tensor:
-        """Standard normal entries."""
+        """Return a tensor of standard normal entries."""
         drawn = torch.randn(like.shape, dtype=like.dtype, generator=self.generator)
         return drawn.to(like.device)
 
     def direction(self) -> Tensors:
-        """A random v, in each tensor of x of its own size."""
+        """Return a random v, in each tensor of x of its own size."""
         return tuple(size(x) * self.random(x) for x in self.x)
 
     def integrate(self, x: Tensors) -> Any:
-        """The node's solution from x."""
+        """Return the node's solution from x."""
         with torch.no_grad():
             for parameter, value in zip(self.parameters, x[self.count :], strict=True):
                 parameter.copy_(value)
@@ -86,16 +86,16 @@ class GradientCase:
 
     @torch.no_grad()
     def forward(self, x: Tensors) -> Tensor:
-        """z(x) as one vector."""
+        """Return z(x) as one vector."""
         return _joined(self.integrate(x).states)
 
     def worst(self, errors: Sequence[float]) -> tuple[float, str]:
-        """The largest error, nan above all, and the name of its tensor."""
+        """Return the largest error (nan counts as largest) and the name of its tensor."""
         i = max(range(len(errors)), key=lambda i: (math.isnan(errors[i]), errors[i]))
         return errors[i], self.names[i]
 
     def derivative(self, v: Tensors, step: float) -> Tensor:
-        """J v by a central difference of order 4."""
+        """Return J v by a central difference of order 4."""
         total = torch.zeros_like(self.z)
         for k, weight in _CENTRAL:
             ahead, behind = (self.forward(moved(self.x, s * k * step, v)) for s in (1, -1))
@@ -103,7 +103,7 @@ class GradientCase:
         return total
 
     def gradient(self) -> Tensors:
-        """J^T c as the node returns it, in tensors like those of x."""
+        """Return the node's J^T c, one tensor for each tensor of x."""
         leaves = tuple(x.clone().requires_grad_() for x in self.x[: self.count])
         # what was not weighed is not kept: "discrete" goes by the derived program
         self.node.graph_bytes.clear()
@@ -113,7 +113,7 @@ class GradientCase:
 
 
 def _in_float64(inputs: Any) -> Any:
-    """Inputs of a field: a tensor, a module, or another function of time."""
+    """Return the inputs of a field in float64: a tensor, a module, or another function of time."""
     if isinstance(inputs, Tensor):
         return inputs.detach().double()
     return copy.deepcopy(inputs).double() if isinstance(inputs, nn.Module) else inputs
@@ -124,17 +124,17 @@ def _joined(states: Tensors) -> Tensor:
 
 
 def moved(x: Tensors, length: float, v: Tensors) -> Tensors:
-    """x + length*v."""
+    """Return x + length*v."""
     return tuple(a + length * b for a, b in zip(x, v, strict=True))
 
 
 def dot(x: Tensors, y: Tensors) -> float:
-    """The inner product over all tensors."""
+    """Return the inner product over all tensors."""
     return sum(torch.sum(a * b).item() for a, b in zip(x, y, strict=True))
 
 
 def size(x: Tensor) -> float:
-    """The root mean square; 1 for zeros."""
+    """Return the root mean square; 1 if all entries are 0."""
     return x.square().mean().sqrt().item() or 1.0
 
 

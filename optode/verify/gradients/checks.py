@@ -1,4 +1,4 @@
-"""Checks of a node's gradients, by routes that do not share their derivation.
+"""Check a node's gradients by independent routes.
 
     from optode.verify.gradients.checks import check_gradients
 
@@ -31,7 +31,7 @@ from optode.verify.orders.numerics import observed_order
 
 @dataclass(frozen=True, slots=True)
 class GradientCheck:
-    """One number and the interval it has to lie in.
+    """A measured number and the interval it has to lie in.
 
     ``where`` names the state or parameter with the largest mismatch, where they are compared.
     """
@@ -56,7 +56,7 @@ class GradientCheck:
 
     @property
     def shown(self) -> str:
-        """The value as a table has it: a rate with two decimals, a mismatch by its size."""
+        """The value as text: a rate with two decimals, a mismatch by its order of magnitude."""
         return f"{self.value:.1e}" if self.low == 0 else f"{self.value:.2f}"
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class GradientCheck:
 def check_gradients(
     node: Node, states: Tensor | Tensors, t: Times = None, inputs: Any = None, seed: int = 0
 ) -> tuple[GradientCheck, ...]:
-    """All checks: those of the exact gradient, then autograd and adjoint against it.
+    """Run all checks: of the exact gradient, then of autograd and adjoint against it.
 
     ``states`` is the first state at the start or a tuple of all, ``t`` a vector of times (the end
     of the span), ``inputs`` what the node takes by that name. Raises ValueError where two solves
@@ -87,14 +87,14 @@ def check_gradients(
 def dot_product(
     node: Node, states: Tensor | Tensors, t: Times = None, inputs: Any = None, seed: int = 0
 ) -> GradientCheck:
-    """The relative mismatch of <c, J v> and <J^T c, v>, for the gradient the node is set to."""
+    """Return the relative mismatch of <c, J v> and <J^T c, v>, for the gradient the node is set to."""
     return _dot_product(GradientCase(node, states, t, inputs, seed).held())
 
 
 def taylor_rates(
     node: Node, states: Tensor | Tensors, t: Times = None, inputs: Any = None, seed: int = 0
 ) -> tuple[GradientCheck, GradientCheck]:
-    """The rates at which |L(x + e d) - L(x)| and |L(x + e d) - L(x) - e <dL/dx, d>| vanish.
+    """Return the rates at which |L(x + e d) - L(x)| and |L(x + e d) - L(x) - e <dL/dx, d>| vanish.
 
     They are 1 and 2 where the gradient is exact and the field has two derivatives; L is
     <c, z> + |z - z(x)|^2/2, and d a random direction in the states and all learned parameters.
@@ -105,21 +105,21 @@ def taylor_rates(
 def finite_differences(
     node: Node, states: Tensor | Tensors, t: Times = None, inputs: Any = None, seed: int = 0
 ) -> GradientCheck:
-    """The largest mismatch in a few random entries of every state and every learned parameter."""
+    """Return the largest mismatch in a few random entries of every state and every learned parameter."""
     return _finite_differences(GradientCase(node, states, t, inputs, seed).held())
 
 
 def discrete_against_autograd(
     node: Node, states: Tensor | Tensors, t: Times = None, inputs: Any = None, seed: int = 0
 ) -> GradientCheck:
-    """The largest mismatch of the two exact gradients, on the node's own steps."""
+    """Return the largest mismatch of the two exact gradients, on the node's own steps."""
     return _discrete_against_autograd(GradientCase(node, states, t, inputs, seed))
 
 
 def adjoint_against_discrete(
     node: Node, states: Tensor | Tensors, t: Times = None, inputs: Any = None, seed: int = 0
 ) -> tuple[GradientCheck, GradientCheck]:
-    """The largest mismatch of these two, as the node is set and in steps a quarter as long.
+    """Compare the adjoint with the discrete gradient, as the node is set and at a quarter of the step.
 
     The adjoint gradient is as good as the steps are. How good they are, the discrete gradient
     tells: by its change in shorter steps. The bound is ten times that change, so that it falls with
@@ -136,7 +136,7 @@ def _dot_product(case: GradientCase) -> GradientCheck:
 
 
 def _slope_error(case: GradientCase, v: Tensors, expected: float, scale: float) -> float:
-    """The relative mismatch of <c, J v> by central differences.
+    """Return the relative mismatch of <c, J v> against central differences.
 
     Where it is large, it is tried in shorter steps: kinks of the field may have lain between.
     """
@@ -172,7 +172,7 @@ def _taylor_rates(case: GradientCase) -> tuple[GradientCheck, GradientCheck]:
 
 
 def _rate(lengths: list[float], remainders: list[float], expected: int) -> GradientCheck:
-    """The slope over the shortest lengths at which the remainder is above round-off."""
+    """Return the slope over the shortest lengths at which the remainder is above round-off."""
     known = len(lengths) == _LEVELS and min(remainders) > 0
     rate = observed_order(lengths, remainders) if known else math.nan
     return GradientCheck(f"Taylor rate {expected}", rate, expected - _WITHIN, expected + _WITHIN)
@@ -220,7 +220,7 @@ def _mismatch(name: str, value: float, where: str = "") -> GradientCheck:
 
 
 def _scales(gradient: Tensors) -> list[float]:
-    """The largest entry of each tensor, at least a thousandth of the largest of all.
+    """Return the largest entry of each tensor, at least a thousandth of the largest of all.
 
     Below that, round-off in the large entries would pass for a mismatch in the small ones.
     """
@@ -229,7 +229,7 @@ def _scales(gradient: Tensors) -> list[float]:
 
 
 def _distances(found: Tensors, expected: Tensors) -> list[float]:
-    """The largest difference in each tensor, relative to its scale."""
+    """Return the largest difference in each tensor, relative to its scale."""
     differences = (f - e for f, e in zip(found, expected, strict=True))
     errors = [d.abs().max().item() if d.numel() else 0.0 for d in differences]
     return list(map(_ratio, errors, _scales(expected)))
@@ -240,7 +240,7 @@ def _ratio(error: float, scale: float) -> float:
 
 
 def _largest(values: Iterable[float]) -> float:
-    """The maximum, nan where there is one."""
+    """Return the maximum, or nan if any value is nan."""
     return torch.tensor([0.0, *values], dtype=torch.float64).max().item()
 
 

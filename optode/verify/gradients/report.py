@@ -1,4 +1,4 @@
-"""The gradients of specs: a node of each model on a field, its checks as rows of a table."""
+"""Check the gradients of models on a field, and write the results as a table."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class TanhNetwork(nn.Module):
         self.outer = nn.Linear(2 * features, features)
 
     def forward(self, t: Tensor, *states: Tensor) -> Tensor:
-        """The field at a time and states of shape (..., features)."""
+        """Return the field at a time and states of shape (..., features)."""
         layer: Tensor = self.outer(torch.tanh(self.inner(torch.cat(states, -1)) + t))
         return layer
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """The checks of one model, or in ``failure`` why there are none."""
+    """The checks of one model; ``failure`` says why there are none."""
 
     name: str
     checks: tuple[GradientCheck, ...] = ()
@@ -54,7 +54,7 @@ class ModelCheck:
 
     @property
     def passes(self) -> bool:
-        """Whether all was measured and lies within its bounds."""
+        """Whether every check was measured and lies within its bounds."""
         return not self.failure and all(check.passes for check in self.checks)
 
 
@@ -64,7 +64,7 @@ def verify_gradients(
     method: str = "rk4",
     shape: tuple[int, ...] = (3, 4),
 ) -> ModelCheck:
-    """The checks of a spec's model, made in memory, with the field (a tanh network) in it.
+    """Return the checks of a spec's model, made in memory, with the field (a tanh network) in it.
 
     All states start at random in (0.5, 1.5), which suits second moments and counters, and are
     observed at four times of the first half of the model's span, which begins after a quarter of it
@@ -94,14 +94,14 @@ def verify_gradients(
 
 @contextmanager
 def _same_draws() -> Iterator[None]:
-    """Random numbers that are the same each time, and none taken from the caller's."""
+    """Draw random numbers from a fixed seed, and leave the caller's generator as it was."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(_SEED)
         yield
 
 
 def verify_all_gradients(method: str = "rk4") -> Iterator[ModelCheck]:
-    """The checks of all shipped models, as they come; one that raises is a check that failed."""
+    """Yield the checks of all shipped models; a model that raises gives a check that failed."""
     for spec in shipped_models():
         try:
             yield verify_gradients(spec, method=method)
@@ -118,7 +118,7 @@ def _span(model: NeuralODE) -> tuple[float, float]:
 
 
 def load_field(place: str) -> Field:
-    """The field ``FILE.py:NAME``: a callable ``f(t, h)``, or a class that takes no arguments.
+    """Return the field ``FILE.py:NAME``: a callable ``f(t, h)``, or a class that takes no arguments.
 
     The file is run. Raises FieldError with what is missing or went wrong.
     """
@@ -148,7 +148,7 @@ def _made(module: Any, file: str, name: str) -> Field:
 
 
 def _run(path: Path) -> Any:
-    """The module of a file, which may import from its own folder."""
+    """Run a file as a module, which may import from its own folder."""
     name = f"optode_field_{path.stem}"
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
@@ -165,13 +165,13 @@ def _run(path: Path) -> Any:
 
 
 def _told(error: Exception) -> str:
-    """An exception on one line; that of a check of ours needs no type."""
+    """Return an exception as one line; an exception of a check goes without its type."""
     kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
     return " ".join(f"{kind}{error}".split())
 
 
 def rows(models: Sequence[ModelCheck]) -> list[tuple[str, ...]]:
-    """The table, all text: two lines of headings, then a line for each model.
+    """Return the table as text: two lines of headings, then a line for each model.
 
     A bound that all models share stands under its heading, another beside its value.
     """
@@ -188,7 +188,7 @@ def rows(models: Sequence[ModelCheck]) -> list[tuple[str, ...]]:
 
 
 def _remarks(model: ModelCheck) -> str:
-    """Why there is nothing, or where what failed is worst."""
+    """Return why there are no numbers, or the tensors with the largest errors."""
     places = (f"{c.name}: in {c.where}" for c in model.checks if c.where and not c.passes)
     return model.failure or "; ".join(places)
 
@@ -199,7 +199,7 @@ def _cell(check: GradientCheck, shared: str) -> str:
 
 
 def as_text(models: Sequence[ModelCheck]) -> str:
-    """The table in aligned columns."""
+    """Return the table in aligned columns."""
     table = rows(models)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in table)
@@ -207,7 +207,7 @@ def as_text(models: Sequence[ModelCheck]) -> str:
 
 
 def as_markdown(models: Sequence[ModelCheck]) -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     heading, *table = rows(models)
     escaped = ([cell.replace("|", r"\|") for cell in row] for row in table)
     lines = (heading, ["---"] * len(heading), *escaped)
@@ -215,7 +215,7 @@ def as_markdown(models: Sequence[ModelCheck]) -> str:
 
 
 def as_json(models: Sequence[ModelCheck]) -> str:
-    """Everything measured, with the limits of each value; null stands for what is not finite."""
+    """Return every measured value with its bounds as JSON; null stands for a value that is not finite."""
     document = [
         {
             "model": model.name,

@@ -1,1 +1,1 @@
-"""How fast a rule approaches its limit: observed, and predicted from the equations."""
+"""Measure how fast a rule approaches its limit, and predict it from the equations."""

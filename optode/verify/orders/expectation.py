@@ -1,4 +1,4 @@
-"""The order of convergence that the equations predict, without carrying out the rule.
+"""Predict the order of convergence from the equations, without running the rule.
 
 The error of the limit is ``Delta delta(T)`` with ``delta' = DF delta + f1``, f1 the next-order
 terms. It is of order 1 unless f1 vanishes (order 2: a symmetric scheme), unless the increments have
@@ -32,7 +32,7 @@ _NEGLIGIBLE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """An order, and the reason for any other than the usual one.
+    """An expected order of convergence, with the reason if it is not 1.
 
     ``logarithm`` is B where the error is ``Delta^order (A + B log(1/Delta))``, shape (states, 2).
     """
@@ -43,7 +43,7 @@ class Expectation:
 
 
 def expected_order(trial: Trial, time: float) -> Expectation:
-    """How the error of the leading-order limit at a time is expected to vanish with Delta."""
+    """Return the order in Delta expected of the limit's error at a time."""
     gap = smallest_gap(trial)
     if gap < 1:
         return Expectation(gap, f"the next terms are smaller by Delta**({gap}) only")
@@ -59,7 +59,7 @@ def expected_order(trial: Trial, time: float) -> Expectation:
 
 
 def smallest_gap(trial: Trial) -> Fraction:
-    """The power of Delta, at most 1, by which the first neglected terms are smaller."""
+    """Return the power of Delta, at most 1, by which the first neglected terms are smaller."""
     return min(_gaps(trial), default=Fraction(1))
 
 
@@ -82,8 +82,10 @@ def _gaps(trial: Trial) -> Iterator[Fraction]:
 
 
 def has_matched_start(trial: Trial) -> bool:
-    """Whether the initial values of next order are known: what the slow states gain while the fast
-    ones settle may have no closed form."""
+    """Return whether the initial values of next order are known.
+
+    The amount that the slow states gain while the fast ones settle may have no closed form.
+    """
     increments = ScaledRule(trial.rule, trial.scaling).increments(1)
     manifold = slow_manifold(increments)
     at_start = {state: symbol(f"{state}0") for state in trial.rule.states}
@@ -91,7 +93,7 @@ def has_matched_start(trial: Trial) -> bool:
 
 
 def _has_no_correction(trial: Trial) -> bool:
-    """Whether the equations up to next order, start and time are those of the limit."""
+    """Return whether next order changes neither the equations nor the start nor the time."""
     start = trial.initial(0, 0.0)
     shift = trial.initial(1, 1.0) - start
     states = [start + _GENERIC, start * 2 + _GENERIC]
@@ -108,7 +110,7 @@ def _stacked(rates: Rates, t: float, z: Array) -> Array:
 
 
 def _correction(trial: Trial, start_time: float, end_time: float) -> Array:
-    """delta at the end, from delta = 0 at the start time of the regular branch."""
+    """Return delta at the end, solved from delta = 0 at the start time of the regular branch."""
     assert trial.branch is not None
     limit, number = trial.limit(0), len(trial.limit(0).states)
     deltas = tuple(symbol(f"delta_{s}") for s in limit.states)
@@ -134,7 +136,7 @@ def _correction(trial: Trial, start_time: float, end_time: float) -> Array:
 
 
 def _from_growth(deltas: list[Array]) -> Expectation:
-    """What the corrections from ever earlier starts, a factor 10 apart, say."""
+    """Return the order that follows from how corrections grow with earlier starts, each 10 times earlier."""
     changes = [float(np.abs(b - a).max()) for a, b in pairwise(deltas)]
     if max(changes) < 1e-4 * float(np.abs(deltas[-1]).max()):
         return Expectation(1)

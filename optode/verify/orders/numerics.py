@@ -1,4 +1,4 @@
-"""Numerical checks of a derivation: the rule iterated, its limit solved, orders observed.
+"""Iterate a rule, evaluate its limit, and measure orders of convergence.
 
 Everything is float64 on NumPy arrays and evaluates the equations themselves, so that a check does
 not depend on the emitted text.
@@ -25,21 +25,21 @@ Rates: TypeAlias = Callable[[float, Sequence[Array]], tuple[Array, ...]]
 
 
 class Oracle(Protocol):
-    """What answers the calls of an oracle, such as smooth_field.SmoothField."""
+    """A function that stands for an oracle in numbers, such as smooth_field.SmoothField."""
 
     def __call__(self, *points: Array) -> Array:
-        """``g(x)``: the arguments of a call without the time."""
+        """Return ``g(x)``: the arguments of a call without the time."""
         ...
 
     def derivative(self, points: Sequence[Array], *directions: Sequence[Array]) -> Array:
-        """Its n-th derivative along n directions; called for Jacobian products only."""
+        """Return the n-th derivative along n directions; called for Jacobian products only."""
         ...
 
 
 def evaluator(
     program: Program,
 ) -> Callable[[Mapping[str, Array | float], Oracle], tuple[Array, ...]]:
-    """A function ``(values by name, oracle) -> outputs`` that carries the program out.
+    """Return a function ``(values by name, oracle) -> outputs`` that runs the program.
 
     The oracle is called with the arguments of each call, without the time: ``g(x)``.
     """
@@ -59,7 +59,7 @@ def evaluator(
 def _compiled(
     statement: Statement,
 ) -> tuple[str, Callable[..., Array] | None, tuple[str, ...]]:
-    """The name a statement assigns, its function (None: the oracle) and the names it reads."""
+    """Return the name a statement assigns, its function (None: the oracle) and the names it reads."""
     if isinstance(statement, FieldCall):
         return statement.name.name, None, tuple(a.name for a in statement.arguments)
     if not isinstance(statement, Assign):
@@ -76,7 +76,7 @@ def _symbols(expression: sp.Expr) -> list[sp.Symbol]:
 def numerical(
     inputs: Sequence[sp.Symbol], expressions: Iterable[sp.Expr], oracle: Oracle
 ) -> Callable[..., list[Array]]:
-    """A function of the inputs' values that gives those of the expressions.
+    """Return a function of the inputs' values that gives those of the expressions.
 
     Jacobian products are exact: the oracle's own derivatives, not differences.
     """
@@ -89,7 +89,7 @@ def numerical(
 
 
 def value_of(expression: sp.Expr, values: Mapping[str, Array | float], oracle: Oracle) -> Array:
-    """The value of an expression whose symbols are given by name."""
+    """Return the value of an expression whose symbols are given by name."""
     symbols = _symbols(expression)
     (value,) = numerical(symbols, [expression], oracle)(*(values[s.name] for s in symbols))
     return np.asarray(value)
@@ -98,7 +98,7 @@ def value_of(expression: sp.Expr, values: Mapping[str, Array | float], oracle: O
 def _with_oracle(
     expression: sp.Expr, oracle: Oracle, functions: dict[str, Callable[..., Array]]
 ) -> sp.Expr:
-    """The expression with calls of the oracle and its derivatives as functions of flat arguments."""
+    """Return the expression with calls of the oracle and its derivatives as functions of flat arguments."""
     is_tangent = isinstance(expression, Tangent)
     call, *directions = expression.args if is_tangent else (expression,)
     if not isinstance(call, (Gradient, Field)):
@@ -113,7 +113,7 @@ def _with_oracle(
 
 
 def _flat(oracle: Oracle, number: int) -> Callable[..., Array]:
-    """The derivative of an oracle of ``number`` arguments as a function of points and directions."""
+    """Return the derivative of an oracle of ``number`` arguments as a function of points and directions."""
 
     def derivative(*vectors: Array) -> Array:
         groups = [vectors[i : i + number] for i in range(0, len(vectors), number)]
@@ -129,7 +129,7 @@ def iterate(
     start: Mapping[str, Array],
     steps: int,
 ) -> dict[str, Array]:
-    """Carry the rule out: each state's iterates, shape (steps + 1, *state).
+    """Run the rule: return each state's iterates, shape (steps + 1, *state).
 
     ``values`` gives the step size and the free hyper-parameters by name; ``start`` the states at k
     = 0 (those left out start at zero).
@@ -149,7 +149,7 @@ def iterate(
 def right_hand_side(
     limit: ContinuousLimit, gradient: Oracle, values: Mapping[str, Array | float]
 ) -> Rates:
-    """``(t, states) -> derivatives`` of a limit, for any ODE solver.
+    """Return ``(t, states) -> derivatives`` of a limit, for any ODE solver.
 
     ``values`` gives the free hyper-parameters by name and, for a next order, the step size.
     """
@@ -165,6 +165,6 @@ def right_hand_side(
 
 
 def observed_order(steps: Sequence[float], errors: Sequence[float]) -> float:
-    """The slope of log(error) against log(step) by least squares."""
+    """Return the slope of log(error) against log(step) by least squares."""
     slope, _ = np.polyfit(np.log(steps), np.log(errors), 1)
     return float(slope)

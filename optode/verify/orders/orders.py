@@ -1,4 +1,4 @@
-"""Orders of convergence: the iterates of a rule against its derived equations, at smaller steps.
+"""Measure orders of convergence: compare a rule with its derived equations at decreasing steps.
 
 The steps divide the final time, each is half the one before, and they shrink until the slope
 between neighbours no longer changes; the order is the least-squares slope of the last four.
@@ -28,7 +28,7 @@ _ROUND_OFF = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order of convergence as measured: continuous steps, errors and the order expected.
+    """A measured order of convergence: continuous steps, errors and the expected order.
 
     Without errors the rule and the limit agree to round-off. ``remark`` says where the measurement
     starts or ends, if not at t = 0 and t = 1; ``is_singular`` whether t = 0 is a singular start.
@@ -53,7 +53,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class OrderCheck:
-    """What a derivation promises and what its rule does, in one scaling.
+    """The expected and the measured orders of a rule in one scaling.
 
     ``limit`` is the order of the continuous limit, ``next_order`` that of the equations with the
     terms of next order. One that is None was not measured, for the reason in ``failures``.
@@ -67,13 +67,13 @@ class OrderCheck:
 
     @property
     def passes(self) -> bool:
-        """Whether the limit was measured and all that was measured is as expected."""
+        """Whether the limit was measured, and every measured order is the expected one."""
         measured = [order for order in (self.limit, self.next_order) if order is not None]
         return self.limit is not None and all(order.passes for order in measured)
 
 
 def measured(error_at: Callable[[int], Array], time: float, expected: Expectation) -> Order:
-    """The order of an error, given after a number of steps up to the time as a vector."""
+    """Measure the order of an error; it is given, as a vector, by the number of steps up to the time."""
     number, found = _COARSEST, {}
     while number <= _FINEST:
         error = error_at(number)
@@ -90,7 +90,7 @@ def measured(error_at: Callable[[int], Array], time: float, expected: Expectatio
 
 
 def _is_settled(errors: list[float]) -> bool:
-    """Whether enough levels are known and the slope between neighbours has come to rest."""
+    """Return whether enough levels are measured and the slope between neighbours no longer changes."""
     if len(errors) < _LEVELS:
         return False
     if not np.isfinite(errors[-1]) or errors[-1] < _ROUND_OFF:
@@ -100,7 +100,7 @@ def _is_settled(errors: list[float]) -> bool:
 
 
 def limit_order(trial: Trial) -> Order:
-    """The order with which the rule goes to its limit."""
+    """Measure the order with which the rule approaches its limit."""
     time = horizon(trial, _JUMPS)
     exact = trial.limit_at(time)
     order = measured(
@@ -113,7 +113,7 @@ def limit_order(trial: Trial) -> Order:
 
 
 def next_order(trial: Trial, order: int = 1) -> Order:
-    """The order with which the rule goes to the equations that have the terms up to an order.
+    """Measure the order with which the rule approaches the equations with terms up to an order.
 
     Where these cannot be started at t = 0, both start at a quarter of the time, at which the rule
     has arrived.
@@ -143,7 +143,7 @@ _JUMPS, _KINKS = kinds("jump"), kinds("kink")
 
 
 def horizon(trial: Trial, functions: tuple[type[sp.Function], ...]) -> float:
-    """The final time: 1, or less where the argument of such a function changes sign before.
+    """Return the final time: 1, or less if the argument of such a function changes sign earlier.
 
     At a switch the rule is late by up to a step: the error is of order 1 with a factor that jumps;
     and where the gradient itself stands in the sign, the limit slides from there on. The terms of

@@ -1,4 +1,4 @@
-"""A picture of an order check: the errors against the step, doubly logarithmic."""
+"""Plot the errors of order checks against the step, on logarithmic axes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def plot_orders(checks: Iterable[OrderCheck], path: str | Path) -> None:
 
 
 def _measured(checks: list[OrderCheck]) -> list[tuple[str, Order]]:
-    """The orders that have errors, each with its label."""
+    """Return the orders that have errors, each with its label."""
     several = len(checks) > 1
     found = []
     for check in checks:

@@ -1,9 +1,10 @@
-"""The self-check of specs: every scaling of a rule with its orders, as rows of a table."""
+"""Check every scaling of a rule, and write the orders of convergence as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TypeAlias
 
 import sympy as sp
 
@@ -13,6 +14,7 @@ from optode.language.symbols import Oracle
 from optode.language.text import to_text
 from optode.limit.scaling import Scaling, scalings
 from optode.rule.rule import UpdateRule
+from optode.spec.reader import Spec, VerifySpec
 from optode.spec.shipped import shipped_specs
 from optode.verify.orders.orders import Order, OrderCheck, limit_order, next_order
 from optode.verify.orders.smooth_field import game_field, optimizer_field
@@ -21,37 +23,40 @@ from optode.verify.orders.trial import Trial, finite_start
 
 COLUMNS = ("rule", "scaling", "limit", "expected", "next order", "expected", "remarks")
 COMMAND = "optode verify --all --format markdown"
-_GUARDS = ("eps", "epsilon")
+Given: TypeAlias = tuple[tuple[str, float], ...]
+"""Hyper-parameters by name, with their numbers."""
 
 
 def verify(spec: AnySpec, order: int = 1) -> tuple[OrderCheck, ...]:
-    """The orders of convergence of a spec's rule: one check for each scaling.
+    """Measure the orders of convergence of a spec's rule: one check for each scaling.
 
-    The limit is tried on the gradient of a convex function, the equations up to ``order`` (none for
-    0) on a field that is no gradient, where ``J^T u`` in the place of ``J u`` is told apart. Where
-    only the number that guards a division makes the start regular, the rule without it is a check
-    of its own. Empty for a model that is given as an ODE. Raises SpecError for a spec in error.
+    The limit is compared on the gradient of a convex function; the equations up to ``order`` (none
+    for 0) on a field whose Jacobian J is not symmetric, so that ``J^T u`` in place of ``J u`` would
+    show. The spec's ``verify`` section says which numbers the hyper-parameters take; the result is
+    empty for a model given as an ODE. Raises SpecError for a spec in error.
     """
     derivation = derive(spec)
     if derivation.spec.is_ode:
         return ()
     rule = _with_operators(derivation.rule)
+    declared = derivation.spec.verify if isinstance(derivation.spec, Spec) else ()
+    given = tuple((entry.name.text, entry.numbers[0]) for entry in declared)
     found: list[OrderCheck] = []
     for scaling in _chosen(rule):
         regime = _regime(rule, scaling)
-        found.append(check_orders(derivation.name, regime, rule, scaling, order))
-        found += _unguarded(found[-1], rule, scaling, order)
+        found.append(check_orders(derivation.name, regime, rule, scaling, order, given))
+        found += _with_other_numbers(found[-1], rule, scaling, order, declared)
     return tuple(found)
 
 
 def _with_operators(rule: UpdateRule) -> UpdateRule:
-    """The rule with tanh in the place of the operators that a caller would give."""
+    """Return the rule with tanh in place of the operators that the caller would give."""
     step = tuple((z, v.replace(Oracle, lambda _, u: sp.tanh(u))) for z, v in rule.step)
     return replace(rule, step=step)
 
 
 def verify_all(order: int = 1) -> Iterator[OrderCheck]:
-    """The checks of all shipped specs, as they come; a spec in error is a check that failed."""
+    """Yield the checks of all shipped specs; a spec with errors gives a check that failed."""
     for name in shipped_specs():
         try:
             yield from verify(name, order)
@@ -65,9 +70,12 @@ def check_orders(
     rule: UpdateRule,
     scaling: Scaling,
     order: int = 1,
-    given: tuple[tuple[str, float], ...] = (),
+    given: Given = (),
 ) -> OrderCheck:
-    """Both orders of a rule in one scaling; ``given`` sets hyper-parameters by name."""
+    """Measure the orders of a rule in one scaling: of its limit, and of the next-order equations.
+
+    ``given`` sets hyper-parameters by name.
+    """
     start = finite_start(rule, scaling, optimizer_field(), given)
     failures: list[str] = []
 
@@ -88,7 +96,7 @@ def check_orders(
 
 
 def _chosen(rule: UpdateRule) -> tuple[Scaling, ...]:
-    """The distinguished limits; with one undeclared decay also those between them."""
+    """Return the distinguished limits; for a single undeclared decay also the limits between them."""
     found = scalings(rule)
     return tuple(s for s in found if s.is_distinguished or len(rule.decays) == 1)
 
@@ -98,21 +106,32 @@ def _regime(rule: UpdateRule, scaling: Scaling) -> str:
     return ", ".join([f"t = k*{to_text(scaling.unit)}", *decays])
 
 
-def _unguarded(
-    check: OrderCheck, rule: UpdateRule, scaling: Scaling, order: int
+def _with_other_numbers(
+    check: OrderCheck,
+    rule: UpdateRule,
+    scaling: Scaling,
+    order: int,
+    declared: tuple[VerifySpec, ...],
 ) -> Iterator[OrderCheck]:
-    """The check without the number that keeps a denominator from zero, where that differs."""
-    for name in set(_GUARDS).intersection(map(str, rule.free_parameters)):
+    """Yield the checks with the further numbers of the spec, where they change the order.
+
+    They are tried where the start is singular: without eps, which keeps a denominator from zero,
+    the start of Adam is more singular than with it.
+    """
+    given = {entry.name.text: entry.numbers[0] for entry in declared}
+    others = ((entry.name.text, number) for entry in declared for number in entry.numbers[1:])
+    for name, number in others:
         if check.limit is None or not check.limit.is_singular:
-            continue
-        regime = f"{check.regime}, {name} = 0"
-        bare = check_orders(check.name, regime, rule, scaling, order, ((name, 0.0),))
-        if bare.limit is None or bare.limit.expected.order != check.limit.expected.order:
-            yield bare
+            return
+        regime = f"{check.regime}, {name} = {number:g}"
+        numbers = tuple((given | {name: number}).items())
+        other = check_orders(check.name, regime, rule, scaling, order, numbers)
+        if other.limit is None or other.limit.expected.order != check.limit.expected.order:
+            yield other
 
 
 def rows(checks: Iterable[OrderCheck]) -> list[tuple[str, ...]]:
-    """The table's rows under COLUMNS, all text."""
+    """Return the rows of the table under COLUMNS, as text."""
     return [
         (c.name, c.regime, *_numbers(c.limit), *_numbers(c.next_order), _remarks(c)) for c in checks
     ]
@@ -135,7 +154,7 @@ def _remarks(check: OrderCheck) -> str:
 
 
 def as_text(checks: Iterable[OrderCheck]) -> str:
-    """The table in aligned columns."""
+    """Return the table in aligned columns."""
     table = [COLUMNS, *rows(checks)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in table)
@@ -143,37 +162,39 @@ def as_text(checks: Iterable[OrderCheck]) -> str:
 
 
 def as_markdown(checks: Iterable[OrderCheck]) -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     table = [COLUMNS, tuple("---" for _ in COLUMNS), *rows(checks)]
     escaped = ([cell.replace("|", r"\|") for cell in row] for row in table)
     return "".join(f"| {' | '.join(row)} |\n" for row in escaped)
 
 
 def page(checks: Iterable[OrderCheck]) -> str:
-    """The table with what it says, as docs/reference/verification.md has it."""
+    """Return docs/reference/verification.md: an introduction and the table."""
     return f"{_INTRODUCTION}\n{as_markdown(checks)}"
 
 
 _INTRODUCTION = f"""\
 # Orders of convergence
 
-Every rule that ships, carried out at smaller and smaller steps beside a high-accuracy solution of
-the equations derived from it. Made by `{COMMAND}`;
-`optode verify SPEC --plot FILE.png` draws one.
+This page compares every shipped rule with the equations derived from it: the rule runs at
+decreasing steps, the equations are solved to high accuracy. It is made by
+`{COMMAND}`. `optode verify SPEC --plot FILE.png` plots the errors of one rule.
 
-- *limit*: the observed order, in the continuous step, of the distance between the rule and its
-  continuous limit at t = 1, over all states of the limit; *next order*: the same for the equations
-  with the terms of next order and the derived start.
-- *expected* follows from the equations alone: 1 for the limit and 2 for next order, unless the
-  increments have a power of the step between the whole ones, next order has no terms, or the
-  correction cannot be integrated from a singular start. Observed and expected agree within 0.1; an
-  entry with (!) does not.
-- The limit is tried on the gradient of log cosh(x + y/2) + x^4/10 + x^2/10 + y^2/2 + xy/5, the next
-  order on a field in two variables that is no gradient.
-- Hyper-parameters are generic: rates in (0.5, 1.5), fixed momenta in (0.3, 0.9), eps = 0.1, and
-  eps = 0 where that changes the order; operators given by the caller are tanh.
-- Steps divide the final time exactly; there are four, each half the one before, where the slope
-  between neighbours has come to rest.
-- A singular start is left along the branch that has a power series in sqrt(t), found by
-  collocation; at next order both start at a quarter of the time instead, where the rule has arrived.
+- *limit* is the observed order of convergence of the rule to its continuous limit: the error at
+  t = 1, over all states of the limit, against the continuous step. *next order* is the observed
+  order for the equations with the next-order terms and the derived start.
+- *expected* follows from the equations alone. It is 1 for the limit and 2 for next order, unless
+  the increments have powers of the step between the whole ones, there are no next-order terms, or
+  the correction cannot be integrated from a singular start. Observed and expected order agree
+  within 0.1; an entry marked (!) does not.
+- The limit is tested on the gradient of log cosh(x + y/2) + x^4/10 + x^2/10 + y^2/2 + xy/5, next
+  order on a field in two variables whose Jacobian is not symmetric.
+- Hyper-parameters are generic: rates in (0.5, 1.5), fixed momenta in (0.3, 0.9), or the numbers of
+  the spec's `verify` section. Where that section also lists 0 for the eps of a denominator, a
+  second row shows eps = 0 if the order changes. Operators given by the caller are tanh.
+- The final time is a whole number of steps. Four steps are used, each half the one before, small
+  enough that the slope between neighbours no longer changes.
+- From a singular start the equations follow the branch that has a power series in sqrt(t), found by
+  collocation. At next order, rule and equations are compared from a quarter of the time on, both
+  from the state of the rule.
 """

@@ -28,18 +28,18 @@ class SmoothField:
         self._tensors: list[list[sp.Expr]] = [list(components)]
 
     def __call__(self, *points: Array) -> Array:
-        """The value at a point, given as one vector for each argument."""
+        """Return the value at a point, given as one vector for each argument."""
         return self.derivative(points)
 
     def derivative(self, points: Sequence[Array], *directions: Sequence[Array]) -> Array:
-        """The n-th derivative at a point applied to n directions (for n = 1 the Jacobian product)."""
+        """Return the n-th derivative at a point applied to n directions (for n = 1 the Jacobian product)."""
         tensor = self._tensor(len(directions), _joined(points))
         for direction in directions:
             tensor = tensor @ _joined(direction)
         return tensor
 
     def _tensor(self, order: int, point: Array) -> Array:
-        """All partial derivatives of an order, shape (2, n, ..., n) with n variables."""
+        """Return all partial derivatives of an order, shape (2, n, ..., n) with n variables."""
         if order not in self._derivatives:
             entries = self._entries(order)
             self._derivatives[order] = sp.lambdify(self.variables, entries, "math", cse=True)
@@ -58,13 +58,13 @@ class SmoothField:
 
 
 def _joined(vectors: Sequence[Array]) -> Array:
-    """Vectors of two components end to end; a number stands for an even vector."""
+    """Concatenate vectors of two components; a number stands for a vector of two equal components."""
     return np.concatenate([np.broadcast_to(vector, 2) for vector in vectors])
 
 
 @cache
 def optimizer_field() -> SmoothField:
-    """The gradient of a strongly convex function; its Hessian is symmetric."""
+    """Return the gradient of a strongly convex function; its Hessian is symmetric."""
     x, y = variables = sp.symbols("x y", real=True)
     f = sp.log(sp.cosh(x + y / 2)) + x**4 / 10 + x**2 / 10 + y**2 / 2 + x * y / 5
     return SmoothField(variables, [f.diff(x), f.diff(y)])
@@ -72,7 +72,7 @@ def optimizer_field() -> SmoothField:
 
 @cache
 def game_field() -> SmoothField:
-    """A monotone field that is no gradient, as of a game between x and y: it turns.
+    """Return a monotone field that is no gradient, as of a game between x and y: it turns.
 
     What holds on it holds for a network; ``J^T u`` in the place of ``J u`` is told apart.
     """

@@ -1,4 +1,4 @@
-"""Solutions of a limit in high accuracy, from regular and from singular starts.
+"""Solve a limit to high accuracy, from regular and from singular starts.
 
 At a singular start (a pole at t = 0, the root of a state that starts at 0) the solution meant is
 the one with a power series in sqrt(t). It is found by collocation in tau = sqrt(t) at Radau nodes,
@@ -28,7 +28,7 @@ class NoSolution(ArithmeticError):
 
 
 def solve(rates: Rates, times: tuple[float, float], start: Array, rtol: float = 1e-11) -> Array:
-    """The states at the second time, by DOP853; ``start`` of shape (states, 2) holds the first's.
+    """Return the states at the second time, by DOP853; ``start`` of shape (states, 2) holds the first's.
 
     Raises NoSolution where the vector field is not defined or too rough, as on a sliding mode.
     """
@@ -50,7 +50,7 @@ def solve(rates: Rates, times: tuple[float, float], start: Array, rtol: float = 
 
 
 def is_regular(rates: Rates, start: Array) -> bool:
-    """Whether the vector field is finite at the start at t = 0, and no root of a state is there.
+    """Return whether the vector field at t = 0 is finite at the start, and smooth there: no root of a 0.
 
     A jump, as of a state that comes down on its floor, is left to the solver.
     """
@@ -74,12 +74,12 @@ class RegularBranch:
     reach: float
 
     def __call__(self, t: float) -> Array:
-        """The states at a time within reach, shape (states, 2)."""
+        """Return the states at a time within reach, shape (states, 2)."""
         return chebyshev.chebval(2 * np.sqrt(t / self.reach) - 1, self.coefficients)
 
 
 def regular_branch(rates: Rates, start: Array, samples: tuple[Array, Array]) -> RegularBranch:
-    """The solution of a singular start that has a power series in sqrt(t).
+    """Return the solution of a singular start that has a power series in sqrt(t).
 
     ``samples`` are rough states at a quarter of the reach and at the reach, from which the
     iteration starts. Raises NoSolution where it does not converge.
@@ -110,7 +110,7 @@ def _rows(rates: Rates, t: float, z: Array) -> Array:
 
 
 def _integration_matrix(nodes: Array) -> Array:
-    """Rows: integrals from 0 to each node of the polynomials that are 1 at one node."""
+    """Return the integrals from 0 to each node (rows) of the polynomials that are 1 at one node."""
     number = len(nodes)
     points = chebyshev.chebvander(2 * nodes - 1, number - 1)
     columns = [chebyshev.chebint(unit, lbnd=-1) for unit in np.eye(number)]
@@ -119,7 +119,7 @@ def _integration_matrix(nodes: Array) -> Array:
 
 
 def _between(start: Array, samples: tuple[Array, Array], node: float) -> Array:
-    """The start plus a power of t, its exponent (a multiple of 1/2) as in the two samples."""
+    """Return the start plus a power of t, its exponent (a multiple of 1/2) as in the two samples."""
     with np.errstate(all="ignore"):
         ratio = (samples[1] - start) / (samples[0] - start)
         powers = np.nan_to_num(np.round(np.log2(ratio)), nan=2.0, posinf=2.0, neginf=2.0)

@@ -1,4 +1,4 @@
-"""One rule in one scaling with numbers put in: its iterates beside the solutions of its limits."""
+"""Run one rule in one scaling with numbers, beside the solutions of its limits."""
 
 from __future__ import annotations
 
@@ -27,14 +27,13 @@ from optode.verify.orders.starts import REACH, RegularBranch, is_regular, regula
 
 START = (0.8, -0.9)
 POSITIVE_START = (0.8, 0.6)
-_TYPICAL = {"eps": 0.1, "r": 3.5}
 _GOLDEN = 0.6180339887498949
 _SAMPLE_STEPS = 256
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A rule, a scaling, the field that answers its oracle and the position at which both start.
+    """A rule in a scaling, with the field for its oracle and the position at which both start.
 
     All states are arrays of shape (states, 2), in the order of the limit's.
     """
@@ -47,10 +46,10 @@ class Trial:
 
     @cached_property
     def constants(self) -> dict[str, Array | float]:
-        """The hyper-parameters that stay fixed: as given, else generic.
+        """Return the numbers of the hyper-parameters that stay fixed: as given, else generic.
 
-        What a formula names is a rate in (0.5, 1.5); what the rule names itself is a fraction in
-        (0.3, 0.9), such as a fixed momentum; eps is 0.1 and r, of a damping r/t, 3.5.
+        A symbol of a formula is a rate, in (0.5, 1.5); any other symbol of the rule is a fraction,
+        in (0.3, 0.9), such as a fixed momentum.
         """
         rates = {forgetting(d) for d in self.rule.decays}
         in_formulas = rates.union(*(f.free_symbols for _, f in self.rule.formulas))
@@ -58,13 +57,13 @@ class Trial:
         for i, s in enumerate(sorted(rates.union(self.rule.free_parameters), key=str), 1):
             generic = i * _GOLDEN % 1
             number = 0.5 + generic if s in in_formulas else 0.3 + 0.6 * generic
-            values[s.name] = _TYPICAL.get(s.name, number)
+            values[s.name] = number
             if s in self.rule.vectors:
                 values[s.name] = np.array([number, 1 - number])
         return values | dict(self.given)
 
     def values(self, delta: float) -> dict[str, Array | float]:
-        """Every hyper-parameter by name, at a continuous step Delta."""
+        """Return every hyper-parameter by name, at a continuous step Delta."""
         values = dict(self.constants)
         values[self.rule.step_size.name] = delta ** float(self.scaling.step_power)
         rows = zip(self.rule.decays, self.scaling.decay_powers, self.scaling.regimes, strict=True)
@@ -75,7 +74,7 @@ class Trial:
         return values
 
     def iterates(self, delta: float, steps: int) -> Array:
-        """The scaled states of the rule that the limit keeps, shape (steps + 1, states, 2)."""
+        """Return the scaled states of the rule that the limit keeps, shape (steps + 1, states, 2)."""
         values = self.values(delta)
         first = {z.name: np.zeros(2) for z in self.rule.states}
         first[self.rule.position.name] = np.array(self.start)
@@ -91,15 +90,15 @@ class Trial:
         return np.stack([history[s.name] / delta ** float(powers[s]) for s in kept], axis=1)
 
     def limit(self, order: int) -> ContinuousLimit:
-        """The derived equations with the terms up to an order; raises SpecError for those not."""
+        """Return the derived equations with the terms up to an order; raises SpecError if there are none."""
         return _derived(self.rule, self.scaling, order)
 
     def rates(self, order: int, delta: float) -> Rates:
-        """The vector field of the limit of an order at a step."""
+        """Return the vector field of the limit of an order at a step."""
         return right_hand_side(self.limit(order), self.field, self.values(delta))
 
     def initial(self, order: int, delta: float) -> Array:
-        """The derived initial values, the start put in."""
+        """Return the derived initial values as numbers, from the start position."""
         known = dict(self.values(delta))
         known[f"{self.rule.position.name}0"] = np.array(self.start)
         with np.errstate(all="ignore"):  # an infinite shift says that the start is singular
@@ -107,11 +106,11 @@ class Trial:
         return np.stack([np.broadcast_to(row, 2) for row in rows])
 
     def offset(self, order: int) -> float:
-        """kappa in ``t = (k + kappa) Delta``."""
+        """Return kappa in ``t = (k + kappa) Delta``."""
         return float(value_of(self.limit(order).offset, self.constants, self.field))
 
     def evaluated(self, expressions: Sequence[sp.Expr], history: Array, step: float) -> Array:
-        """Expressions in the limit's names along a history of its states, a step apart."""
+        """Evaluate expressions in the limit's names along a history of its states, one step apart."""
         states, constants = self.limit(0).states, self.values(1.0)
         free = set().union(*(e.free_symbols for e in expressions)) - {TIME, *states}
         named = sorted(free, key=str)
@@ -130,13 +129,13 @@ class Trial:
         return regular_branch(rates, start, (history[_SAMPLE_STEPS // 4], history[-1]))
 
     def is_singular(self, order: int) -> bool:
-        """Whether the equations up to an order cannot be started at t = 0."""
+        """Return whether the equations up to an order cannot be started at t = 0."""
         rates = self.rates(order, 1.0)
         singular = self.limit(order).singular_times or not is_regular(rates, self.initial(order, 0))
         return bool(singular)
 
     def limit_at(self, time: float) -> Array:
-        """The states of the leading-order limit at a time."""
+        """Return the states of the leading-order limit at a time."""
         rates = self.rates(0, 1.0)
         if self.branch is None:
             return solve(rates, (0.0, time), self.initial(0, 1.0))
@@ -155,7 +154,7 @@ def finite_start(
     field: SmoothField,
     given: tuple[tuple[str, Array | float], ...],
 ) -> tuple[float, float]:
-    """A generic position from which the rule can be carried out: some need positive ones."""
+    """Return a generic position from which the rule stays finite: some rules need positive ones."""
     with np.errstate(all="ignore"):
         history = Trial(rule, scaling, field, START, given).iterates(1 / 64, 64)
     return START if np.isfinite(history).all() else POSITIVE_START

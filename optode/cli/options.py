@@ -1,0 +1,49 @@
+"""The arguments and options that several commands take."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, TypeAlias
+
+import typer
+
+PATH_OR_NAME = "A path, or the name of a shipped spec."
+PATHS_OR_NAMES = "Paths, or names of shipped specs."
+
+
+class TableFormat(str, Enum):
+    """The formats of a table."""
+
+    text = "text"
+    markdown = "markdown"
+
+
+class ReportFormat(str, Enum):
+    """The formats of a report."""
+
+    text = "text"
+    markdown = "markdown"
+    json = "json"
+
+
+OneSpec: TypeAlias = Annotated[str, typer.Argument(metavar="SPEC", help=PATH_OR_NAME)]
+OneSpecOrAll: TypeAlias = Annotated[str | None, typer.Argument(metavar="SPEC", help=PATH_OR_NAME)]
+Specs: TypeAlias = Annotated[list[str], typer.Argument(metavar="SPEC", help=PATHS_OR_NAMES)]
+SpecsOrAll: TypeAlias = Annotated[
+    list[str] | None, typer.Argument(metavar="SPEC", help=PATHS_OR_NAMES)
+]
+AllSpecs: TypeAlias = Annotated[bool, typer.Option("--all", help="Take all shipped specs.")]
+AllModels: TypeAlias = Annotated[bool, typer.Option("--all", help="Take all shipped models.")]
+ModelOrder: TypeAlias = Annotated[
+    int,
+    typer.Option(min=0, max=1, help="Take the terms of the modified equation up to this order."),
+]
+StepSize: TypeAlias = Annotated[
+    float | None, typer.Option(help="The value of the step size in the next-order terms.")
+]
+
+
+def one_or_all(spec: object, every: bool, expected: str = "one SPEC") -> None:
+    """Raise BadParameter unless either SPEC or --all is given."""
+    if every == bool(spec):
+        raise typer.BadParameter(f"give {expected}, or --all")

@@ -1,0 +1,91 @@
+"""Notebooks: the cell magic, what it shows, its errors, and the committed example."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from nbclient import NotebookClient
+
+import optode
+from optode.compiler import Derivation
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "own_optimizer.ipynb"
+SPEC = Path("specs/heavy_ball.yaml").read_text().replace("HBNODE", "CellNODE")
+
+
+@pytest.fixture
+def shell():
+    shell = InteractiveShell()
+    assert shell.run_cell("%load_ext optode").success
+    return shell
+
+
+def test_cell_defines_the_class_and_shows_the_derivation(shell):
+    with capture_output() as shown:
+        result = shell.run_cell(f"%%optode\n{SPEC}")
+    assert isinstance(result.result, Derivation)
+    assert shell.user_ns["CellNODE"].__name__ == "CellNODE"
+    markdown = shown.outputs[0].data["text/markdown"] if shown.outputs else str(shown.stdout)
+    assert "CellNODE" in markdown or "Derivation of heavy_ball" in markdown
+
+
+def test_derivation_is_markdown_for_the_front_end(shell):
+    data, _ = shell.display_formatter.format(optode.derive("heavy_ball"))
+    for heading in ("Update rule", "Continuous limit", "Neural ODE", "Adjoint system"):
+        assert f"**{heading}" in data["text/markdown"]
+    assert r"\dot{m} &= - \gamma m + f\left(t, h\right)" in data["text/markdown"]
+
+
+@pytest.mark.parametrize("stage", ["rule", "limit", "model", "adjoint"])
+def test_stages_are_markdown_for_the_front_end(shell, stage):
+    data, _ = shell.display_formatter.format(getattr(optode.derive("heavy_ball"), stage))
+    assert r"\begin{aligned}" in data["text/markdown"]
+
+
+def test_cell_can_name_the_derivation(shell):
+    with capture_output():
+        shell.run_cell(f"%%optode mine\n{SPEC}")
+    assert shell.user_ns["mine"].model.class_name == "CellNODE"
+
+
+def test_cell_can_extend_a_shipped_spec(shell):
+    text = "name: bounded\nextends: heavy_ball.yaml\nmodel: {class: BoundedNODE}\n"
+    with capture_output():
+        assert shell.run_cell(f"%%optode\n{text}equations: {{h: tanh(rhs)}}\n").success
+    assert "BoundedNODE" in shell.user_ns
+
+
+def test_errors_show_the_caret_and_no_traceback(shell):
+    with capture_output() as shown:
+        result = shell.run_cell(f"%%optode\n{SPEC.replace('beta*v', 'bet*v')}")
+    assert not result.success  # a run of all cells stops here
+    assert shown.stdout.splitlines()[:4] == [
+        "cell:10:12: error E203: unknown name `bet`",
+        "  10 |   v[k+1] = bet*v[k] - s*grad(x[k])",
+        "     |            ^^^",
+        "  hint: did you mean `beta`?",
+    ]
+    assert "Traceback" not in shown.stdout + shown.stderr
+
+
+def test_misuse_of_the_magic(shell):
+    with capture_output():
+        assert isinstance(shell.run_cell(f"%%optode 1x\n{SPEC}").error_in_exec, ValueError)
+
+
+def test_committed_example_runs(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLE.parent.parent), prepend=os.pathsep)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads of several tests would wait for each other
+    notebook = nbformat.read(EXAMPLE, as_version=4)
+    NotebookClient(
+        notebook, timeout=120, resources={"metadata": {"path": EXAMPLE.parent}}
+    ).execute()
+    kinds = {
+        kind for c in notebook.cells for o in c.get("outputs", ()) for kind in o.get("data", ())
+    }
+    assert {"text/markdown", "image/png"} <= kinds

@@ -1,0 +1,56 @@
+"""What the README shows runs, and prints what it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from optode.cli.catalogue import page
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MODULES = (ROOT / "docs" / "guide" / "modules.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
+
+
+def test_python_blocks_run() -> None:
+    for block in blocks("python") + blocks("python", MODULES):
+        assert subprocess.run([sys.executable, "-c", block], cwd=ROOT, check=False).returncode == 0
+
+
+def test_shell_transcripts_are_what_is_printed(tmp_path: Path) -> None:
+    transcripts = [block for block in blocks("sh") if block.startswith("$ ")]
+    assert len(transcripts) == 2
+    for part in [part for block in transcripts for part in block.split("$ ")[1:]]:
+        command, _, expected = part.partition("\n")
+        arguments = [sys.executable, "-m", "optode.cli.main", *command.split()[1:]]
+        printed = subprocess.run(
+            arguments, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert printed.stdout == expected
+
+
+def test_the_spec_shown_is_the_one_that_ships() -> None:
+    (shown,) = blocks("yaml")
+    assert shown == (ROOT / "specs" / "heavy_ball.yaml").read_text(encoding="utf-8")
+
+
+def test_the_equations_shown_are_those_generated() -> None:
+    (shown,) = blocks("py")
+    assert shown in (ROOT / "generated" / "heavy_ball.py").read_text(encoding="utf-8")
+
+
+def test_every_model_in_the_table_ships() -> None:
+    named = set(re.findall(r"^\| `(\w+)` \|", README, re.M))
+    assert len(named) == 9
+    assert named <= {path.stem for path in (ROOT / "specs").glob("*.yaml")}
+
+
+def test_the_catalogue_is_what_the_command_prints() -> None:
+    shown = (ROOT / "docs" / "reference" / "catalogue.md").read_text(encoding="utf-8")
+    assert shown == page()
