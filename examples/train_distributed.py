@@ -125,7 +125,9 @@ def load_class(folder: Path, name: str) -> type[nn.Module]:
     (node_class,) = (
         value
         for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, nn.Module)
+        if inspect.isclass(value)
+        and issubclass(value, nn.Module)
+        and value.__module__ == module.__name__
     )
     return node_class
 

@@ -11,18 +11,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from optode.language.symbols import (
-    TIME,
-    Gradient,
-    Oracle,
-    Tangent,
-    dot,
-    minimum,
-    norm,
-    reaches,
-    relu,
-    symbol,
-)
+from optode.language.elementwise import minimum, reaches, relu
+from optode.language.symbols import TIME, Gradient, Oracle, Tangent, dot, norm, symbol
 
 t = TIME
 x, v, m, u, a, z, p, dx, x_y, theta, x_dot, v_max = map(

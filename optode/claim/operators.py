@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 import sympy as sp
 
 from optode.calculus.tangent import derivative_along
+from optode.language.elementwise import reaches
 from optode.language.functions import kinds
 from optode.language.presentation import distributed, present
-from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, dot, reaches, total
+from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, dot, total
 
 Terms: TypeAlias = dict[sp.Expr, sp.Expr]
 """Vectors with their elementwise coefficients."""

@@ -16,9 +16,10 @@ from operator import itemgetter
 import sympy as sp
 
 from optode.codegen.layout import LINE_LENGTH
+from optode.language.elementwise import Elementwise
 from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
-from optode.language.symbols import TIME, Elementwise, symbol
+from optode.language.symbols import TIME, symbol
 
 
 class Binding(IntEnum):

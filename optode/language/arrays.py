@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import sympy as sp
 
-from optode.language.functions import FUNCTIONS, Function, by_formula
+from optode.language.functions import FUNCTIONS, by_formula
+from optode.language.record import Function
 
 Table: TypeAlias = Mapping[str, Callable[..., Any] | None]
 

@@ -2,113 +2,34 @@
 
 The reader of specs, the printers of text, LaTeX and PyTorch, the sizes and series of a limit, and
 the checks by numbers take it from here. To add a function is to write its record, and its SymPy
-class (``symbols.py``) unless others make it up, as they do ``max``; a spec may call it once its name
+class (``elementwise.py``) unless others make it up, as they do ``max``; a spec may call it once its name
 is in ``function_names.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import sympy as sp
 
-from optode.language.function_names import FUNCTION_NAMES
-from optode.language.symbols import (
+from optode.language.elementwise import (
     Elementwise,
-    dot,
     expm1,
     gelu,
     hardtanh,
     maximum,
     minimum,
-    norm,
     reaches,
     relu,
     sigmoid,
     silu,
     softplus,
     step,
-    total,
 )
-
-Domain: TypeAlias = Literal["real", "nonnegative", "positive"]
-Smoothness: TypeAlias = Literal["smooth", "kink", "jump", "contact"]
-"""What happens at a border. A contact is a jump at which a state comes to rest and stays."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Function:
-    """A function with a SymPy class of its own, which gives its derivative.
-
-    In ``torch`` and ``floats``, ``{}`` stands for an argument. ``{positive}`` and ``{nonnegative}``
-    are the conditions that it is > 0 or >= 0, and ``{like}`` is a tensor of its dtype.
-    """
-
-    kind: type[sp.Function]
-    name: str
-    """In specs and in text."""
-    arguments: tuple[int, ...]
-    """The numbers of arguments that a spec may give."""
-    domain: Domain
-    """Where its value is real."""
-    torch: str
-    """Its value for tensors."""
-    torch_mixed: str | None
-    """The same where one bound is a tensor and the other a Python float; None: ``torch``."""
-    floats: str | None
-    """Its value for Python floats; None: by its formula."""
-    latex: str | None
-    """Its call, ``{}`` for all arguments; None: as SymPy prints it."""
-    arrays: Callable[..., Any] | None
-    """``(numpy, *arguments) -> value``, also where a complex step takes the derivative of an array
-    of numbers; None: by its formula, or NumPy's and SciPy's own."""
-    over_features: bool
-    """Whether it mixes the elements of its argument."""
-    degree: int | None
-    """d where F(a*u) = a**d * F(u) for every a > 0."""
-    at_zero: int | None
-    """n where F(u) is of the size of u**n as u goes to 0; None: it is no power."""
-    at_infinity: int | None
-    """n where F(u) is of the size of u**n as u goes to infinity; None: it is no power."""
-    smoothness: Smoothness
-    """Whether it has a derivative where an argument passes 0, or one of its bounds."""
-    stem: str
-    """How the name of a local variable begins that holds its value."""
-
-    def __post_init__(self) -> None:
-        """Refuse a record that would fail only when it is used."""
-        if self.over_features:
-            return
-        if not self.kind.__module__.startswith("sympy."):
-            for needed in ("formula", "fdiff"):
-                if not issubclass(self.kind, Elementwise) or needed not in vars(self.kind):
-                    raise TypeError(f"{self.name}: its class needs a method {needed}")
-        elif self.floats is None:
-            raise TypeError(f"{self.name}: without a formula it needs a text for Python floats")
-        if not self.arguments or "{" not in self.torch:
-            raise TypeError(f"{self.name}: no arguments, or none in its text for tensors")
-
-    @property
-    def tells_signs(self) -> bool:
-        """Whether its text for tensors holds a condition."""
-        return "{like}" in self.torch
-
-    @property
-    def make(self) -> Callable[..., sp.Expr]:
-        """What a call in a spec becomes."""
-        return self.kind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shorthand:
-    """A function that is written in terms of others as soon as it is read."""
-
-    name: str
-    arguments: tuple[int, ...]
-    domain: Domain
-    make: Callable[..., sp.Expr]
+from optode.language.function_names import FUNCTION_NAMES
+from optode.language.record import Domain, Function, Shorthand, Smoothness
+from optode.language.symbols import dot, norm, total
 
 
 def _elementwise(

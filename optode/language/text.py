@@ -10,15 +10,7 @@ from sympy.printing.str import StrPrinter
 
 from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
-from optode.language.symbols import (
-    At,
-    Field,
-    FieldTransposed,
-    Gradient,
-    Oracle,
-    Tangent,
-    dot,
-)
+from optode.language.symbols import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot
 
 
 def decimal_text(number: sp.Rational) -> str | None:

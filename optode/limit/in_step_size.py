@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from optode.language.symbols import relu
+from optode.language.elementwise import relu
 from optode.rule.rule import UpdateRule
 
 

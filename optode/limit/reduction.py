@@ -11,7 +11,8 @@ from optode.calculus.expansion import expand
 from optode.calculus.series import Series
 from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import Diagnostic, SpecError
-from optode.language.symbols import TIME, Oracle, reaches, relu
+from optode.language.elementwise import reaches, relu
+from optode.language.symbols import TIME, Oracle
 from optode.limit.modified_equation import modified_fields
 from optode.limit.scaled_rule import ScaledRule
 from optode.limit.second_order import second_order_form

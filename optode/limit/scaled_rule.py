@@ -11,8 +11,9 @@ import sympy as sp
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion, Series
 from optode.diagnostics import Diagnostic, SpecError
+from optode.language.elementwise import maximum
 from optode.language.presentation import present
-from optode.language.symbols import maximum, symbol
+from optode.language.symbols import symbol
 from optode.language.text import to_text
 from optode.limit.in_step_size import forgetting, in_step_size, step_map_in_step_size
 from optode.limit.scaling import Scaling

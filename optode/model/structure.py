@@ -21,8 +21,9 @@ from typing import ClassVar, TypeAlias
 import sympy as sp
 
 from optode.calculus.integrals import antiderivative
+from optode.language.elementwise import expm1
 from optode.language.presentation import present
-from optode.language.symbols import TIME, Field, Tangent, dot, expm1
+from optode.language.symbols import TIME, Field, Tangent, dot
 from optode.model.model import NeuralODE
 
 START = sp.Symbol("t0", real=True, nonzero=True)

@@ -14,8 +14,9 @@ from typing import Literal
 import sympy as sp
 
 from optode.diagnostics import Span
+from optode.language.elementwise import relu
 from optode.language.program import Program, lower
-from optode.language.symbols import COUNTER, At, Oracle, relu, symbol
+from optode.language.symbols import COUNTER, At, Oracle, symbol
 
 
 @dataclass(frozen=True, slots=True)

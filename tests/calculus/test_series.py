@@ -10,9 +10,10 @@ import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion
+from optode.language.elementwise import sigmoid
 from optode.language.symbols import COUNTER as k
 from optode.language.symbols import TIME as t
-from optode.language.symbols import Gradient, sigmoid, step_symbol, symbol
+from optode.language.symbols import Gradient, step_symbol, symbol
 
 s = step_symbol("s")
 a, b, m, v, x = map(symbol, ("a", "b", "m", "v", "x"))

@@ -23,7 +23,8 @@ from optode.adjoint.adjoint import adjoint_system
 from optode.codegen.in_memory import class_from_text
 from optode.codegen.module import render
 from optode.compiler import derive, shipped_models
-from optode.language.symbols import TIME, Field, relu, sigmoid, symbol
+from optode.language.elementwise import relu, sigmoid
+from optode.language.symbols import TIME, Field, symbol
 from optode.model.model import Initial, LearnedParameter, NeuralODE
 from optode.model.structure import derive_stepper
 

@@ -13,18 +13,8 @@ import torch
 from torch.nn import functional
 
 from optode.codegen.expressions import LINE_LENGTH, TorchPrinter, assignment
-from optode.language.symbols import (
-    TIME,
-    Field,
-    hardtanh,
-    maximum,
-    minimum,
-    relu,
-    sigmoid,
-    softplus,
-    step,
-    symbol,
-)
+from optode.language.elementwise import hardtanh, maximum, minimum, relu, sigmoid, softplus, step
+from optode.language.symbols import TIME, Field, symbol
 
 h, m, v, a_m, gamma, alpha, eps, low, t = map(
     symbol, ["h", "m", "v", "a_m", "gamma", "alpha", "eps", "low", "t"]

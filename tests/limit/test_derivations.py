@@ -10,15 +10,8 @@ import pytest
 import sympy as sp
 
 from optode.compiler import derive
-from optode.language.symbols import (
-    TIME,
-    Field,
-    FieldTransposed,
-    Gradient,
-    sigmoid,
-    softplus,
-    symbol,
-)
+from optode.language.elementwise import sigmoid, softplus
+from optode.language.symbols import TIME, Field, FieldTransposed, Gradient, symbol
 
 t = TIME
 h, m, v, x, dx = map(symbol, ("h", "m", "v", "x", "dx"))

@@ -10,17 +10,8 @@ import sympy as sp
 
 from optode.compiler import derive
 from optode.diagnostics import SpecError
-from optode.language.symbols import (
-    TIME,
-    At,
-    Gradient,
-    Tangent,
-    maximum,
-    reaches,
-    relu,
-    step_symbol,
-    symbol,
-)
+from optode.language.elementwise import maximum, reaches, relu
+from optode.language.symbols import TIME, At, Gradient, Tangent, step_symbol, symbol
 from optode.limit.limit import continuous_limit
 from optode.limit.regimes import describe, describe_at, loosened, parse_numbers
 from optode.limit.scaled_rule import ScaledRule

@@ -13,8 +13,9 @@ from scipy.integrate import solve_ivp
 
 from optode.codegen.expressions import TorchPrinter
 from optode.compiler import derive, shipped_models
+from optode.language.elementwise import expm1, hardtanh, softplus
 from optode.language.latex import to_latex
-from optode.language.symbols import TIME, Field, dot, expm1, hardtanh, softplus, symbol
+from optode.language.symbols import TIME, Field, dot, symbol
 from optode.language.text import to_text
 from optode.model.model import Initial, LearnedParameter, NeuralODE
 from optode.model.structure import LENGTH, SCALED, START, Damped, General, Separable, derive_stepper

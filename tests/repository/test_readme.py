@@ -41,7 +41,7 @@ def test_the_spec_shown_is_the_one_that_ships() -> None:
 
 
 def test_the_equations_shown_are_those_generated() -> None:
-    (shown,) = blocks("py")
+    (shown,) = blocks("text")
     assert shown in (ROOT / "generated" / "heavy_ball.py").read_text(encoding="utf-8")
 
 

@@ -14,19 +14,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Source, Span
-from optode.language.symbols import (
-    COUNTER,
-    TIME,
-    At,
-    Field,
-    Gradient,
-    hardtanh,
-    relu,
-    sigmoid,
-    softplus,
-    step_symbol,
-    symbol,
-)
+from optode.language.elementwise import hardtanh, relu, sigmoid, softplus
+from optode.language.symbols import COUNTER, TIME, At, Field, Gradient, step_symbol, symbol
 from optode.language.text import to_text
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
 

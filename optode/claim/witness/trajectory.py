@@ -20,13 +20,7 @@ from optode.claim.operators import TransposedRate
 from optode.claim.verdicts import Equation, Jacobian
 from optode.claim.witness.network import TINY, Array, RandomNetwork, compiled, operator_name
 from optode.language.functions import borders, kinds
-from optode.language.symbols import (
-    TIME,
-    Field,
-    FieldTransposed,
-    symbol,
-    velocity_symbol,
-)
+from optode.language.symbols import TIME, Field, FieldTransposed, symbol, velocity_symbol
 
 Function: TypeAlias = Callable[..., Array]
 Along: TypeAlias = Callable[[float, Array, Array], Array]
