@@ -8,7 +8,7 @@ Jacobian-vector product. ``torch._dynamo`` alone says whether a call compiled, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -41,11 +41,6 @@ def add_to(bars: Bars, found: Sequence[Tensor | None], weight: float = 1.0) -> N
     if pairs:
         into, added = zip(*pairs)
         torch._foreach_add_(into, added, alpha=weight)
-
-
-def count_pullbacks(x: Tensor, count: Callable[[Tensor], None]) -> None:
-    """Call count whenever autograd goes back through a tensor."""
-    x.register_hook(count)  # type: ignore[no-untyped-call]
 
 
 def version(buffer: Tensor) -> int:

@@ -34,7 +34,7 @@ class BoundField:
     def __call__(self, *states: Tensor) -> Tensor:
         """Return f(t, *states), of the shape of the first; ValueError where it has another."""
         if self._parameters is None:
-            return self._evaluate(*states)
+            return evaluate(self._node.field, self._t, self._inputs, states)
         return self._with_graph(self._evaluate, states)
 
     def tangent(self, states: Tensors, directions: Tensors) -> Tensor:

@@ -13,7 +13,6 @@ from ..methods.combinations import joined
 from ..methods.step import Evaluated, Part, PullJoined
 from ..solution import Stats
 from ..times import Clock
-from ..torch_internals import count_pullbacks
 from .field import BoundField
 from .guards import check_sources, pure
 from .weight import Room, saved_tensors
@@ -33,13 +32,16 @@ class Evaluation:
     def plain(self, i: int, part: Part, s: float | Tensor, y: Tensor, *length: float) -> Evaluated:
         """Return a part's rates in the i-th interval for stacked states, by PyTorch's own graph."""
         time, speed = self.clock.at(i, s)
-        if self.room.weight is None and part.calls_field:
+        if not part.calls_field:
+            rates = joined(getattr(self.node, part.method)(time, y.unbind(), *length)[0])
+            return Evaluated(rates if speed is None else speed * rates)
+        if self.room.weight is None:
             rates = self._weighed(part, time, y, length)
         else:
-            rates = joined(self._of_node(part, time, y, length)[0])
-        counts = part.calls_field and not torch.compiler.is_compiling()
-        if counts and rates.requires_grad:
-            count_pullbacks(rates, self.stats.count_backward)
+            field = BoundField(self.node, time, self.inputs)
+            rates = joined(getattr(self.node, part.method)(time, y.unbind(), field, *length)[0])
+        if rates.requires_grad and not torch.compiler.is_compiling():
+            rates.register_hook(self.stats.count_backward)  # type: ignore[no-untyped-call]
         return Evaluated(rates if speed is None else speed * rates)
 
     def recorded(
@@ -59,25 +61,11 @@ class Evaluation:
         """
         time, speed = self.clock.at(i, s)
         field = BoundField(self.node, time, self.inputs, self.parameters)
-        found, pull = self._of_node(part, time, y, length, field)
-        pulled = _joined_pull(part, field, pull, speed, self.stats)
+        given = (field, *length) if part.calls_field else length
+        found, pull = getattr(self.node, part.method)(time, y.unbind(), *given)
         rates = joined(found)
+        pulled = _joined_pull(part, field, pull, speed, self.stats)
         return Evaluated(rates if speed is None else speed * rates, pulled)
-
-    def _of_node(
-        self,
-        part: Part,
-        time: Tensor,
-        y: Tensor,
-        length: Sequence[float],
-        field: BoundField | None = None,
-    ) -> tuple[Tensors, Pull]:
-        """Call the node's method for a part."""
-        given: tuple[object, ...] = (*length,)
-        if part.calls_field:
-            given = (field or BoundField(self.node, time, self.inputs), *length)
-        found: tuple[Tensors, Pull] = getattr(self.node, part.method)(time, y.unbind(), *given)
-        return found
 
     def _weighed(self, part: Part, time: Tensor, y: Tensor, length: Sequence[float]) -> Tensor:
         """Return a part's rates, refused where their gradient would be wrong, and weigh them."""
@@ -88,7 +76,8 @@ class Evaluation:
             saved_tensors() as saved,
         ):
             leaf = y.detach().requires_grad_()
-            rates = self._of_node(part, time, leaf, length)[0]
+            field = BoundField(node, time, self.inputs)
+            rates = getattr(node, part.method)(time, leaf.unbind(), field, *length)[0]
         known = (leaf, *node.parameters(), *self.parameters)
         check_sources(rates, known)
         self.room.learn(saved, known)
