@@ -65,8 +65,6 @@ def run_tables(asked: argparse.Namespace, report: Report) -> dict[str, Any]:
     if jitted and not jax_contenders.configure(dtype == torch.float64, asked.device):
         report(f"JAX does not see a {asked.device} here: diffrax is left out")
         contenders = [c for c in contenders if c not in jitted]
-    # every contender compiles the same functions once more
-    torch._dynamo.config.recompile_limit = max(64, 4 * len(contenders))
     first = 1 if asked.quick else None
     every: list[Found] = []
     problems: list[tables.Record] = []

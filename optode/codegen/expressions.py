@@ -227,20 +227,22 @@ def _decimal(number: sp.Rational) -> str | None:
 
 
 def assignment(
-    name: str, value: sp.Expr, printer: TorchPrinter, indent: int, taken: Collection[str] = ()
+    name: str, value: sp.Expr, printer: TorchPrinter, indent: int, taken: set[str] | None = None
 ) -> list[str]:
-    """``name = value`` as lines, without the indentation that is to come, none too long.
+    """Return ``name = value`` as lines, without the indentation that is to come, none too long.
 
     A long sum or product is wrapped in parentheses as ruff does it; in anything else that is too
-    long, the longest part gets a name of its own, ``name_1``.
+    long, the longest part gets a name of its own, ``name_1``, which joins those that are taken.
     """
     lines: list[str] = []
+    taken = set() if taken is None else taken
     names = (f"{name}_{i}" for i in count(1))
     while (layout := _layout(name, value, printer, LINE_LENGTH - indent)) is None:
         short = symbol(next(n for n in names if n not in taken))
         part, rest = _longest_part(value, short, printer)
         if part.is_Atom:  # nothing is left to shorten
             return [*lines, f"{name} = {printer.text(value)}"]
+        taken.add(short.name)
         lines += assignment(short.name, part, printer, indent, taken)
         value = rest
     return lines + layout

@@ -154,9 +154,8 @@ class StatementPrinter:
         return [f"{name} = {zeros} {signed}"]
 
     def _assignment(self, name: str, value: sp.Expr, indent: int) -> list[str]:
-        lines = assignment(name, value, self.printer, indent, self.taken)
-        self.taken |= {line.split(" = ")[0] for line in lines if " = " in line}
-        return lines
+        self.taken.add(name)
+        return assignment(name, value, self.printer, indent, self.taken)
 
     def _total(self, statement: Total, indent: int) -> list[str]:
         per_feature = {p.symbol for p in self.model.parameters if p.per_feature}
