@@ -61,7 +61,7 @@ class Solve:
         self.evaluation = Evaluation(node, inputs, self.clock, self.room, self.stats)
         self.record = Record()
         self.errors: Errors = []
-        self.learned = tuple(getattr(node, name) for name in node.learned_names)
+        self.learned: Tensors = ()
         self.way_back = self._way_back()
         self.plain = self.way_back in ("discrete", "adjoint", "none")
         device = self.clock.times.device.type
@@ -100,6 +100,7 @@ class Solve:
 
     def trajectories(self, states: Tensors) -> Tensors:
         """Return every state at the knots, stacked, with the gradient that the node asks for."""
+        self.learned = tuple(getattr(self.node, name) for name in self.node.learned_names)
         start = torch.stack(states)
         if self.way_back in ("discrete", "adjoint"):
             self.weigh(start)
