@@ -29,7 +29,7 @@ def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
 
 
 def _collected_inside(vector: sp.Expr, states: tuple[sp.Symbol, ...]) -> sp.Expr:
-    """The same inside roots and functions."""
+    """Collect the terms of sums inside roots and functions."""
     if isinstance(vector, sp.Add):
         return collected(vector, states)
     if not vector.args or isinstance(vector, sp.Tuple):

@@ -36,7 +36,7 @@ class FieldCall:
 
     @property
     def inputs(self) -> tuple[sp.Symbol, ...]:
-        """What it is differentiated by: the arguments, then the directions."""
+        """Return what a call is differentiated by: its arguments, then its directions."""
         return (*self.arguments, *self.directions)
 
 

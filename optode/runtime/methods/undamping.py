@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..structures import DampedNode
 
 Number: TypeAlias = float | complex | Tensor
-N = TypeVar("N", float, complex, Tensor)
 
 
 class Undamped(NamedTuple):

@@ -43,6 +43,7 @@ class Stepper:
         self.controller = Controller(method, self.tolerances, options, names)
         self.fixed = options.sized or not method.estimates
         self.whole = not self.fixed  # the errors of steps are estimated
+        self.cuts = options.cuts
         self.length = options.first_step
         self.first: Evaluated | None = None  # what the first stage evaluates, where known
         self.shared = False  # as the last stage of the step before
@@ -54,8 +55,8 @@ class Stepper:
         """Return the states at the end; accept is called with every step and its stages."""
         go = self._equal_steps if self.fixed else self._fitted_steps
         gap = 2 * torch.finfo(self.solve.like.dtype).eps
-        for a, b in pieces(self.options.cuts, gap, start, end):
-            if self.options.cuts or self.solve.clock.speeds is not None:
+        for a, b in pieces(self.cuts, gap, start, end):
+            if self.cuts or self.solve.clock.speeds is not None:
                 self.forget()  # the derivatives may jump
             states = go(evaluate, a, b, states, accept)
         return states
