@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -13,11 +13,8 @@ Tensors: TypeAlias = tuple[Tensor, ...]
 Times: TypeAlias = Tensor | Sequence[float] | None
 """Observation times: a vector, a matrix with a row for each sample, or the span's two ends."""
 
-Inputs: TypeAlias = Tensor | Callable[[Tensor], Tensor] | None
-"""What the field takes as its last argument: a tensor, or a function of time that returns one."""
-
-Bars: TypeAlias = list[Tensor]
-"""Gradients with respect to parameters, summed in place during the backward pass."""
+Inputs: TypeAlias = Tensor | tuple[Tensor, ...] | Callable[[Tensor], Any] | None
+"""What the field takes as its last argument: tensors, or a function of time that returns them."""
 
 Pull: TypeAlias = Callable[[Tensors], tuple[Tensors, Sequence[Tensor | None]]]
 """From the costates to their time derivatives and the gradients of the learned parameters."""

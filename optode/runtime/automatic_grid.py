@@ -11,7 +11,7 @@ from torch import Tensor
 from .aliases import Inputs, Tensors
 from .compiling import solve_with
 from .methods.catalogue import METHODS
-from .options import WHY, Options
+from .options import Options
 from .solution import Stats
 from .solve import Errors, refuse
 from .times import Clock, Grid
@@ -73,7 +73,7 @@ class AutomaticGrid:
                 self._remember(largest, METHODS[stats.method].order)
                 return path, stats
             if largest == math.inf:  # of a step too long, if not from the start on
-                refuse(node, Clock(grid), inputs, torch.stack([x[:1] for x in path], 1))
+                refuse(node, Clock(grid, states[0]), inputs, torch.stack([x[:1] for x in path], 1))
             tries += 1
             self._refine(node, grid, errors, ratios, largest, METHODS[stats.method].order)
 
@@ -104,10 +104,10 @@ class AutomaticGrid:
             return
         self.index = 0
         worst, state = divmod(int(ratios.argmax()), len(node.state_names))
-        where = Clock(grid).words(errors[worst][0])
         raise RuntimeError(
             f"more than max_steps = {limit} steps: with {len(errors)} the error of "
-            f"{node.state_names[state]} at {where} is {ratios.max():.3g} times its tolerance: {WHY}"
+            f"{node.state_names[state]} at {grid.words(errors[worst][0])} is {ratios.max():.3g} "
+            "times its tolerance: loosen rtol and atol, raise max_steps, or take fitted steps"
         )
 
     def _remember(self, largest: float, order: int) -> None:

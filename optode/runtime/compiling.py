@@ -19,6 +19,9 @@ from .torch_internals import graphs_compiled, unlimited_compilations
 if TYPE_CHECKING:
     from .node import Node
 
+_KINDS = 64
+"""For how many kinds of compiled solves a node remembers what an evaluation weighs."""
+
 Run: TypeAlias = Callable[..., tuple[Tensors, Errors, Stats]]
 
 
@@ -48,21 +51,28 @@ def solve_with(
     if graphs_compiled() > known:
         stats.compile_seconds = perf_counter() - begun
     if count is None and not (whole := torch.stack(path, 1)).isfinite().all():
-        refuse(node, Clock(grid), inputs, whole)
+        refuse(node, Clock(grid, states[0]), inputs, whole)
     return path, errors, stats
 
 
 def _weighed(node: Node, grid: Grid, states: Tensors, inputs: Inputs) -> int:
     """Return the bytes of one evaluation's graph, where the gradient of the solve asks for it.
 
-    A traced solve cannot weigh: this evaluates the field once before.
+    A traced solve cannot weigh: this evaluates the field once before, for every kind of solve.
     """
-    if node.gradient != "discrete" or not torch.is_grad_enabled():
+    if node.gradient != "discrete" or not torch.is_grad_enabled() or len(grid.knots) < 2:
         return 0
     solve = Solve(node, grid, states, inputs)
-    if solve.way_back == "discrete" and len(grid.knots) > 1:
-        start = torch.stack(states)
-        solve.weigh(start)
-        if solve.room.weight is None:
+    if solve.way_back != "discrete":
+        return 0
+    modes = tuple(m.training for m in node.modules())
+    x = states[0]
+    kind = (*modes, torch.is_autocast_enabled(x.device.type), x.shape, x.dtype, x.device)
+    if kind not in node.graph_bytes:
+        if len(node.graph_bytes) >= _KINDS:
+            node.graph_bytes.clear()
+        with torch.enable_grad():
+            start = solve.cut(torch.stack(states))
             solve.evaluation.plain(0, EQUATIONS, grid.knots[0], start)
-    return solve.room.weight or 0
+        node.graph_bytes[kind] = solve.evaluation.room.weight or 0
+    return node.graph_bytes[kind]

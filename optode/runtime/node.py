@@ -12,7 +12,7 @@ from .aliases import Inputs, Pull, Tensors, Times
 from .automatic_grid import AutomaticGrid
 from .compiling import solve_with
 from .evaluation.field import BoundField
-from .settings import check_states, check_tolerance, equal_steps, settle
+from .settings import check_inputs, check_states, check_tolerance, equal_steps, settle
 from .singular_start import leave_pole
 from .solution import Solution, Stats
 from .times import Clock, Grid, Span, grid_of, own_start
@@ -96,9 +96,9 @@ class Node(nn.Module):
     ) -> None:
         super().__init__()
         self.field = field
-        self.span = (float(span[0]), float(span[1]))
+        self.span = span
         self.method, self.rtol, self.atol, self.gradient = method, rtol, atol, gradient
-        self.options: dict[str, Any] = dict(options or {})
+        self.options: Any = dict(options) if isinstance(options, Mapping) else options or {}
         self.grid, self.compiled = grid, compile
         self.graph_bytes: dict[Hashable, int] = {}
         self.automatic_grid = AutomaticGrid()
@@ -124,11 +124,13 @@ class Node(nn.Module):
         """
         settle(self)
         evaluations = 0
+        check_inputs(inputs)
         if isinstance(states, Tensor):
             evaluations = self.start_evaluations
             states = self.initial_states(states, inputs, own_start(t, states))
         check_states(self, states)
-        span = Span(*self.span, self.singular_times, self.regular_start is not None)
+        start, end = map(float, self.span)
+        span = Span(start, end, self.singular_times, self.regular_start is not None)
         grid, begun = grid_of(states[0], t, span), None
         if self.regular_start is not None:
             begun = leave_pole(self, grid, states, inputs)

@@ -4,17 +4,58 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from .aliases import Tensors
 
-WHY = (
-    "the field or its parameters may have diverged, or the equations be too stiff for the method "
-    "(loosen rtol and atol, set min_step, or take smaller steps)"
-)
-"""The end of every message about a solve that failed."""
+
+
+def is_number(x: object) -> bool:
+    """Return whether x is a real number, which a truth value is not."""
+    return isinstance(x, Real) and not isinstance(x, bool)
+
+
+def _positive(x: Any) -> bool:
+    return is_number(x) and x > 0
+
+
+def _whole(x: Any) -> bool:
+    return isinstance(x, Integral) and _positive(x)
+
+
+def _times(x: Any) -> bool:
+    try:
+        return all(math.isfinite(float(t)) for t in x)
+    except (TypeError, ValueError):
+        return False
+
+
+class Fitting(NamedTuple):
+    """Which values an option may have, and that in words."""
+
+    fits: Callable[[Any], bool]
+    words: str
+
+
+FITTING = {
+    "steps": Fitting(_whole, "a whole number from 1 on"),
+    "step_size": Fitting(lambda x: _positive(x) and x < math.inf, "a finite number above 0"),
+    "first_step": Fitting(lambda x: _positive(x) and x < math.inf, "a finite number above 0"),
+    "min_step": Fitting(lambda x: is_number(x) and 0 <= x < math.inf, "a finite number from 0 on"),
+    "max_step": Fitting(_positive, "a number above 0"),
+    "max_steps": Fitting(_whole, "a whole number from 1 on"),
+    "keep": Fitting(lambda x: is_number(x) and x >= 0, "a number of bytes from 0 on"),
+    "step_t": Fitting(_times, "a list of finite times"),
+    "jump_t": Fitting(_times, "a list of finite times"),
+    "norm": Fitting(callable, "a function of a tuple of tensors"),
+    "safety": Fitting(lambda x: _positive(x) and x <= 1, "a number above 0 and up to 1"),
+    "ifactor": Fitting(lambda x: is_number(x) and 1 < x < math.inf, "a finite number above 1"),
+    "dfactor": Fitting(lambda x: _positive(x) and x < 1, "a number between 0 and 1"),
+}
+"""The values that options may have. Those for torchdiffeq's own methods are checked, too."""
 
 
 class Options(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from importlib.util import find_spec
 from operator import is_
 from typing import TYPE_CHECKING
@@ -19,22 +21,25 @@ from .methods.catalogue import (
     methods_of,
     solver_of,
 )
-from .options import Options
+from .options import FITTING, Options, is_number
 from .outside.torchdiffeq import solver_names
+from .reductions import largest
 from .torch_internals import holds
 
 if TYPE_CHECKING:
     from .node import Node
 
 GRADIENTS = ("discrete", "adjoint", "autograd")
-_POSITIVE = {"steps", "step_size", "first_step", "max_step", "max_steps"}
 _ON_A_GRID = {"max_steps", "keep", "step_t", "jump_t"}
 
 
 def settle(node: Node) -> None:
     """Check the settings of a node, if one has been set since they were checked last."""
     given = node.options
-    now = [node.span, node.method, node.gradient, node.grid, node.compiled, *given, *given.values()]
+    now = [node.field, node.span, node.method, node.rtol, node.atol, node.gradient]
+    now += [node.grid, node.compiled, given]
+    if isinstance(given, Mapping):
+        now += [*given, *given.values()]
     if len(now) != len(node.settled) or not all(map(is_, now, node.settled)):
         check_settings(node)
         node.settled = now
@@ -46,25 +51,45 @@ def equal_steps(node: Node) -> bool:
 
 
 def check_settings(node: Node) -> None:
-    """Refuse settings that do not fit: ValueError."""
+    """Refuse settings that do not fit the equations or one another: ValueError."""
+    if not callable(node.field):
+        raise ValueError(f"field must be callable, as f(t, h), got {node.field!r}")
+    if not isinstance(node.options, Mapping):
+        raise ValueError(f"options must be a dictionary, got {node.options!r}")
+    for name, value in (("rtol", node.rtol), ("atol", node.atol)):
+        if not (is_number(value) and 0 <= value < math.inf):
+            raise ValueError(f"{name} must be a finite number from 0 on, got {value!r}")
+    if node.rtol == node.atol == 0:
+        raise ValueError("rtol and atol must not both be 0: no step has no error at all")
     _check_span(node)
     if node.gradient not in GRADIENTS:
         raise ValueError(f"gradient must be in {GRADIENTS}, got {node.gradient!r}")
+    if not isinstance(node.method, str):
+        raise ValueError(f"method must be the name of a method, got {node.method!r}")
     solver, name = solver_of(node.method)
     _check_method(node, solver, name)
     _check_gradient(node, solver, name)
-    _check_grid(node, solver, name)
     _check_options(node, solver)
+    _check_grid(node, solver, name)
 
 
 def _check_span(node: Node) -> None:
-    start, end = node.span
+    ends: object = node.span
+    if not isinstance(ends, (tuple, list)):
+        raise ValueError(f"span must be two finite numbers, got {ends!r}")
+    if any(isinstance(x, Tensor) and x.requires_grad for x in ends):
+        raise ValueError(
+            "an end of span requires a gradient, which span has not: give the ends as times t"
+        )
+    if len(ends) != 2 or not all(is_number(x) and math.isfinite(x) for x in ends):
+        raise ValueError(f"span must be two finite numbers, got {ends}")
+    start, end = ends
     if not start < end:
-        raise ValueError(f"span must end after its start, got {node.span}")
+        raise ValueError(f"span must end after its start, got {ends}")
     regular = node.regular_start is not None
     if any(start < pole <= end or (start == pole and not regular) for pole in node.singular_times):
         raise ValueError(
-            f"the equations are singular at t = {node.singular_times}, in the span {node.span}: "
+            f"the equations are singular at t = {node.singular_times}, in the span {ends}: "
             "start later"
         )
 
@@ -127,10 +152,13 @@ def _check_grid(node: Node, solver: str, name: str) -> None:
 def _check_options(node: Node, solver: str) -> None:
     names = ["max_steps"] if solver == "torchode" else [*Options._fields]
     if solver != "torchdiffeq" and not {*node.options} <= {*names}:
-        raise ValueError(f"options must be in {names}, got {node.options}")
-    for option in _POSITIVE & {*node.options}:
-        if not node.options[option] > 0:
-            raise ValueError(f"{option} must be positive, got {node.options}")
+        unknown = sorted(map(str, {*node.options} - {*names}))
+        raise ValueError(f"options must be in {names}, got {unknown}")
+    for option, value in node.options.items():
+        if option in FITTING and not FITTING[option].fits(value):
+            raise ValueError(f"{option} must be {FITTING[option].words}, got {value!r}")
+    if node.options.get("steps") and node.options.get("step_size"):
+        raise ValueError("steps and step_size are two ways to say the same: give one")
 
 
 def check_tolerance(node: Node, states: Tensors) -> None:
@@ -143,7 +171,7 @@ def check_tolerance(node: Node, states: Tensors) -> None:
         return
     eps = torch.finfo(states[0].dtype).eps
     for state, x in zip(node.state_names, states):
-        size = x.detach().abs().amax() if x.numel() else x.new_zeros(())
+        size = largest(x.detach())
         if not holds(node.atol + node.rtol * size >= eps / 2 * size):
             raise ValueError(
                 f"rtol = {node.rtol:.3g} and atol = {node.atol:.3g} ask for more of {state}, of "
@@ -155,6 +183,9 @@ def check_tolerance(node: Node, states: Tensors) -> None:
 def check_states(node: Node, states: Tensors) -> None:
     """Refuse states that are not one tensor for each name, alike and finite: ValueError."""
     names = node.state_names
+    if not isinstance(states, (tuple, list)) or not all(isinstance(x, Tensor) for x in states):
+        kind = type(states).__name__
+        raise ValueError(f"states must be the tensor {names[0]}, or a tuple {names}, got {kind}")
     if len(states) != len(names):
         raise ValueError(f"expected states {names}, got {len(states)}")
     kinds = [(tuple(x.shape), x.dtype, x.device) for x in states]
@@ -177,3 +208,14 @@ def _check_constants(node: Node, like: Tensor) -> None:
         if value and not kind.tiny * kind.eps <= abs(value) <= kind.max:
             there = like.new_tensor(value).item()
             raise ValueError(f"{name} = {value} is {there} in {like.dtype}")
+
+
+def check_inputs(inputs: object) -> None:
+    """Refuse inputs that are no tensors and no function of time: ValueError."""
+    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    if inputs is None or callable(inputs) or all(isinstance(x, Tensor) for x in tensors):
+        return
+    raise ValueError(
+        "inputs must be a tensor, a tuple of tensors, or a function of time that returns them, got "
+        f"{type(inputs).__name__}"
+    )

@@ -47,8 +47,8 @@ def leave_pole(node: Node, grid: Grid, states: Tensors, inputs: Inputs) -> Start
     start, later = (
         tuple(torch.where(singular, z, x) for z, x in zip(branch, states))
         for branch in (
-            node.regular_start(time, states[0], inputs),
-            node.regular_start(grid.times[0], states[0], inputs),
+            node.regular_start(t.to(states[0].dtype), states[0], inputs)
+            for t in (time, grid.times[0])
         )
     )
     return Start(start, grid, later)

@@ -7,23 +7,31 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .aliases import Inputs, Tensors
-from .evaluation.guards import learned_tensors, module_parameters
+from .evaluation.guards import Guard
 from .evaluation.parts import Evaluation
+from .evaluation.sources import Sources, sources_of
 from .evaluation.weight import Room
 from .gradients.discrete import Record
 from .gradients.trajectories import trajectories
 from .methods.catalogue import DOPRI5, METHODS, methods_of, solver_of
-from .methods.step import AnyMethod, Stages, Step
-from .options import WHY, Options
+from .methods.step import AnyMethod, Step, Taken
+from .options import Options
 from .outside.torchdiffeq import solve_by_torchdiffeq
 from .outside.torchode import solve_by_torchode
+from .reasons import GROWS, reason
 from .solution import Stats
 from .stepping.stepper import Stepper
 from .times import Clock, Grid
-from .torch_internals import holds, is_exporting
+from .torch_internals import (
+    has_saving_hooks,
+    holds,
+    is_exporting,
+    is_transformed,
+    saving_hooks_at_rest,
+)
 
 if TYPE_CHECKING:
     from .node import Node
@@ -36,7 +44,8 @@ class Solve:
     """One solve: its work, its accepted steps, and the way back.
 
     ``count`` is the number of equal steps whose errors are estimated, None for the steps that the
-    options ask for. ``weight`` is the bytes of one evaluation, where the solve is to be traced.
+    options ask for. ``weight`` is the bytes of one evaluation, where the solve is traced. ``apart``
+    says whether autograd sees the solve as one function, with a way back of its own.
     """
 
     def __init__(
@@ -46,25 +55,32 @@ class Solve:
         states: Tensors,
         inputs: Inputs = None,
         count: int | None = None,
-        weight: int = 0,
+        weight: int | None = None,
     ) -> None:
-        self.node, self.inputs, self.count = node, inputs, count
+        self.node, self.count = node, count
         self.like = states[0].detach()
-        self.clock = Clock(grid)
         self.options = Options.of(node.options)
         if count:
             self.options = self.options._replace(steps=count)
+        self.clock = Clock(grid, self.like)
         self.solver, self.method, self.stats = _method(node, self.clock)
         self.replayed: AnyMethod = self.method
-        step_calls = self.method.evaluations(False, True)
-        self.room = Room(node, self.options.keep, step_calls, weight)
-        self.evaluation = Evaluation(node, inputs, self.clock, self.room, self.stats)
+        keep = 0.0 if has_saving_hooks() else self.options.keep
+        room = Room(keep, self.method.evaluations(False, True), weight)
+        self.sources = self.seen = sources_of(node, inputs)
+        self.way_back = _way_back(node, self.sources, room)
+        self.apart = self.way_back in ("discrete", "adjoint")
+        self.plain = self.apart or self.way_back == "none"
+        if self.apart:
+            self.seen = self.sources.apart()
+            self.clock.detach()
+        self.evaluation = self._evaluation(room)
+        if self.apart:
+            self.evaluation.learned = self.seen.learned(own=False)
         self.record = Record()
         self.errors: Errors = []
         self.learned: Tensors = ()
-        self.way_back = self._way_back()
-        self.plain = self.way_back in ("discrete", "adjoint", "none")
-        device = self.clock.times.device.type
+        device = self.like.device.type
         self.autocast = partial(
             torch.autocast,
             device,
@@ -73,98 +89,117 @@ class Solve:
             cache_enabled=torch.is_autocast_cache_enabled(),
         )
 
-    def _way_back(self) -> str:
-        """Return how a gradient is computed.
+    def _evaluation(self, room: Room) -> Evaluation:
+        node, discrete = self.node, self.way_back == "discrete"
+        room.weight = None if discrete else room.weight or 0
+        guard, traced = None, torch.compiler.is_compiling()
+        counts = not self.apart and not traced
+        if not (traced or is_transformed()):
+            fitted = self.method.estimates and not self.options.sized
+            pure = fitted or node.gradient != "autograd"
+            learned = self.seen.learned(True) if self.apart else None
+            guard = Guard(node, self.seen.inputs, self.like.device, pure, learned)
+        return Evaluation(node, self.clock, room, self.stats, self.seen, guard, discrete, counts)
 
-        It is another than the node's where later evaluations would not see what this one read:
-        where parameters are lent for one call, or the solve is traced. "none": nothing asks for a
-        gradient, and learned numbers may be plain.
-        """
-        node, gradient = self.node, self.node.gradient
-        if not torch.is_grad_enabled():
-            lent = not all(isinstance(p, nn.Parameter) for p in node.parameters(recurse=False))
-            return "autograd" if lent or torch.compiler.is_compiling() else "none"
-        parameters = [*module_parameters(node.field, self.inputs)]
-        self.evaluation.parameters = learned_tensors(parameters, node.field, self.inputs)
-        parameters += node.parameters(recurse=False)
-        if is_exporting() or not all(isinstance(p, nn.Parameter) for p in parameters):
-            return "autograd"
-        whole = all(type(p) is nn.Parameter for p in parameters)
-        if gradient == "autograd" or (whole and not torch.compiler.is_compiling()):
-            return gradient
-        if gradient == "adjoint" and not whole:
-            raise ValueError('gradient="adjoint" needs whole parameters: shard the node')
-        # where nothing was weighed, nothing is known to fit
-        fits = gradient == "discrete" and self.room.weight and self.room.holds_another()
-        return "autograd" if fits else "checkpoints"
+    @property
+    def by_graphs(self) -> bool:
+        """Whether the way back goes through a graph of each step, made apart from the others."""
+        return self.way_back == "discrete" and self.method.needs != "DampedNode"
 
     def trajectories(self, states: Tensors) -> Tensors:
         """Return every state at the knots, stacked, with the gradient that the node asks for."""
         self.learned = tuple(getattr(self.node, name) for name in self.node.learned_names)
         start = torch.stack(states)
-        if self.way_back in ("discrete", "adjoint"):
-            self.weigh(start)
-        if self.way_back in ("discrete", "adjoint"):
-            sources = (*self.learned, *self.evaluation.parameters)
-            path = trajectories(self, self.clock.times, start, *sources)
+        if self.apart:
+            sources = self.sources.learned(self.by_graphs)
+            if not self.by_graphs:
+                sources = (*self.learned, *sources)
+            path = trajectories(self, self.clock.grid.times, start, *sources)
         else:
             path = self.path(start)
         return tuple(path[:, k] for k in range(len(states)))
 
-    def weigh(self, states: Tensor) -> None:
-        """Look up what an evaluation weighs; keep whole graphs where they are known to fit."""
-        field = self.node.field
-        modules = field.modules() if isinstance(field, nn.Module) else ()
-        modes = [m.training for m in modules] + [torch.is_autocast_enabled(states.device.type)]
-        given = (type(self.inputs), len(self.evaluation.parameters))
-        self.room.recall((id(field), *modes, *given, states.shape, states.dtype, states.device))
-        # going back through a force alone is as fast in plain numbers
-        whole = self.way_back == "discrete" and self.method.needs != "DampedNode"
-        # gradients by the times are those of exact flows, and steps of others are replayed
-        whole &= not (self.clock.times.requires_grad or self.solver)
-        if whole and self.room.weight is not None and self.room.holds_another():
-            self.way_back, self.plain = "autograd", False
-
     def path(self, states: Tensor) -> Tensor:
         """Return the states at the knots, of shape (knots, states, ...); counts the work."""
         solvers = {"torchdiffeq": solve_by_torchdiffeq, "torchode": solve_by_torchode}
-        path = solvers.get(self.solver, Solve._by_steps)(self, states)
+        with saving_hooks_at_rest():
+            path = solvers.get(self.solver, Solve._by_steps)(self, states)
         # steps that are counted may have been too long
         if not self.count and not holds(path.isfinite().all()):
-            refuse(self.node, self.clock, self.inputs, path)
+            refuse(self.node, self.clock, self.sources.inputs, path)
         return path
 
     def _by_steps(self, states: Tensor) -> Tensor:
         stepper = Stepper(self, self.method, self.node.state_names, self.count_forward)
         stepper.whole |= self.count is not None
-        discrete, path = self.way_back == "discrete", [states]
-        look = self.evaluation.recorded if discrete else self.evaluation.plain
+        pulls = self.way_back == "discrete" and not self.by_graphs
+        look = self.evaluation.recorded if pulls else self.evaluation.plain
+        path = [self.cut(states)]
         for i, (start, end) in enumerate(pairwise(self.clock.knots)):
             accept = partial(self.keep, i)
-            path.append(stepper.advance(partial(look, i), start, end, path[-1], accept))
+            evaluate = partial(look, i)
+            path.append(stepper.advance(i, evaluate, start, end, path[-1], accept))
         return torch.stack(path)
+
+    def cut(self, states: Tensor) -> Tensor:
+        """Return the states where the next step begins: a leaf, where each step has its graph."""
+        return states.detach().requires_grad_() if self.by_graphs else states
 
     def count_forward(self, evaluations: int) -> None:
         """Count evaluations of the field."""
         self.stats.forward_nfe += evaluations
 
-    def keep(self, i: int, step: Step, stages: Stages | None = None) -> None:
+    def keep(self, i: int, step: Step, taken: Taken | None = None) -> None:
         """Count an accepted step of the i-th interval, and keep it for the way back."""
         self.stats.accepted += 1
-        if stages:
-            self.room.spend(len(stages.found))
-        if self.way_back == "discrete":
-            self.record.keep(step._replace(interval=i), stages if self.room.weight else None)
+        if self.way_back != "discrete":
+            return
+        room = self.evaluation.room
+        if taken and not room.holds_another():
+            taken = None
+        elif taken:
+            room.spend(len(taken.stages.found))
+        self.record.keep(step._replace(interval=i), taken)
+
+    def reason(self, i: int, s: float, states: Tensor, otherwise: str) -> str:
+        """Return why a step of the i-th interval failed at s: ``otherwise`` or a cause found."""
+        time = self.clock.at(i, s)[0]
+        return reason(self.node, time, states, self.seen.inputs, otherwise)
 
     def notice(
-        self, event: str, s: float | Tensor, states: Tensor | Tensors, dt: float | Tensor
+        self, event: str, i: int, s: float | Tensor, states: Tensor | Tensors, dt: float | Tensor
     ) -> None:
         """Count a rejected step, and call the node's callback for the event."""
         self.stats.rejected += event == "callback_reject_step"
         callback = getattr(self.node, event, None)
         if callback is not None:
-            t, dt = (torch.as_tensor(x).to(states[0]) for x in (s, dt))
-            callback(t, tuple(states), dt)
+            t, length = self.clock.told(i, s, dt)
+            callback(t, tuple(states), length)
+
+
+def _way_back(node: Node, sources: Sources, room: Room) -> str:
+    """Return how the gradient of a solve is computed, from what is known before it.
+
+    "none": nothing asks for one, and learned numbers may be plain. It is "autograd" also where
+    later evaluations would not see what this one reads: where parameters are lent for one call, or
+    the solve is exported or transformed. "checkpoints": a solve that is traced, or has sharded
+    parameters, and whose graph is not known to fit.
+    """
+    gradient, compiling, whole = node.gradient, torch.compiler.is_compiling(), sources.are_whole
+    apart = is_transformed() or (not whole and sources.are_lent)
+    if not torch.is_grad_enabled():
+        return "autograd" if apart or compiling else "none"
+    if gradient == "autograd" or (whole and not compiling and not apart):
+        return gradient
+    if gradient == "adjoint" and (apart or not whole):
+        raise ValueError(
+            'gradient="adjoint" needs whole parameters that stay in their place: use '
+            'gradient="autograd" with sharded ones, with functional_call and within torch.func'
+        )
+    if apart or is_exporting():
+        return "autograd"
+    fits = gradient == "discrete" and room.weight and room.holds_another()
+    return "autograd" if fits else "checkpoints"
 
 
 def _method(node: Node, clock: Clock) -> tuple[str, AnyMethod, Stats]:
@@ -188,11 +223,12 @@ def refuse(node: Node, clock: Clock, inputs: Inputs, path: Tensor) -> None:
     for i, (s, states) in enumerate(zip(clock.knots, path)):
         known = dict(zip(node.state_names, states))
         if states.isfinite().all():
-            rates = node.vector_field(clock.times[i], states.unbind(), inputs)
+            rates = node.vector_field(clock.knot(i), states.unbind(), inputs)
             known = {f"{name}'": x for name, x in zip(node.state_names, rates)}
         for name, x in known.items():
             if not x.isfinite().all():
-                raise FloatingPointError(f"{name} is not finite at {clock.words(s)}: {WHY}")
+                why = reason(node, clock.knot(i), states, inputs, GROWS)
+                raise FloatingPointError(f"{name} is not finite at {clock.grid.words(s)}: {why}")
 
 
 def run(
@@ -201,7 +237,7 @@ def run(
     states: Tensors,
     inputs: Inputs,
     count: int | None,
-    weight: int = 0,
+    weight: int | None = None,
 ) -> tuple[Tensors, Errors, Stats]:
     """Return the trajectories, the errors of steps that are counted, and the work."""
     solve = Solve(node, grid, states, inputs, count, weight)

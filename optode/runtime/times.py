@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import NamedTuple, TypeGuard
 
@@ -11,15 +12,23 @@ import torch
 from torch import Tensor
 
 from .aliases import Times
-from .torch_internals import holds
+from .torch_internals import holds, widest
 
 
 class Grid(NamedTuple):
-    """The given times, those from the start on, and the solver's own time at each of these."""
+    """The given times, those from the start on, and the solver's own time at each of these.
+
+    ``times`` are held in float64, where a device has it, whatever the dtype of the states: a
+    float32 has 0.002 between two numbers at 2e4.
+    """
 
     given: Tensor
     times: Tensor
     knots: list[float]
+
+    def words(self, s: float) -> str:
+        """Return the solver's own time in the words of a message."""
+        return f"t = {s:.6g}" if self.times.ndim == 1 else f"{s:.6g} after its start"
 
 
 class Span(NamedTuple):
@@ -39,43 +48,62 @@ def grid_of(like: Tensor, t: Times, span: Span) -> Grid:
 
     Raises ValueError where they are not finite, do not increase, or leave the span.
     """
-    chosen = (span.start, span.end) if t is None else t
-    times = chosen.to(like) if isinstance(chosen, Tensor) else like.new_tensor(chosen)
+    given = _given(like, t, span)
+    times = given.to(like.device, widest(like.device))
+    shown = given if isinstance(t, Tensor) else given.to(like.dtype)
     if times.ndim == 2:
-        return _own_grid(like, times, span)
+        return _own_grid(like, given, times, span)
     if times.ndim != 1 or len(times) == 0:
         raise ValueError(
             f"t must be a vector, or a matrix of shape (batch, times), got shape "
             f"{tuple(times.shape)}"
         )
-    ends, knots = [span.start, span.end], chosen
-    if isinstance(chosen, Tensor):  # rounded like the times
-        ends, knots = times.new_tensor(ends).tolist(), times.tolist()
-    knots = [float(x) for x in knots]
+    ends = [span.start, span.end]
+    if given.is_floating_point():  # in which the ends of the span are rounded, too
+        ends = given.new_tensor(ends).double().tolist()
+    knots = [float(x) for x in times.tolist()]
     if not all(a < b for a, b in pairwise([-math.inf, *knots, math.inf])):
-        raise ValueError(f"t must be strictly increasing and finite, got {knots}")
+        raise ValueError(f"t must be strictly increasing and finite, got {_short(knots)}")
     if not ends[0] <= knots[0] <= knots[-1] <= ends[1]:
-        given = (knots[0], knots[-1])
-        raise ValueError(f"t must lie in the span {(span.start, span.end)}, got {given}")
+        outer = (knots[0], knots[-1])
+        raise ValueError(f"t must lie in the span {(span.start, span.end)}, got {outer}")
     before = ends[: int(knots[0] > ends[0])]
-    return Grid(times, torch.cat([times.new_tensor(before), times]), [*before, *knots])
+    return Grid(shown, torch.cat([times.new_tensor(before), times]), [*before, *knots])
 
 
-def _own_grid(like: Tensor, times: Tensor, span: Span) -> Grid:
+def _given(like: Tensor, t: Times, span: Span) -> Tensor:
+    """Return the times as a tensor; without any, both ends of the span."""
+    if isinstance(t, Tensor):
+        return t
+    chosen: Sequence[object] = (span.start, span.end) if t is None else t
+    exactly = partial(torch.as_tensor, dtype=widest(like.device), device=like.device)
+    try:
+        if any(isinstance(x, Tensor) for x in chosen):  # they may need a gradient
+            return torch.stack([exactly(x) for x in chosen])
+        return exactly(chosen)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"t must be numbers or a tensor of times: {error}") from None
+
+
+def _short(numbers: Sequence[object]) -> str:
+    """Return a list in words, of which a long one is cut."""
+    return str([*numbers]) if len(numbers) <= 10 else f"[{numbers[0]}, ..., {numbers[-1]}]"
+
+
+def _own_grid(like: Tensor, given: Tensor, times: Tensor, span: Span) -> Grid:
     """Return a grid of each sample's own times; the solver goes as far as the slowest sample."""
-    if like.ndim < 2 or times.shape[0] != like.shape[0] or times.shape[1] == 0:
+    if like.ndim < 1 or times.shape[0] != like.shape[0] or times.shape[1] == 0:
         raise ValueError(
-            f"t must have shape ({like.shape[0]}, times) for states of shape "
+            f"t must have shape ({', '.join(map(str, like.shape[:1]))}, times) for states of shape "
             f"{tuple(like.shape)}, got {tuple(times.shape)}"
         )
     if not holds((times.diff() >= 0).all() & times.isfinite().all()):
-        raise ValueError(f"t must not decrease in any row, got {times.tolist()}")
-    given = times
+        raise ValueError(f"t must not decrease in any row, got {_short(times.tolist())}")
     for pole in span.poles:
         times = _beside(times, pole, span)
-    columns = times.t().reshape(-1, len(times), *[1] * (like.ndim - 1))
+    columns = times.t().reshape(*times.t().shape, *[1] * (like.ndim - 1))
     widths = [1.0] * (len(columns) - 1)
-    if not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and len(times):
         widths = times.diff().amax(0).tolist()
     return Grid(given, columns, [*accumulate(widths, initial=0.0)])
 
@@ -112,28 +140,44 @@ class Clock:
     """Maps the solver's own time s to the time of the equations.
 
     Where samples have times of their own, or the times need a gradient, s goes from knot to knot,
-    and the time of each sample at a speed that is constant in between.
+    and the time of each sample at a speed that is constant in between. ``like`` is a state: the
+    equations get times of its dtype.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        self.times, self.knots = grid.times, grid.knots
+    def __init__(self, grid: Grid, like: Tensor) -> None:
+        self.grid, self.like, self.times, self.knots = grid, like, grid.times, grid.knots
         self.speeds: Tensor | None = None
         if self.times.ndim > 1 or self.times.requires_grad:
             gaps = [b - a or 1.0 for a, b in pairwise(self.knots)]
             column = (-1, *[1] * (self.times.ndim - 1))
             self.speeds = self.times.diff(dim=0) / self.times.new_tensor(gaps).view(column)
 
+    def detach(self) -> None:
+        """Have no part in the graph that made the times."""
+        self.times = self.times.detach()
+        self.speeds = None if self.speeds is None else self.speeds.detach()
+
     def at(self, i: int, s: float | Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the time in the i-th interval, and its speed where that is not 1."""
         if isinstance(s, Tensor) and s.ndim > 0:
             return s, None  # each sample's own already
         if self.speeds is None:
-            return s if isinstance(s, Tensor) else self.times.new_full((), s), None
-        return self.times[i] + (s - self.knots[i]) * self.speeds[i], self.speeds[i]
+            dtype = self.like.dtype
+            return s.to(dtype) if isinstance(s, Tensor) else self.like.new_full((), s), None
+        time = self.times[i] + (s - self.knots[i]) * self.speeds[i]
+        return time.to(self.like.dtype), self.speeds[i].to(self.like.dtype)
 
-    def words(self, s: float) -> str:
-        """Return the solver's own time in the words of a message."""
-        return f"t = {s:.6g}" if self.times.ndim == 1 else f"{s:.6g} after its start"
+    def knot(self, i: int) -> Tensor:
+        """Return the time of the equations at a knot."""
+        return self.times[i].to(self.like.dtype)
+
+    def told(self, i: int, s: float | Tensor, length: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Return the time, and the length of a step, as callbacks get them: (batch,) or a scalar."""
+        time, speed = self.at(i, s)
+        dt = torch.as_tensor(length).to(self.like)
+        if speed is None or self.times.ndim == 1:
+            return time, dt
+        return time.flatten(), (dt * speed).flatten()
 
 
 def number_of_steps(steps: int | None, step_size: float | None, length: float) -> int:

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from ..aliases import Inputs, Tensors
+from ..torch_internals import version
 
 if TYPE_CHECKING:
     from ..node import Node
+    from .guards import Guard
 
 
 class BoundField:
@@ -19,27 +21,35 @@ class BoundField:
 
     Made for the way back, it also keeps the graph of each evaluation, through which ``pull`` takes
     costates. ``parameters`` are those of the network whose gradients ``pull`` collects; None for a
-    plain evaluation.
+    plain evaluation. ``guard`` looks at the first evaluations of a solve. With ``drops``, a plain
+    evaluation makes a graph and drops it: the field is always called as in training.
     """
 
-    __slots__ = ("_bars", "_calls", "_inputs", "_node", "_parameters", "_t")
+    __slots__ = ("_bars", "_drops", "_guard", "_inputs", "_node", "_parameters", "_t", "calls")
 
     def __init__(
-        self, node: Node, t: Tensor, inputs: Inputs, parameters: Tensors | None = None
+        self,
+        node: Node,
+        t: Tensor,
+        inputs: Inputs,
+        parameters: Tensors | None = None,
+        guard: Guard | None = None,
+        drops: bool = False,
     ) -> None:
         self._node, self._t, self._inputs, self._parameters = node, t, inputs, parameters
-        self._calls: list[tuple[Tensor, Tensors]] = []
-        self._bars: Tensors | None = None
+        self._guard, self._drops = guard, drops
+        self.calls: list[tuple[Tensor, Tensors]] = []
+        self._bars: tuple[Tensor | None, ...] | None = None
 
     def __call__(self, *states: Tensor) -> Tensor:
         """Return f(t, *states), of the shape of the first; ValueError where it has another."""
-        if self._parameters is None:
-            return evaluate(self._node.field, self._t, self._inputs, states)
+        if self._parameters is None and not self._drops:
+            return self._evaluate(*states)
         return self._with_graph(self._evaluate, states)
 
     def tangent(self, states: Tensors, directions: Tensors) -> Tensor:
         """Return the Jacobian of f at the states times the directions, one for each state."""
-        if self._parameters is None:
+        if self._parameters is None and not self._drops:
             return self._tangent(*states, *directions)
         return self._with_graph(self._tangent, (*states, *directions))
 
@@ -52,16 +62,18 @@ class BoundField:
 
     def pull_each(self, f: Tensor, costate: Tensor) -> Tensors:
         """Return J^T of the costate for each argument of the call that gave f."""
-        calls = self._calls
+        calls = self.calls
         leaves = calls[0][1] if len(calls) == 1 else next(x for g, x in calls if g is f)
         parameters = self._parameters or ()
-        found: Tensors = torch.autograd.grad(
-            f, leaves + parameters, costate, materialize_grads=True
+        found: tuple[Tensor | None, ...] = torch.autograd.grad(
+            f, leaves + parameters, costate, allow_unused=True
         )
-        bars = found[len(leaves) :]
-        known_bars = self._bars
-        self._bars = bars if known_bars is None else tuple(map(torch.add, known_bars, bars))
-        return found[: len(leaves)]
+        bars, known_bars = found[len(leaves) :], self._bars
+        if known_bars is not None:
+            bars = tuple(_sum(x, y) for x, y in zip(known_bars, bars))
+        self._bars = bars
+        pairs = zip(found, leaves)
+        return tuple(torch.zeros_like(leaf) if x is None else x for x, leaf in pairs)
 
     @property
     def bars(self) -> tuple[Tensor | None, ...]:
@@ -69,7 +81,7 @@ class BoundField:
         return (None,) * len(self._parameters or ()) if self._bars is None else self._bars
 
     def _evaluate(self, *states: Tensor) -> Tensor:
-        return evaluate(self._node.field, self._t, self._inputs, states)
+        return evaluate(self._node, self._t, self._inputs, states, self._guard)
 
     def _tangent(self, *vectors: Tensor) -> Tensor:
         n = len(vectors) // 2
@@ -77,19 +89,42 @@ class BoundField:
         return found
 
     def _with_graph(self, function: Callable[..., Tensor], arguments: Tensors) -> Tensor:
-        """Return the function's value, and keep its graph and the leaves of that."""
+        """Return the function's value, and keep its graph and the leaves of that, or drop them."""
         with torch.enable_grad():
             leaves = tuple(x.detach().requires_grad_() for x in arguments)
-            f = function(*leaves)
+            # a view: hooks on what a module is given may not sit on a leaf
+            f = function(*(x.view_as(x) for x in leaves))
         f = f if f.requires_grad else f.detach().requires_grad_()
-        self._calls.append((f, leaves))
-        return f
+        if not self._drops or (self._guard is not None and self._guard.left):
+            self.calls.append((f, leaves))
+        return f.detach() if self._drops else f
 
 
-def evaluate(field: Callable[..., Tensor], t: Tensor, inputs: Inputs, states: Tensors) -> Tensor:
+def _sum(x: Tensor | None, y: Tensor | None) -> Tensor | None:
+    if x is None or y is None:
+        return y if x is None else x
+    return x + y
+
+
+def evaluate(
+    node: Node, t: Tensor, inputs: Inputs, states: Tensors, guard: Guard | None = None
+) -> Tensor:
     """Return the field's value, refused where it is no tensor like the first state."""
     given = () if inputs is None else (inputs(t) if callable(inputs) else inputs,)
-    f, like = field(t, *states, *given), states[0]
+    if torch.compiler.is_compiling():
+        return _fitting(node.field(t, *states, *given), states[0])
+    before = [version(x) for x in states]
+    f = _fitting(node.field(t, *states, *given), states[0])
+    if before != [version(x) for x in states]:
+        raise ValueError("field changes its states in place: it has to leave what it is given")
+    if guard is None:
+        return f
+    guard.note(f)
+    return f.clone() if guard.copies else f
+
+
+def _fitting(f: object, like: Tensor) -> Tensor:
+    """Return a value of the field, of the shape, dtype and device of a state: else ValueError."""
     if isinstance(f, Tensor):
         if f.dtype != like.dtype and torch.is_autocast_enabled(like.device.type):
             f = f.to(like.dtype)

@@ -1,68 +1,163 @@
-"""Refuse fields whose gradient would be wrong without a word.
+"""Refuse fields whose values or gradients would be wrong without a word.
 
-Gradients that evaluate the field again need a field that is a function of the time, its states
-and its inputs, and that reads no learned tensor which no gradient would reach.
+A solve evaluates the field many times, and its gradient does so again. So the field has to be a
+function of the time, its states and its inputs, and may read no learned tensor that no gradient
+would reach.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node as GraphNode
 
 from ..aliases import Tensors
-from ..torch_internals import version
+from ..torch_internals import born, random_state, storage_of, version
+
+LOOKS = 2
+"""How many evaluations of a solve are looked at: a cache shows itself in the second."""
 
 
-@contextmanager
-def pure(field: Callable[..., Tensor], device: torch.device) -> Iterator[None]:
-    """Refuse a field that draws random numbers or changes its buffers meanwhile."""
-    before = _fingerprint(field, device)
-    yield
-    if before != _fingerprint(field, device):
-        raise ValueError(
-            "field draws random numbers or changes its buffers (dropout, batch norm): it is no "
-            "function of t and the states. Call field.eval(), give what is drawn as inputs, or "
-            'use gradient="autograd"'
-        )
+class Guard:
+    """Looks at the first evaluations of a solve.
 
+    ``sources`` are the tensors that the gradient reaches; None where autograd's own graph is the
+    way back, which reaches all. With ``pure`` the field may not draw random numbers or change its
+    buffers. While ``copies``, the field's values have to be copied, since a later evaluation may
+    write over them.
+    """
 
-def _fingerprint(field: Callable[..., Tensor], device: torch.device) -> tuple[bytes, list[int]]:
-    """Return the state of the random numbers and the versions of the field's buffers."""
-    buffers = field.buffers() if isinstance(field, nn.Module) else ()
-    source = torch if device.type == "cpu" else torch.get_device_module(device)
-    return source.get_rng_state().numpy().tobytes(), [version(buffer) for buffer in buffers]
+    def __init__(
+        self,
+        node: nn.Module,
+        inputs: object,
+        device: torch.device,
+        pure: bool,
+        sources: Tensors | None,
+    ) -> None:
+        self.node, self.inputs, self.device = node, inputs, device
+        self.pure, self.sources = pure, sources
+        self.left, self.copies = LOOKS, True
+        self.values: list[Tensor] = []
 
+    def note(self, value: Tensor) -> None:
+        """Keep a value of the field, so that memory is seen to be used twice."""
+        if self.left:
+            self.values.append(value)
 
-def check_sources(outputs: Tensors, known: Iterable[Tensor]) -> None:
-    """Refuse outputs whose graph reaches a learned tensor beside the known ones."""
-    known = tuple(known)
-    reached = {id(x) for x in known}
-    nodes: list[GraphNode | None] = [x.grad_fn for x in outputs]
-    seen: set[GraphNode | None] = {None, *(x.grad_fn for x in known)}
-    while nodes:
-        node = nodes.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        nodes += [source for source, _ in node.next_functions]
-        variable = getattr(node, "variable", None)
-        if variable is not None and id(variable) not in reached:
+    def over(self, evaluate: Callable[[], Any]) -> Any:
+        """Return what an evaluation returns, and refuse what it may not have done: ValueError."""
+        before = _Snapshot(self.device, self.node, self.inputs) if self.pure else None
+        found = evaluate()
+        if before is not None and before.changed():
+            before.restore()
             raise ValueError(
-                "field uses a tensor that requires a gradient and is no parameter of this module: "
-                'register it, give it as inputs, or use gradient="autograd"'
+                "field draws random numbers or changes its buffers (dropout, batch norm): it is no "
+                "function of t and the states. Call field.eval(), give what is drawn as inputs, or "
+                'use gradient="autograd" with steps of equal size'
             )
+        self.left -= 1
+        self._look_at_memory()
+        return found
+
+    def _look_at_memory(self) -> None:
+        """Note whether values of two evaluations lie in one place; all of them are still held."""
+        memory = [storage_of(x)[0] for x in self.values]
+        self.copies = self.left == LOOKS - 1 or len({*memory}) < len(memory)
+        if not self.left:
+            self.values.clear()
+
+    def check_sources(self, outputs: Sequence[Tensor], known: Iterable[Tensor], since: int) -> None:
+        """Refuse outputs whose graph reaches a learned tensor by a way that no gradient goes.
+
+        ``known`` are the tensors that were evaluated at; ``since`` is the age of the evaluation.
+        """
+        if self.sources is None:
+            return
+        ends = {None, *(x.grad_fn for x in known)}
+        reached = {id(x) for x in self.sources}
+        leaves = {id(x) for x in known} | reached
+        for old, leaf in _leaves(outputs, ends, since):
+            if id(leaf) not in leaves:
+                raise ValueError(
+                    "field uses a tensor that requires a gradient and is no parameter of this "
+                    'module: register it, give it as inputs, or use gradient="autograd"'
+                )
+            if old:
+                raise ValueError(
+                    f"field uses a value that was computed from {self._name(leaf)} before (a "
+                    "cached or prepared weight), through which no gradient would go: compute it in "
+                    'the field at every evaluation, or use gradient="autograd"'
+                )
+
+    def _name(self, source: Tensor) -> str:
+        named = {id(x): name for name, x in self.node.named_parameters()}
+        return named.get(id(source), "the inputs")
 
 
-def module_parameters(*sources: object) -> list[Tensor]:
-    """Return all parameters of those sources that are modules."""
-    return [p for source in sources if isinstance(source, nn.Module) for p in source.parameters()]
+def _leaves(
+    outputs: Sequence[Tensor], ends: set[GraphNode | None], since: int
+) -> Iterable[tuple[bool, Tensor]]:
+    """Return the leaves of a graph, each with whether a node on the way is older than since."""
+    nodes = [(False, node) for x in outputs if (node := x.grad_fn) is not None]
+    seen: set[tuple[bool, GraphNode]] = set()
+    while nodes:
+        old, node = nodes.pop()
+        if node in ends or (old, node) in seen:
+            continue
+        seen.add((old, node))
+        leaf = getattr(node, "variable", None)
+        if leaf is not None:
+            yield old, leaf
+            continue
+        old = old or (born(node) < since and not _is_cached_by_autocast(node))
+        nodes += [(old, source) for source, _ in node.next_functions if source is not None]
 
 
-def learned_tensors(parameters: Iterable[Tensor], *sources: object) -> Tensors:
-    """Return the parameters, and the sources that are tensors, which require a gradient."""
-    tensors = (*parameters, *(source for source in sources if isinstance(source, Tensor)))
-    return tuple(p for p in dict.fromkeys(tensors) if p.requires_grad)
+def _is_cached_by_autocast(node: GraphNode) -> bool:
+    """Return whether a node is a parameter's cast, which autocast makes once and uses again."""
+    if not torch.is_autocast_cache_enabled() or node.name() != "ToCopyBackward0":
+        return False
+    return all(hasattr(source, "variable") for source, _ in node.next_functions)
+
+
+class _Snapshot:
+    """The state of the random numbers, and the buffers of the modules that take part."""
+
+    def __init__(self, device: torch.device, *sources: object) -> None:
+        self.device = device
+        self.modules = [
+            m for source in sources if isinstance(source, nn.Module) for m in source.modules()
+        ]
+        self.random = random_state(device)
+        self.buffers = self._buffers()
+        self.versions = [version(buffer) for _, _, buffer in self.buffers]
+        self.values = [b.clone() if m.training else None for m, _, b in self.buffers]
+
+    def _buffers(self) -> list[tuple[nn.Module, str, Tensor]]:
+        return [
+            (m, name, buffer)
+            for m in self.modules
+            for name, buffer in m._buffers.items()
+            if buffer is not None
+        ]
+
+    def changed(self) -> bool:
+        """Return whether random numbers were drawn, or a buffer is another or was written to."""
+        random, now = random_state(self.device), self._buffers()
+        same = random is None or self.random is None or torch.equal(random, self.random)
+        same &= len(now) == len(self.buffers)
+        same &= all(x is y for (_, _, x), (_, _, y) in zip(now, self.buffers))
+        return not same or self.versions != [version(buffer) for _, _, buffer in now]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the values of buffers back that training changes."""
+        for (module, name, buffer), value in zip(self.buffers, self.values):
+            if value is not None:
+                buffer.copy_(value)
+            module._buffers[name] = buffer
+

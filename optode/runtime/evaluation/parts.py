@@ -1,20 +1,23 @@
-"""Evaluate a part of a node's equations at the solver's own time, and count the work."""
+"""Evaluate a part of a node's equations at the solver's own time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..aliases import Inputs, Pull, Tensors
+from ..aliases import Pull, Tensors
 from ..methods.combinations import joined
 from ..methods.step import Evaluated, Part, PullJoined
 from ..solution import Stats
 from ..times import Clock
+from ..torch_internals import age
 from .field import BoundField
-from .guards import check_sources, pure
+from .guards import Guard
+from .sources import Sources
 from .weight import Room, saved_tensors
 
 if TYPE_CHECKING:
@@ -22,25 +25,35 @@ if TYPE_CHECKING:
 
 
 class Evaluation:
-    """The parts of a node's equations within one solve."""
+    """The parts of a node's equations within one solve.
 
-    def __init__(self, node: Node, inputs: Inputs, clock: Clock, room: Room, stats: Stats) -> None:
-        self.node, self.inputs, self.clock, self.room = node, inputs, clock, room
-        self.stats = stats
-        self.parameters: Tensors = ()
+    With ``drops``, the field is called with gradients enabled also where its graph is not kept.
+    With ``counts``, the graph of each evaluation counts when it is gone back through.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        clock: Clock,
+        room: Room,
+        stats: Stats,
+        sources: Sources,
+        guard: Guard | None,
+        drops: bool,
+        counts: bool,
+    ) -> None:
+        self.node, self.inputs, self.clock, self.room = node, sources.inputs, clock, room
+        self.stats, self.sources, self.guard = stats, sources, guard
+        self.drops, self.counts = drops, counts
+        self.learned: Tensors = ()
 
     def plain(self, i: int, part: Part, s: float | Tensor, y: Tensor, *length: float) -> Evaluated:
         """Return a part's rates in the i-th interval for stacked states, by PyTorch's own graph."""
         time, speed = self.clock.at(i, s)
-        if not part.calls_field:
-            rates = joined(getattr(self.node, part.method)(time, y.unbind(), *length)[0])
-            return Evaluated(rates if speed is None else speed * rates)
-        if self.room.weight is None:
-            rates = self._weighed(part, time, y, length)
-        else:
-            field = BoundField(self.node, time, self.inputs)
-            rates = joined(getattr(self.node, part.method)(time, y.unbind(), field, *length)[0])
-        if rates.requires_grad and not torch.compiler.is_compiling():
+        drops = (self.drops or self._looks) and not torch.is_grad_enabled()
+        field = BoundField(self.node, time, self.inputs, None, self.guard, drops)
+        rates = joined(self._look(part, field, time, y, length)[0])
+        if self.counts and part.calls_field and rates.requires_grad:
             rates.register_hook(self.stats.count_backward)  # type: ignore[no-untyped-call]
         return Evaluated(rates if speed is None else speed * rates)
 
@@ -48,40 +61,45 @@ class Evaluation:
         self, i: int, part: Part, s: float | Tensor, y: Tensor, *length: float
     ) -> Evaluated:
         """Return a part's rates, with their pullback where there is room to keep it."""
-        fits = self.room.weight is not None and self.room.holds_another()
-        evaluate = self.linearized if fits else self.plain
-        return evaluate(i, part, s, y, *length)
+        found = self.linearized(i, part, s, y, *length)
+        return found if self.room.holds_another() else Evaluated(found.rates)
 
+    @torch.no_grad()
     def linearized(
         self, i: int, part: Part, s: float | Tensor, y: Tensor, *length: float
     ) -> Evaluated:
-        """Return a part's rates with the map from costates to -J^T of them.
-
-        To be called without grad mode, as autograd calls its functions.
-        """
+        """Return a part's rates with the map from costates to -J^T of them."""
         time, speed = self.clock.at(i, s)
-        field = BoundField(self.node, time, self.inputs, self.parameters)
-        given = (field, *length) if part.calls_field else length
-        found, pull = getattr(self.node, part.method)(time, y.unbind(), *given)
+        field = BoundField(self.node, time, self.inputs, self.learned, self.guard)
+        found, pull = self._look(part, field, time, y, length)
         rates = joined(found)
         pulled = _joined_pull(part, field, pull, speed, self.stats)
         return Evaluated(rates if speed is None else speed * rates, pulled)
 
-    def _weighed(self, part: Part, time: Tensor, y: Tensor, length: Sequence[float]) -> Tensor:
-        """Return a part's rates, refused where their gradient would be wrong, and weigh them."""
-        node = self.node
-        with (
-            pure(node.field, self.clock.times.device),
-            torch.enable_grad(),
-            saved_tensors() as saved,
-        ):
-            leaf = y.detach().requires_grad_()
-            field = BoundField(node, time, self.inputs)
-            rates = getattr(node, part.method)(time, leaf.unbind(), field, *length)[0]
-        known = (leaf, *node.parameters(), *self.parameters)
-        check_sources(rates, known)
-        self.room.learn(saved, known)
-        return joined(tuple(x.detach() for x in rates))
+    @property
+    def _looks(self) -> bool:
+        """Whether the guard has still to look at the graph of an evaluation."""
+        return self.guard is not None and self.guard.left > 0 and self.guard.sources is not None
+
+    def _look(
+        self, part: Part, field: BoundField, time: Tensor, y: Tensor, length: Sequence[float]
+    ) -> tuple[Tensors, Pull]:
+        """Return the rates and the pull, and have the guard look at the first evaluations."""
+        evaluate: Callable[..., tuple[Tensors, Pull]] = getattr(self.node, part.method)
+        guard = self.guard
+        if not part.calls_field:
+            return evaluate(time, y.unbind(), *length)
+        if guard is None or not guard.left:
+            return evaluate(time, y.unbind(), field, *length)
+        since = age()
+        with saved_tensors() as saved:
+            found = guard.over(partial(evaluate, time, y.unbind(), field, *length))
+        outputs = [*found[0], *(f for f, _ in field.calls)]
+        known = [y, *(leaf for _, leaves in field.calls for leaf in leaves)]
+        guard.check_sources(outputs, known, since)
+        if self.room.weight is None:
+            self.room.learn(saved, (*known, *self.sources.parameters))
+        return found
 
 
 def _joined_pull(

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from ..aliases import Bars
+from ..bars import Bars
 from ..methods.catalogue import DOPRI5
 from ..methods.runge_kutta import RungeKutta
-from ..methods.step import AnyMethod, Evaluated, Part, Stages, Step
+from ..methods.step import AnyMethod, Evaluated, Part, Stages, Step, Taken
 from ..stepping.controller import Tolerances
+from ..reductions import largest
 from ..stepping.stepper import Stepper
-from ..torch_internals import add_to
 from .second_order import SecondOrder
 
 if TYPE_CHECKING:
@@ -83,12 +83,12 @@ def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars
     system: System = SecondOrder(solve) if second_order else Augmented(solve)
     stepper = Stepper(solve, system.method, system.names, lambda _: None, "_adjoint")
     # the system is linear in the costates: of size one, they are held to the tolerances
-    size = cotangents.abs().max().item() or 1.0
+    size = largest(cotangents).item() or 1.0
     costates, drifts = torch.zeros_like(path[0]), []
 
-    def accept(step: Step, stages: Stages) -> None:
-        for weight, added in system.quadrature(step, stages):
-            add_to(bars, added, -size * step.length * weight)
+    def accept(step: Step, taken: Taken) -> None:
+        for weight, added in system.quadrature(step, taken.stages):
+            bars.add(added, -size * step.length * weight)
 
     knots = solve.clock.knots
     for i in reversed(range(len(knots) - 1)):
@@ -97,7 +97,7 @@ def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars
         tensors = system.joined(end, path[i + 1], costates)
         stepper.forget()
         evaluate = partial(system.evaluate, i)
-        tensors = stepper.advance(evaluate, end, start, tensors, accept)
+        tensors = stepper.advance(i, evaluate, end, start, tensors, accept)
         states, costates = system.parted(start, tensors)
         drifts += _drifts(solve, start, states, path[i])
     _warn_of(drifts)
@@ -108,7 +108,7 @@ def _drifts(solve: Solve, s: float, states: Tensor, path: Tensor) -> list[tuple[
     """Return how far states are from those of the forward solve, in tolerances."""
     tolerances = Tolerances(solve.node.rtol, solve.node.atol)
     norms = [min(math.inf, norm) for norm in tolerances.sizes(states - path, path).tolist()]
-    return [(norm, name, solve.clock.words(s)) for norm, name in zip(norms, solve.node.state_names)]
+    return [(norm, name, solve.clock.grid.words(s)) for norm, name in zip(norms, solve.node.state_names)]
 
 
 def _warn_of(drifts: list[tuple[float, str, str]]) -> None:

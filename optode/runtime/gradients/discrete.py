@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from ..aliases import Bars
+from ..bars import Bars
 from ..methods.nystrom import Nystrom
-from ..methods.step import AnyMethod, PulledBack, Stages, Step
+from ..methods.step import Stages, Step, Taken
 from ..methods.undamping import values_of
-from ..torch_internals import add_to
 
 if TYPE_CHECKING:
     from ..solve import Solve
@@ -20,67 +20,90 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """The accepted steps of a solve, and the stages whose pullbacks were kept."""
+    """The accepted steps of a solve, and what was kept of them for the way back."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.kept: dict[int, Stages] = {}
+        self.kept: dict[int, Taken] = {}
 
-    def keep(self, step: Step, stages: Stages | None) -> None:
-        """Add a step, and its stages where all of them can be pulled back through."""
-        if stages and all(found.pull is not None for found in stages.found):
-            self.kept[len(self.steps)] = stages
+    def keep(self, step: Step, taken: Taken | None) -> None:
+        """Add a step, and its stages and graph where there is room for them."""
+        if taken is not None:
+            self.kept[len(self.steps)] = taken
         self.steps.append(step)
 
 
 def go_back(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tensor:
-    """Return the costates at the start; gradients by the parameters are added to the bars.
+    """Return the costates at the start; gradients by the sources are added to the bars.
 
     ``path`` are the stacked states at the knots, and ``cotangents`` the loss's gradient by them.
-    The backward pass reverses one step at a time. Each evaluation of the field costs one
-    vector-Jacobian product.
+    The backward pass reverses one step at a time; a step that was not kept is taken again. Each
+    evaluation of the field costs one vector-Jacobian product.
     """
-    method, record = solve.replayed, solve.record
-    costates, later = torch.zeros_like(path[0]), None
-    steps, rows = list(record.steps), []
+    nystrom = isinstance(solve.replayed, Nystrom)
+    reverse = _NystromSteps(solve, bars) if nystrom else _Graphs(solve, bars)
+    record, steps, costates = solve.record, list(solve.record.steps), torch.zeros_like(path[0])
     for i in reversed(range(len(path) - 1)):
         costates = costates + cotangents[i + 1]
         while steps and steps[-1].interval == i:
-            stages = record.kept.pop(len(steps) - 1, None)
-            back = _step_back(solve, steps.pop(), stages, costates, later, bars)
-            costates, later = back.costates, back.earlier
-            rows.append(back.numbers)
-    _add_slopes(solve, method, record.steps[::-1], rows, bars)
+            taken = record.kept.pop(len(steps) - 1, None)
+            costates = reverse.step_back(steps.pop(), taken, costates)
+    reverse.finish(record.steps[::-1])
     return costates
 
 
-def _step_back(
-    solve: Solve,
-    step: Step,
-    stages: Stages | None,
-    costates: Tensor,
-    later: Tensor | None,
-    bars: Bars,
-) -> PulledBack:
-    """Pull costates back through one step, whose stages are evaluated again if not kept."""
-    if stages is None:
-        evaluate = partial(solve.evaluation.linearized, step.interval)
-        stages = solve.replayed.again(evaluate, step)
-    return solve.replayed.step_back(stages, step, costates, later, bars)
+class _Graphs:
+    """Goes back through the graph that autograd made of each step."""
+
+    def __init__(self, solve: Solve, bars: Bars) -> None:
+        self.solve, self.bars = solve, bars
+        self.learned = solve.seen.learned(own=True)
+
+    def step_back(self, step: Step, taken: Taken | None, costates: Tensor) -> Tensor:
+        """Return the costates at the start of a step."""
+        solve = self.solve
+        if taken is None:
+            step = step._replace(states=step.states.detach().requires_grad_())
+            with torch.enable_grad():
+                evaluate = partial(solve.evaluation.plain, step.interval)
+                taken = solve.replayed.step(evaluate, step)
+        inputs = (step.states, *self.learned)
+        found = torch.autograd.grad(taken.states, inputs, costates, allow_unused=True)
+        solve.stats.backward_nfe += solve.replayed.evaluations(False, False)
+        self.bars.add(found[1:])
+        start: Tensor = found[0]
+        return start
+
+    def finish(self, steps: Sequence[Step]) -> None:
+        """Add nothing: the graphs reach every source."""
 
 
-def _add_slopes(
-    solve: Solve,
-    method: AnyMethod,
-    steps: list[Step],
-    rows: list[Tensor | None],
-    bars: Bars,
-) -> None:
-    """Add the gradients by learned parameters of the damping, which enter through the rows."""
-    found = [row for row in rows if row is not None]
-    if not found or not isinstance(method, Nystrom):
-        return
-    node, values = cast("DampedNode", solve.node), values_of(solve.learned)
-    slopes = method.slopes(node, steps, values)
-    products = torch.stack(found)[:, None] * found[0].new_tensor(slopes)
-    add_to(bars, products.sum((0, 2)).unbind())
+class _NystromSteps:
+    """Goes back through the rows of a Nyström method, by the pulls of its stages."""
+
+    def __init__(self, solve: Solve, bars: Bars) -> None:
+        self.solve, self.bars = solve, bars
+        self.method = cast("Nystrom", solve.replayed)
+        self.later: Tensor | None = None
+        self.rows: list[Tensor | None] = []
+
+    def step_back(self, step: Step, taken: Taken | None, costates: Tensor) -> Tensor:
+        """Return the costates at the start of a step."""
+        stages: Stages | None = taken.stages if taken is not None else None
+        if stages is None or any(found.pull is None for found in stages.found):
+            evaluate = partial(self.solve.evaluation.linearized, step.interval)
+            stages = self.method.again(evaluate, step)
+        back = self.method.step_back(stages, step, costates, self.later, self.bars)
+        self.later = back.earlier
+        self.rows.append(back.numbers)
+        return back.costates
+
+    def finish(self, steps: Sequence[Step]) -> None:
+        """Add the gradients by learned parameters of the damping, which enter by the rows."""
+        found = [row for row in self.rows if row is not None]
+        if not found:
+            return
+        node, values = cast("DampedNode", self.solve.node), values_of(self.solve.learned)
+        slopes = self.method.slopes(node, steps, values)
+        products = torch.stack(found)[:, None] * found[0].new_tensor(slopes)
+        self.bars.add(products.sum((0, 2)).unbind())

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..bars import Bars
+from ..torch_internals import without_hooks
 from . import adjoint, discrete
 
 if TYPE_CHECKING:
@@ -14,32 +16,39 @@ if TYPE_CHECKING:
 
 
 class Trajectories(torch.autograd.Function):
-    """The stacked states at the knots, solved without a graph."""
+    """The stacked states at the knots, solved without a graph that autograd sees."""
 
     @staticmethod
     def forward(ctx: Any, solve: Solve, times: Tensor, states: Tensor, *sources: Tensor) -> Tensor:
-        """Solve; sources are the parameters that the gradient has to reach."""
+        """Solve; sources are the tensors that the gradient has to reach."""
         path = solve.path(states)
         ctx.solve = solve
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(times, path, *sources)  # notices changed parameters
         return path.clone()  # the caller may change it in place
 
     @staticmethod
-    def backward(ctx: Any, cotangents: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients by the times, the states at the start and the sources."""
+    def backward(ctx: Any, cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the gradients by the times, the states at the start and the sources.
+
+        None for sources that no evaluation of the field reached. Hooks of parameters see the total
+        that is returned here, as they do anywhere else.
+        """
         if torch.is_grad_enabled():
             raise RuntimeError('second derivatives need gradient="autograd"')
         solve: Solve = ctx.solve
         times, path, *sources = (x.detach() for x in ctx.saved_tensors)
-        bars = [torch.zeros_like(p) for p in sources]
+        if cotangents is None:
+            return (None,) * (3 + len(sources))
+        bars = Bars(len(sources))
         by_adjoint = solve.way_back == "adjoint"
         go_back = adjoint.integrate_adjoint if by_adjoint else discrete.go_back
-        with solve.autocast():
+        with solve.autocast(), without_hooks(solve.seen.parameters):
             costates = go_back(solve, path, cotangents, bars)
             t_bar = None
             if ctx.needs_input_grad[1]:
                 t_bar = _by_times(solve, times, path, cotangents, costates)
-        return None, t_bar, costates + cotangents[0], *bars
+        return None, t_bar, costates + cotangents[0], *bars.found
 
 
 def trajectories(solve: Solve, times: Tensor, states: Tensor, *sources: Tensor) -> Tensor:
@@ -55,7 +64,7 @@ def _by_times(
     t_bar = torch.zeros_like(times)
     for i, (t, states) in enumerate(zip(times, path)):
         weights = cotangents[i] if i else -costates
-        rates = solve.node.vector_field(t, states.unbind(), solve.inputs)
+        rates = solve.node.vector_field(t.to(path.dtype), states.unbind(), solve.seen.inputs)
         t_bar[i] = (weights * torch.stack(rates)).sum(0).sum_to_size(t.shape)
         solve.stats.count_backward()
     return t_bar

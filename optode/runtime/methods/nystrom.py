@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from ..aliases import Bars
-from ..torch_internals import add_to
+from ..bars import Bars
 from .combinations import spread
 from .step import (
     FORCE,
@@ -20,7 +19,6 @@ from .step import (
     Method,
     Part,
     Problem,
-    PulledBack,
     Stages,
     Step,
     Taken,
@@ -31,6 +29,18 @@ from .undamping import Undamped, slopes_of_step, undamped
 
 if TYPE_CHECKING:
     from ..structures import DampedNode
+
+
+class PulledBack(NamedTuple):
+    """The costates at the start of a step, and two more where the method has them.
+
+    ``earlier`` is the costate of the stage that is shared with the step before; ``numbers`` that
+    of the numbers which take the damping out, in one row.
+    """
+
+    costates: Tensor
+    earlier: Tensor | None = None
+    numbers: Tensor | None = None
 
 
 class Nystrom(Method[Transform]):
@@ -116,15 +126,16 @@ class Nystrom(Method[Transform]):
             positions.append(position)
         return Stages(found, basis, positions)
 
-    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None, whole: bool) -> Taken:
-        """Take one step, with its error if whole."""
-        n, stages = len(self.nodes), self.stages(evaluate, step, first)
+    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
+        """Take one step."""
+        stages, given = self.stages(evaluate, step, first), cast("Transform", step.given)
+        return Taken(given.ends(len(self.nodes), stages.basis), stages)
+
+    def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
+        """Return the errors of h and m at the end of a step."""
         given: Transform = step.given
-        states = given.ends(n, stages.basis)
-        if not whole:
-            return Taken(states, stages, None)
         with torch.no_grad():  # the lengths of steps are held fixed
-            return Taken(states, stages, given.ends(n + 2, stages.basis))
+            return given.ends(len(self.nodes) + 2, stages.basis)
 
     def seen(self, states: Tensor) -> Tensor:
         """Return the positions."""
@@ -149,7 +160,10 @@ class Nystrom(Method[Transform]):
         later: Tensor | None,
         bars: Bars,
     ) -> PulledBack:
-        """Pull costates back through the merged rows; their own costates come in one row."""
+        """Pull costates back through the merged rows, and add to the bars.
+
+        ``later`` is what the step after returned as ``earlier``.
+        """
         given: Merged = step.given  # only a solve in plain numbers goes back by steps
         rows, n, ends = given.rows, len(self.nodes), costates.chunk(2)
         bar: list[Tensor | None] = [None] * (n + 2)
@@ -165,7 +179,7 @@ class Nystrom(Method[Transform]):
             assert pull is not None  # all but a shared first stage were evaluated for the way back
             pulled, added = pull(torch.zeros_like(ends[0]) if costate is None else costate)
             spread(bar, rows[i], pulled, -1.0)
-            add_to(bars, added)
+            bars.add(added)
             y_bars.insert(0, -pulled)
         start = torch.cat([torch.zeros_like(ends[0]) if x is None else x for x in bar[:2]])
         earlier = bar[2] if shared else None

@@ -7,16 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..aliases import Bars
-from ..torch_internals import add_to
-from .combinations import mixed, spread
+from .combinations import mixed
 from .step import (
     Evaluate,
     Evaluated,
     Interval,
     Method,
     Problem,
-    PulledBack,
     Stages,
     Step,
     Taken,
@@ -61,41 +58,16 @@ class RungeKutta(Method[None]):
             found.append(first)
         return Stages(found, basis, [])
 
-    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None, whole: bool) -> Taken:
-        """Take one step, with its error if whole."""
-        stages, n = self.stages(evaluate, step, first), len(self.nodes)
-        states = mixed(self.rows[n], stages.basis)
-        if not whole:
-            return Taken(states, stages, None)
+    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
+        """Take one step."""
+        stages = self.stages(evaluate, step, first)
+        return Taken(mixed(self.rows[len(self.nodes)], stages.basis), stages)
+
+    def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor | None:
+        """Return the errors at the end of a step."""
         if self.ends_alone:
-            end = evaluate(self.part, step.start + step.length, states)
+            end = evaluate(self.part, step.start + step.length, ends)
             stages.found.append(end)
             stages.basis.append(step.length * end.rates)
         with torch.no_grad():  # the lengths of steps are held fixed
-            return Taken(states, stages, mixed(self.rows[n + 1], stages.basis))
-
-    def again(self, evaluate: Evaluate, step: Step) -> Stages:
-        """Evaluate the stages of an accepted step again, with their pullbacks."""
-        return self.stages(evaluate, step)
-
-    def step_back(
-        self,
-        stages: Stages,
-        step: Step,
-        costates: Tensor,
-        later: Tensor | None,
-        bars: Bars,
-    ) -> PulledBack:
-        """Pull costates back through the stages, last to first."""
-        n = len(self.nodes)
-        bar: list[Tensor | None] = [None] * (n + 1)
-        spread(bar, self.rows[n], costates)
-        for i in reversed(range(n)):
-            costate, pull = bar[i + 1], stages.found[i].pull
-            if costate is not None and pull is not None:
-                pulled, added = pull(step.length * costate)  # -J^T of it
-                spread(bar, self.rows[i], pulled, -1.0)
-                add_to(bars, added)
-        start = bar[0]
-        assert start is not None  # every row weighs the states at the start
-        return PulledBack(start)
+            return mixed(self.rows[-1], stages.basis) if self.estimates else None

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
-from ..aliases import Bars
-from ..torch_internals import add_to
 from .step import (
     DRIFT,
     KICK,
@@ -19,7 +16,6 @@ from .step import (
     Method,
     Part,
     Problem,
-    PulledBack,
     Stages,
     Step,
     Taken,
@@ -47,7 +43,7 @@ class Splitting(Method[None]):
         """Return the number of kicks, each with one evaluation."""
         return len(self.turns) // 2
 
-    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None, whole: bool) -> Taken:
+    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
         """Take one step: the time moves with the position, and is held with it."""
         s, states, found = step.start, step.states, []
         for part, weight in self.turns:
@@ -55,24 +51,4 @@ class Splitting(Method[None]):
             found.append(evaluate(part, s, states, d))
             states = torch.add(states, found[-1].rates, alpha=d)
             s = s + d if part is DRIFT else s
-        return Taken(states, Stages(found, [], []), None)
-
-    def again(self, evaluate: Evaluate, step: Step) -> Stages:
-        """Evaluate the parts of an accepted step again, with their pullbacks."""
-        return self.step(evaluate, step, None, True).stages
-
-    def step_back(
-        self,
-        stages: Stages,
-        step: Step,
-        costates: Tensor,
-        later: Tensor | None,
-        bars: Bars,
-    ) -> PulledBack:
-        """Pull costates back through the flows, last to first."""
-        for (_, weight), found in zip(reversed(self.turns), reversed(stages.found)):
-            if found.pull is not None:
-                pulled, added = found.pull(weight * step.length * costates)
-                costates = costates - pulled
-                add_to(bars, added)
-        return PulledBack(costates)
+        return Taken(states, Stages(found, [], []))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, 
 
 from torch import Tensor
 
-from ..aliases import Bars, Tensors
+from ..aliases import Tensors
 
 if TYPE_CHECKING:
     from ..node import Node
@@ -85,23 +85,10 @@ class Stages(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The stacked states at the end of a step, its stages, and its error where estimated."""
+    """The stacked states at the end of a step, and its stages."""
 
     states: Tensor
     stages: Stages
-    errors: Tensor | None
-
-
-class PulledBack(NamedTuple):
-    """The costates at the start of a step, and two more where the method has them.
-
-    ``earlier`` is the costate of the stage that is shared with the step before; ``numbers`` that
-    of the numbers which take the damping out, in one row.
-    """
-
-    costates: Tensor
-    earlier: Tensor | None = None
-    numbers: Tensor | None = None
 
 
 class Problem(Protocol):
@@ -114,7 +101,7 @@ class Problem(Protocol):
 
 
 class Method(ABC, Generic[G]):
-    """A one-step method: how it steps, and how costates go back through a step.
+    """A one-step method.
 
     ``estimates`` says whether a step has an error, which shrinks with ``order`` powers of its
     length (without an estimate, ``order`` is that of the method). With
@@ -141,26 +128,15 @@ class Method(ABC, Generic[G]):
         """
 
     @abstractmethod
-    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None, whole: bool) -> Taken:
-        """Take one step."""
+    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
+        """Take one step; ``first`` is what its first stage evaluates, where known."""
 
-    @abstractmethod
-    def again(self, evaluate: Evaluate, step: Step) -> Stages:
-        """Evaluate the stages of an accepted step again, with their pullbacks."""
+    def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor | None:
+        """Return the errors of all states at the end of a step, None where none is estimated.
 
-    @abstractmethod
-    def step_back(
-        self,
-        stages: Stages,
-        step: Step,
-        costates: Tensor,
-        later: Tensor | None,
-        bars: Bars,
-    ) -> PulledBack:
-        """Pull the costates at the end of a step back to its start, and add to the bars.
-
-        ``later`` is what the step after returned as ``earlier``.
+        With ``ends_alone``, this evaluates the last stage and adds it to the others.
         """
+        return None
 
     def seen(self, states: Tensor) -> Tensor:
         """Return those of the stacked states that the stages are evaluated at."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..aliases import Tensors
 from ..methods.catalogue import METHODS
 from ..methods.step import EQUATIONS, Step
-from ..options import WHY
+from ..reasons import GROWS
 from ..times import number_of_steps
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def solve_by_torchdiffeq(solve: Solve, states: Tensor) -> Tensor:
     whole = solve.stats.method not in METHODS and solve.clock.speeds is None
     path = [states[None]]
     for i, ends in enumerate([knots] if whole else pairwise(knots)):
-        values = _odeint(solve, i, states.new_tensor(ends), path[-1][-1].unbind())
+        values = _odeint(solve, i, solve.clock.times.new_tensor(ends), path[-1][-1].unbind())
         path.append(torch.stack(values, 1)[1:])
     return torch.cat(path)
 
@@ -61,7 +61,7 @@ def _odeint(solve: Solve, i: int, times: Tensor, states: Tensors) -> Tensors:
         return solve.evaluation.plain(i, EQUATIONS, t, torch.stack(states)).rates.unbind()
 
     def notice(event: str, t: Tensor, states: Tensors, dt: Tensor) -> None:
-        solve.notice(event, t, states, dt)
+        solve.notice(event, i, t, states, dt)
         if event == ("callback_accept_step" if adaptive else "callback_step"):
             begun.append((t.item(), states))
 
@@ -73,8 +73,9 @@ def _odeint(solve: Solve, i: int, times: Tensor, states: Tensors) -> Tensors:
             field, states, times, options=_options(solve, times, adaptive), **settings
         )
     except AssertionError as error:
-        where = solve.clock.words(times[0].item())
-        raise FloatingPointError(f"after {where} {error}: {WHY}") from error
+        where = solve.clock.grid.words(times[0].item())
+        why = solve.reason(i, times[0].item(), torch.stack(states), GROWS)
+        raise FloatingPointError(f"after {where} {error}: {why}") from error
     ends = [t for t, _ in begun[1:]] + [times[-1].item()]
     for (start, point), end in zip(begun, ends):
         solve.keep(i, Step(start, end - start, torch.stack(point)))

@@ -12,7 +12,6 @@ from torch import Tensor
 from ..methods.runge_kutta import RungeKutta
 from ..methods.step import EQUATIONS, Step
 from ..methods.tableaux import RungeKuttaTableau
-from ..options import WHY
 
 if TYPE_CHECKING:
     from ..solve import Solve
@@ -26,7 +25,7 @@ def solve_by_torchode(solve: Solve, states: Tensor) -> Tensor:
     torchode: Any = import_module("torchode")
     method = getattr(torchode, solve.stats.method.capitalize())
     solve.replayed = _replayed(method.TABLEAU)
-    times = solve.clock.times
+    times = solve.clock.times.to(states.dtype)
     columns = times.reshape(len(times), -1).expand(-1, shape[0])
     path = [states]
     for i, ends in enumerate(pairwise(columns)):
@@ -64,7 +63,8 @@ class _Interval:
         found = solver.solve(problem, term)
         if found.status.any():
             status = found.status.tolist()
-            raise FloatingPointError(f"torchode ends with status {status}: {WHY}")
+            why = "2: max_steps were too few, 3: the steps became too short"
+            raise FloatingPointError(f"torchode ends with status {status} ({why})")
         return self.split(found.ys[:, -1])
 
     def field(self, t: Tensor, y: Tensor) -> Tensor:

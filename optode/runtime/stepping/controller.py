@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ..methods.step import AnyMethod, Evaluated, Problem
-from ..options import WHY, Options
-from ..times import Clock
+from ..options import Options
 
 
 class Tolerances:
@@ -21,11 +20,18 @@ class Tolerances:
 
     def ratios(self, errors: Tensor, largest: Tensor) -> Tensor:
         """Return errors over the tolerance of tensors of these sizes."""
-        return errors / (self.atol + self.rtol * largest.abs())
+        ratios = errors / (self.atol + self.rtol * largest.abs())
+        return ratios if self.atol > 0 else ratios.where(errors != 0, 0.0)
 
     def sizes(self, errors: Tensor, largest: Tensor) -> Tensor:
-        """Return the root mean square of the ratios of every state, of shape (states,)."""
-        return self.ratios(errors, largest).flatten(1).square().mean(1).sqrt()
+        """Return the root mean square of the ratios of every state, of shape (states,).
+
+        0 where the states are empty.
+        """
+        squares = self.ratios(errors, largest).square()
+        if squares.numel() == 0:
+            return squares.new_zeros(len(squares))
+        return squares.reshape(len(squares), -1).mean(1).sqrt()
 
     def step_ratios(self, errors: Tensor, states: Tensor, ends: Tensor) -> Tensor:
         """Return the error of a step over the tolerance, for every state."""
@@ -68,31 +74,31 @@ class Controller:
     def first_length(
         self,
         problem: Problem,
-        clock: Clock,
         evaluate: Callable[[float, Tensor], Evaluated],
         s: float,
-        sign: float,
+        longest: float,
         states: Tensor,
         first: Evaluated,
     ) -> float:
         """Return a first length from the sizes of the first two derivatives.
 
+        ``longest`` is the signed length of the longest step that may be taken. Nothing is evaluated
+        beyond it.
+
         Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, II.4.
         """
         method = self.method
         rates = method.rates(problem, s, states, first)
-        for name, rate in zip(self.names, rates):
-            if not rate.isfinite().all():
-                raise FloatingPointError(f"{name}' is not finite at {clock.words(s)}: {WHY}")
         d0, d1 = (self._size(tensor, states) for tensor in (states, rates))
-        first_guess = 0.01 * d0 / d1 if min(d0, d1) > 1e-5 else 1e-6
+        first_guess = 0.01 * d0 / d1 if 1e-5 < min(d0, d1) <= max(d0, d1) < math.inf else 1e-6
+        first_guess, sign = min(first_guess, abs(longest)), math.copysign(1.0, longest)
         s, there = s + sign * first_guess, torch.add(states, rates, alpha=sign * first_guess)
         change = method.rates(problem, s, there, evaluate(s, there)) - rates
         steepest = max(d1, self._size(change, states) / first_guess)
         second = max(1e-6, 1e-3 * first_guess)
-        if steepest > 1e-15:
+        if 1e-15 < steepest < math.inf:
             second = (0.01 / steepest) ** (1 / method.order)
-        return min(100 * first_guess, second)
+        return min(100 * first_guess, second, abs(longest))
 
     def _size(self, tensor: Tensor, largest: Tensor) -> float:
         return self.tolerances.sizes(tensor, largest).max().item()

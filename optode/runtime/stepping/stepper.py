@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,14 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..methods.step import AnyMethod, Evaluate, Evaluated, Stages, Step, Taken
-from ..options import WHY
+from ..reasons import GROWS
 from ..times import number_of_steps, pieces
 from .controller import Controller, Tolerances
 
 if TYPE_CHECKING:
     from ..solve import Solve
 
-Accept = Callable[[Step, Stages], None]
+Accept = Callable[[Step, Taken], None]
 
 
 class Stepper:
@@ -47,12 +48,19 @@ class Stepper:
         self.length = options.first_step
         self.first: Evaluated | None = None  # what the first stage evaluates, where known
         self.shared = False  # as the last stage of the step before
-        self.tried, self.begun = 0, False
+        self.tried, self.begun, self.interval = 0, False, 0
 
     def advance(
-        self, evaluate: Evaluate, start: float, end: float, states: Tensor, accept: Accept
+        self,
+        interval: int,
+        evaluate: Evaluate,
+        start: float,
+        end: float,
+        states: Tensor,
+        accept: Accept,
     ) -> Tensor:
-        """Return the states at the end; accept is called with every step and its stages."""
+        """Return the states at the end of the interval; accept is called with every step."""
+        self.interval = interval
         go = self._equal_steps if self.fixed else self._fitted_steps
         gap = 2 * torch.finfo(self.solve.like.dtype).eps
         for a, b in pieces(self.cuts, gap, start, end):
@@ -69,19 +77,18 @@ class Stepper:
         self, evaluate: Evaluate, start: float, end: float, states: Tensor, accept: Accept
     ) -> Tensor:
         n = number_of_steps(self.options.steps, self.options.step_size, end - start)
-        self._spend(n, start)
+        self._spend(n, start, states)
         starts = [start + (end - start) * (k / n) for k in range(n)]
         dt = (end - start) / n
         numbers = self.method.numbers(self.solve, [(s, dt) for s in starts])
         for s, given in zip(starts, numbers):
             self._notice("callback_step", s, states, dt)
             step = self._begin(s, dt, states, given)
-            taken = self._try(evaluate, step)
-            if self.whole and taken.errors is not None:
-                ratios = self.tolerances.step_ratios(taken.errors, states, taken.states)
-                self.solve.errors.append((s, ratios))
-            states = taken.states
-            accept(step, taken.stages)
+            taken, ends, errors = self._try(evaluate, step)
+            if errors is not None:
+                self.solve.errors.append((s, self.tolerances.step_ratios(errors, states, ends)))
+            states = ends
+            accept(step, taken)
             self._go_on(taken.stages)
         return states
 
@@ -90,23 +97,23 @@ class Stepper:
     ) -> Tensor:
         s, sign, control = start, math.copysign(1.0, end - start), self.controller
         while s != end:
-            longest = self._longest(evaluate, s, sign, states)
             rest = abs(end - s)
+            longest = self._longest(evaluate, s, sign * rest, states)
             length = control.length(longest, rest)
             dt = sign * length
-            self._spend(1, s)
+            self._spend(1, s, states)
             self._notice("callback_step", s, states, dt)
             (given,) = self.method.numbers(self.solve, [(s, dt)])
             step = self._begin(s, dt, states, given)
-            taken = self._try(evaluate, step)
-            assert taken.errors is not None  # fitted steps estimate their error
-            error, culprit = control.error(taken.errors, states, taken.states)
+            taken, ends, errors = self._try(evaluate, step)
+            assert errors is not None  # fitted steps estimate their error
+            error, culprit = control.error(errors, states, ends)
             factor = control.factor(error)
             shortest = longest <= self.options.min_step
             if error <= 1 or (shortest and error < math.inf):
                 self._notice("callback_accept_step", s, states, dt)
-                accept(step, taken.stages)
-                s, states = end if length == rest else s + dt, taken.states
+                accept(step, taken)
+                s, states = end if length == rest else s + dt, ends
                 self._go_on(taken.stages)
                 if length < longest:  # cut short by the end
                     factor = max(factor, longest / length)
@@ -114,29 +121,38 @@ class Stepper:
                 self._notice("callback_reject_step", s, states, dt)
                 self.first = taken.stages.found[0]
                 if shortest or s + 0.2 * dt == s:
-                    raise FloatingPointError(
-                        f"no step at {self.solve.clock.words(s)} is short enough for {culprit} "
-                        f"(the last was {length:.3g}): {WHY}"
-                    )
+                    self._give_up(s, states, length, culprit, error)
             self.length = max(length * factor, self.options.min_step)
         return states
 
-    def _longest(self, evaluate: Evaluate, s: float, sign: float, states: Tensor) -> float:
+    def _longest(self, evaluate: Evaluate, s: float, rest: float, states: Tensor) -> float:
         """Return how long the next step may be; before the first one, from the derivatives."""
         look = partial(self._evaluate, evaluate)
         if self.first is None:
             self.first = look(s, states)
         if self.length is None:
-            found = self.controller.first_length(
-                self.solve, self.solve.clock, look, s, sign, states, self.first
-            )
+            rates = self.method.rates(self.solve, s, states, self.first)
+            for name, rate in zip(self.controller.names, rates):
+                if not rate.isfinite().all():
+                    why = self.solve.reason(self.interval, s, states, GROWS)
+                    where = self.solve.clock.grid.words(s)
+                    raise FloatingPointError(f"{name}' is not finite at {where}: {why}")
+            limit = math.copysign(min(abs(rest), self.options.max_step), rest)
+            found = self.controller.first_length(self.solve, look, s, limit, states, self.first)
             self.length = max(found, self.options.min_step)
         return self.length
 
     def _evaluate(self, evaluate: Evaluate, s: float, states: Tensor) -> Evaluated:
         """Evaluate what the first stage of a step does."""
         self.count(1)
-        return evaluate(self.method.part, s, self.method.seen(states))
+        with self._graphs():
+            return evaluate(self.method.part, s, self.method.seen(states))
+
+    def _graphs(self) -> AbstractContextManager[object]:
+        """Return a context in which a step makes the graph that the way back takes, if it fits."""
+        if not self.solve.by_graphs:
+            return nullcontext()
+        return torch.set_grad_enabled(self.solve.evaluation.room.holds_another())
 
     def _begin(self, s: float, dt: float, states: Tensor, given: object) -> Step:
         first = self.first.rates if self.shared and self.first is not None else None
@@ -149,26 +165,54 @@ class Stepper:
             self.first = stages.found[-1]
         self.shared = self.first is not None and not method.ends_alone
 
-    def _try(self, evaluate: Evaluate, step: Step) -> Taken:
-        """Take a step, as a checkpoint where its graph does not fit."""
-        take: Callable[..., Taken] = self.method.step
+    def _try(self, evaluate: Evaluate, step: Step) -> tuple[Taken, Tensor, Tensor | None]:
+        """Take a step, as a checkpoint where its graph does not fit.
+
+        Returns it with the states where the next step begins, and with its errors.
+        """
+        first, take = self.first, self._take
         # where inductor folds a state's constant start, it fails on a first checkpoint
-        checkpoints = self.solve.way_back == "checkpoints" and self.begun
-        full = self.solve.way_back == "autograd" and not self.solve.room.holds_another()
-        if checkpoints or full:
+        if self.solve.way_back == "checkpoints" and self.begun:
             take = partial(checkpoint, take, use_reentrant=False, preserve_rng_state=False)
         self.begun = True
-        taken = take(evaluate, step, self.first, self.whole)
-        self.count(self.method.evaluations(self.first is not None, self.whole))
-        return taken
+        with self._graphs():
+            found = take(evaluate, step, first)
+        self.count(self.method.evaluations(first is not None, self.whole))
+        return found
 
-    def _spend(self, steps: int, s: float) -> None:
+    def _take(
+        self, evaluate: Evaluate, step: Step, first: Evaluated | None
+    ) -> tuple[Taken, Tensor, Tensor | None]:
+        taken = self.method.step(evaluate, step, first)
+        ends = self.solve.cut(taken.states)
+        if not self.whole:
+            return taken, ends, None
+        return taken, ends, self.method.errors(evaluate, step, taken.stages, ends)
+
+    def _spend(self, steps: int, s: float, states: Tensor) -> None:
         self.tried += steps
-        if self.tried > self.options.max_steps:
-            raise RuntimeError(
-                f"more than max_steps = {self.options.max_steps} steps at "
-                f"{self.solve.clock.words(s)}: {WHY}"
-            )
+        most = self.options.max_steps
+        if self.tried <= most:
+            return
+        why = (
+            f"steps have become as short as {self.length or 0.0:.3g}, since the field changes "
+            "fast: loosen rtol and atol, set min_step, or raise max_steps"
+        )
+        intervals = len(self.solve.clock.knots) - 1
+        if self.fixed or 2 * intervals > most:
+            why = f"each of the {intervals + 1} times ends a step: raise max_steps"
+        why = self.solve.reason(self.interval, s, states, why)
+        where = self.solve.clock.grid.words(s)
+        raise RuntimeError(f"more than max_steps = {most} steps at {where}: {why}")
+
+    def _give_up(self, s: float, states: Tensor, length: float, culprit: str, error: float) -> None:
+        """Raise FloatingPointError: no step is short enough."""
+        why = "the field jumps there (give jump_t), or rtol and atol ask for more than numbers hold"
+        why = self.solve.reason(self.interval, s, states, GROWS if error == math.inf else why)
+        raise FloatingPointError(
+            f"no step at {self.solve.clock.grid.words(s)} is short enough for {culprit} (the last "
+            f"was {length:.3g}): {why}"
+        )
 
     def _notice(self, event: str, s: float, states: Tensor, dt: float) -> None:
-        self.solve.notice(event + self.suffix, s, states, dt)
+        self.solve.notice(event + self.suffix, self.interval, s, states, dt)

@@ -1,0 +1,74 @@
+"""Collect the tensors that a solve reads beside the states and the times."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ..aliases import Inputs, Tensors
+
+if TYPE_CHECKING:
+    from ..node import Node
+
+
+class Sources(NamedTuple):
+    """The parameters and the inputs of a solve.
+
+    ``inputs`` are those that the field gets, ``tensors`` the tensors among them. ``own`` are the
+    parameters of the node itself, ``others`` those of its modules and of inputs that are modules.
+    """
+
+    inputs: Inputs
+    tensors: Tensors
+    own: Tensors
+    others: Tensors
+
+    @property
+    def parameters(self) -> Tensors:
+        """All parameters."""
+        return self.own + self.others
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether all parameters are plain ones, not sharded."""
+        return all(type(p) is nn.Parameter for p in self.parameters)
+
+    @property
+    def are_lent(self) -> bool:
+        """Whether parameters are tensors that took their place for one call."""
+        return not all(isinstance(p, nn.Parameter) for p in self.parameters)
+
+    def learned(self, own: bool) -> Tensors:
+        """Return the tensors that require a gradient; with the node's own parameters or without."""
+        found = (*(self.own if own else ()), *self.others, *self.tensors)
+        return tuple(x for x in dict.fromkeys(found) if x.requires_grad)
+
+    def apart(self) -> Sources:
+        """Return sources whose inputs are leaves, with no part in the graph that made them."""
+        if not any(x.requires_grad for x in self.tensors):
+            return self
+        leaves = tuple(x.detach().requires_grad_(x.requires_grad) for x in self.tensors)
+        inputs = leaves[0] if isinstance(self.inputs, Tensor) else leaves
+        return self._replace(inputs=inputs, tensors=leaves)
+
+
+def sources_of(node: Node, inputs: Inputs) -> Sources:
+    """Return the sources of a solve; ValueError for parameters that have no shape yet."""
+    own = tuple(node.parameters(recurse=False))
+    known = {id(p) for p in own}
+    modules = (node, inputs) if isinstance(inputs, nn.Module) else (node,)
+    others = tuple(p for m in modules for p in m.parameters() if id(p) not in known)
+    if not torch.compiler.is_compiling() and any(map(is_lazy, others)):
+        raise ValueError(
+            "field has lazy parameters without a shape: call it once on a batch, before the first "
+            "solve"
+        )
+    tensors: Tensors = ()
+    if isinstance(inputs, Tensor):
+        tensors = (inputs,)
+    elif isinstance(inputs, tuple):
+        tensors = inputs
+    return Sources(inputs, tensors, own, others)

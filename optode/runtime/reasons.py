@@ -1,0 +1,33 @@
+"""Find the one cause of a solve that failed, for its message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .aliases import Inputs
+
+if TYPE_CHECKING:
+    from .node import Node
+
+GROWS = "the solution or the field grows without bound there, or the steps are too long"
+"""Why numbers are not finite, where parameters are."""
+
+
+@torch.no_grad()
+def reason(node: Node, t: Tensor, states: Tensor, inputs: Inputs, otherwise: str) -> str:
+    """Return why a solve failed at a time and stacked states: a parameter, chance, or otherwise."""
+    for name, parameter in node.named_parameters():
+        if not parameter.isfinite().all():
+            return f"{name} is not finite"
+    if len(states) != len(node.state_names):  # with costates among them
+        return otherwise
+    rates, again = (node.vector_field(t, states.unbind(), inputs) for _ in range(2))
+    if all(x.isfinite().all() for x in rates) and not all(map(torch.equal, rates, again)):
+        return (
+            "the field draws random numbers, so that no step has a small error: call field.eval(), "
+            "or give what is drawn as inputs"
+        )
+    return otherwise
