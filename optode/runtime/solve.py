@@ -95,8 +95,7 @@ class Solve:
         guard, traced = None, torch.compiler.is_compiling()
         counts = not self.apart and not traced
         if not (traced or is_transformed()):
-            fitted = self.method.estimates and not self.options.sized
-            pure = fitted or node.gradient != "autograd"
+            pure = node.gradient != "autograd"
             learned = self.seen.learned(True) if self.apart else None
             guard = Guard(node, self.seen.inputs, self.like.device, pure, learned)
         return Evaluation(node, self.clock, room, self.stats, self.seen, guard, discrete, counts)
@@ -152,14 +151,12 @@ class Solve:
     def keep(self, i: int, step: Step, taken: Taken | None = None) -> None:
         """Count an accepted step of the i-th interval, and keep it for the way back."""
         self.stats.accepted += 1
-        if self.way_back != "discrete":
-            return
         room = self.evaluation.room
-        if taken and not room.holds_another():
-            taken = None
-        elif taken:
+        taken = taken if room.holds_another() else None
+        if taken is not None:
             room.spend(len(taken.stages.found))
-        self.record.keep(step._replace(interval=i), taken)
+        if self.way_back == "discrete":
+            self.record.keep(step._replace(interval=i), taken)
 
     def reason(self, i: int, s: float, states: Tensor, otherwise: str) -> str:
         """Return why a step of the i-th interval failed at s: ``otherwise`` or a cause found."""
@@ -191,13 +188,10 @@ def _way_back(node: Node, sources: Sources, room: Room) -> str:
         return "autograd" if apart or compiling else "none"
     if gradient == "autograd" or (whole and not compiling and not apart):
         return gradient
-    if gradient == "adjoint" and (apart or not whole):
-        raise ValueError(
-            'gradient="adjoint" needs whole parameters that stay in their place: use '
-            'gradient="autograd" with sharded ones, with functional_call and within torch.func'
-        )
     if apart or is_exporting():
         return "autograd"
+    if gradient == "adjoint" and not whole:
+        raise ValueError('gradient="adjoint" needs whole parameters: shard the node')
     fits = gradient == "discrete" and room.weight and room.holds_another()
     return "autograd" if fits else "checkpoints"
 

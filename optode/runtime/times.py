@@ -59,9 +59,13 @@ def grid_of(like: Tensor, t: Times, span: Span) -> Grid:
             f"{tuple(times.shape)}"
         )
     ends = [span.start, span.end]
-    if given.is_floating_point():  # in which the ends of the span are rounded, too
-        ends = given.new_tensor(ends).double().tolist()
-    knots = [float(x) for x in times.tolist()]
+    if t is None:
+        knots = ends
+    elif isinstance(t, Tensor) and t.is_floating_point():
+        # the ends of the span are rounded like the times
+        ends, knots = given.new_tensor(ends).double().tolist(), times.tolist()
+    else:
+        knots = [float(x) for x in t]
     if not all(a < b for a, b in pairwise([-math.inf, *knots, math.inf])):
         raise ValueError(f"t must be strictly increasing and finite, got {_short(knots)}")
     if not ends[0] <= knots[0] <= knots[-1] <= ends[1]:

@@ -188,8 +188,7 @@ class WrongAdjointSystem(HBNODE):
 
 def test_a_wrong_adjoint_system():
     found = check_gradients(node_of(WrongAdjointSystem), states_of(HBNODE))
-    exact = {"dot product", "Taylor rate 2", "finite differences", "autograd"}
-    assert failing(found) == exact
+    assert failing(found) == {"adjoint", "adjoint, finer steps"}
 
 
 class WrongParameter(HBNODE):
@@ -229,8 +228,8 @@ def test_a_field_without_a_derivative_has_no_rate_of_one():
 
 def test_a_field_that_is_not_deterministic():
     node = node_of(HBNODE)
-    node.field = nn.Sequential(nn.Dropout(0.5))
-    node.field.forward = lambda t, h: nn.functional.dropout(h)
+    calls = []  # no generator's random numbers, which the solve itself refuses
+    node.field.forward = lambda t, h: (calls.append(1), h * len(calls))[1]
     with pytest.raises(ValueError, match="not deterministic"):
         check_gradients(node, states_of(HBNODE))
 

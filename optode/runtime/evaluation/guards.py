@@ -57,7 +57,7 @@ class Guard:
             raise ValueError(
                 "field draws random numbers or changes its buffers (dropout, batch norm): it is no "
                 "function of t and the states. Call field.eval(), give what is drawn as inputs, or "
-                'use gradient="autograd" with steps of equal size'
+                'use gradient="autograd"'
             )
         self.left -= 1
         self._look_at_memory()

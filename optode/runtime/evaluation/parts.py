@@ -39,8 +39,8 @@ class Evaluation:
         stats: Stats,
         sources: Sources,
         guard: Guard | None,
-        drops: bool,
-        counts: bool,
+        drops: bool = False,
+        counts: bool = False,
     ) -> None:
         self.node, self.inputs, self.clock, self.room = node, sources.inputs, clock, room
         self.stats, self.sources, self.guard = stats, sources, guard

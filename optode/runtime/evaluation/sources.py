@@ -58,9 +58,8 @@ class Sources(NamedTuple):
 def sources_of(node: Node, inputs: Inputs) -> Sources:
     """Return the sources of a solve; ValueError for parameters that have no shape yet."""
     own = tuple(node.parameters(recurse=False))
-    known = {id(p) for p in own}
-    modules = (node, inputs) if isinstance(inputs, nn.Module) else (node,)
-    others = tuple(p for m in modules for p in m.parameters() if id(p) not in known)
+    modules = [*node.children()] + ([inputs] if isinstance(inputs, nn.Module) else [])
+    others = tuple(p for m in modules for p in m.parameters())
     if not torch.compiler.is_compiling() and any(map(is_lazy, others)):
         raise ValueError(
             "field has lazy parameters without a shape: call it once on a batch, before the first "

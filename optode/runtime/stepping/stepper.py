@@ -127,9 +127,9 @@ class Stepper:
 
     def _longest(self, evaluate: Evaluate, s: float, rest: float, states: Tensor) -> float:
         """Return how long the next step may be; before the first one, from the derivatives."""
-        look = partial(self._evaluate, evaluate)
         if self.first is None:
-            self.first = look(s, states)
+            with self._graphs():
+                self.first = self._evaluate(evaluate, s, states)
         if self.length is None:
             rates = self.method.rates(self.solve, s, states, self.first)
             for name, rate in zip(self.controller.names, rates):
@@ -138,6 +138,7 @@ class Stepper:
                     where = self.solve.clock.grid.words(s)
                     raise FloatingPointError(f"{name}' is not finite at {where}: {why}")
             limit = math.copysign(min(abs(rest), self.options.max_step), rest)
+            look = partial(self._evaluate, evaluate)
             found = self.controller.first_length(self.solve, look, s, limit, states, self.first)
             self.length = max(found, self.options.min_step)
         return self.length
@@ -145,8 +146,7 @@ class Stepper:
     def _evaluate(self, evaluate: Evaluate, s: float, states: Tensor) -> Evaluated:
         """Evaluate what the first stage of a step does."""
         self.count(1)
-        with self._graphs():
-            return evaluate(self.method.part, s, self.method.seen(states))
+        return evaluate(self.method.part, s, self.method.seen(states))
 
     def _graphs(self) -> AbstractContextManager[object]:
         """Return a context in which a step makes the graph that the way back takes, if it fits."""
@@ -171,8 +171,10 @@ class Stepper:
         Returns it with the states where the next step begins, and with its errors.
         """
         first, take = self.first, self._take
+        way_back, room = self.solve.way_back, self.solve.evaluation.room
         # where inductor folds a state's constant start, it fails on a first checkpoint
-        if self.solve.way_back == "checkpoints" and self.begun:
+        checkpoints = way_back == "checkpoints" and self.begun
+        if checkpoints or (way_back == "autograd" and not room.holds_another()):
             take = partial(checkpoint, take, use_reentrant=False, preserve_rng_state=False)
         self.begun = True
         with self._graphs():

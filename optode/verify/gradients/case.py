@@ -105,8 +105,6 @@ class GradientCase:
     def gradient(self) -> Tensors:
         """Return the node's J^T c, one tensor for each tensor of x."""
         leaves = tuple(x.clone().requires_grad_() for x in self.x[: self.count])
-        # what was not weighed is not kept: "discrete" goes by the derived program
-        self.node.graph_bytes.clear()
         z = _joined(self.integrate((*leaves, *self.x[self.count :])).states)
         sources = (*leaves, *self.parameters)
         return torch.autograd.grad(z, sources, self.c, allow_unused=True, materialize_grads=True)
