@@ -12,8 +12,7 @@ from .aliases import Inputs, Tensors
 from .compiling import solve_with
 from .methods.catalogue import METHODS
 from .options import Options
-from .solution import Stats
-from .solve import Errors, refuse
+from .solve import Errors, Found, refuse
 from .times import Clock, Grid
 from .torch_internals import holds
 
@@ -46,8 +45,8 @@ class AutomaticGrid:
         return COUNTS[self.index]
 
     def solve(
-        self, node: Node, grid: Grid, states: Tensors, inputs: Inputs
-    ) -> tuple[Tensors, Stats]:
+        self, node: Node, grid: Grid, states: Tensors, inputs: Inputs, dense: bool = False
+    ) -> Found:
         """Return the trajectories and the work, on a grid that is fine enough.
 
         An error over the tolerance is answered by the solve on a finer grid. Raises RuntimeError
@@ -61,21 +60,22 @@ class AutomaticGrid:
         self._fit(grid, Options.of(node.options))
         evaluations, tries, seconds = 0, 0, 0.0
         while True:
-            path, errors, stats = solve_with(node, grid, states, inputs, self.steps)
+            found = solve_with(node, grid, states, inputs, self.steps, dense)
+            path, errors, stats = found.path, found.errors, found.stats
             evaluations += stats.forward_nfe
             seconds += stats.compile_seconds
             stats.forward_nfe, stats.repeated, stats.compile_seconds = evaluations, tries, seconds
             if not errors:
-                return path, stats
+                return found
             ratios = torch.stack([ratio for _, ratio in errors]).nan_to_num(math.inf, math.inf)
             largest = _largest(path, ratios)
             if largest <= 1:
-                self._remember(largest, METHODS[stats.method].order)
-                return path, stats
+                self._remember(largest, METHODS[stats.method].error_order)
+                return found
             if largest == math.inf:  # of a step too long, if not from the start on
                 refuse(node, Clock(grid, states[0]), inputs, torch.stack([x[:1] for x in path], 1))
             tries += 1
-            self._refine(node, grid, errors, ratios, largest, METHODS[stats.method].order)
+            self._refine(node, grid, errors, ratios, largest, METHODS[stats.method].error_order)
 
     def _fit(self, grid: Grid, options: Options) -> None:
         """Take fewer steps if this grid has more times than the one they were found for."""

@@ -11,8 +11,7 @@ import torch
 
 from .aliases import Inputs, Tensors
 from .methods.step import EQUATIONS
-from .solution import Stats
-from .solve import Errors, Solve, refuse, run
+from .solve import Found, Solve, refuse, run
 from .times import Clock, Grid
 from .torch_internals import graphs_compiled, unlimited_compilations
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 _KINDS = 64
 """For how many kinds of compiled solves a node remembers what an evaluation weighs."""
 
-Run: TypeAlias = Callable[..., tuple[Tensors, Errors, Stats]]
+Run: TypeAlias = Callable[..., Found]
 
 
 @cache
@@ -36,23 +35,28 @@ def compiled(mode: bool | str) -> Run:
 
 
 def solve_with(
-    node: Node, grid: Grid, states: Tensors, inputs: Inputs, count: int | None = None
-) -> tuple[Tensors, Errors, Stats]:
+    node: Node,
+    grid: Grid,
+    states: Tensors,
+    inputs: Inputs,
+    count: int | None = None,
+    dense: bool = False,
+) -> Found:
     """Run a solve, compiled where the node says so.
 
     For a compiled one, record how long compiling took, and refuse a result that is not finite.
     """
     if not node.compiled or torch.compiler.is_compiling():
-        return run(node, grid, states, inputs, count)
+        return run(node, grid, states, inputs, count, dense)
     known, begun = graphs_compiled(), perf_counter()
     weight = _weighed(node, grid, states, inputs)
     with unlimited_compilations():
-        path, errors, stats = compiled(node.compiled)(node, grid, states, inputs, count, weight)
+        found = compiled(node.compiled)(node, grid, states, inputs, count, dense, weight)
     if graphs_compiled() > known:
-        stats.compile_seconds = perf_counter() - begun
-    if count is None and not (whole := torch.stack(path, 1)).isfinite().all():
-        refuse(node, Clock(grid, states[0]), inputs, whole)
-    return path, errors, stats
+        found.stats.compile_seconds = perf_counter() - begun
+    if count is None and not (whole := torch.stack(found.path, 1)).isfinite().all():
+        refuse(node, Clock(grid, states[0]), inputs, whole[:: len(whole) - 1] if dense else whole)
+    return found
 
 
 def _weighed(node: Node, grid: Grid, states: Tensors, inputs: Inputs) -> int:

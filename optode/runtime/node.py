@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from .aliases import Inputs, Pull, Tensors, Times
 from .automatic_grid import AutomaticGrid
-from .compiling import solve_with
 from .evaluation.field import BoundField
-from .settings import check_inputs, check_states, check_tolerance, equal_steps, settle
-from .singular_start import leave_pole
-from .solution import Solution, Stats
-from .times import Clock, Grid, Span, grid_of, own_start
+from .integration import integrate
+from .quadrature import Running
+from .settings import equal_steps, settle
+from .solution import Solution
+from .times import Clock
 
 
 class Node(nn.Module):
@@ -52,6 +52,15 @@ class Node(nn.Module):
         grid: "auto" for equal steps, as many as the tolerances ask: a solve whose estimated error
             is larger is repeated on a finer grid.
         compile: whether to compile the solve, or a mode of torch.compile.
+        observe: "steps" ends a step at every time, "interpolate" reads the times between the ends
+            of steps off a polynomial of at least the method's order minus one. By default fitted
+            steps are read off where there are more than 32 intervals; the stats say which was done.
+
+        running: a cost r(t, states, f), a tensor of any shape, whose integral from the start on is
+            in the solution. f is the network at t, a function of the states it reads. The integral
+            has no part in the choice of steps.
+        record: whether the backward pass notes the costates dL/dz at the ends of steps in the
+            stats of the solution, for "discrete" and "adjoint".
 
     Raises:
         ValueError: where settings, states, times or the field do not fit.
@@ -93,13 +102,17 @@ class Node(nn.Module):
         options: Mapping[str, Any] | None = None,
         grid: str | None = None,
         compile: bool | str = False,
+        observe: str | None = None,
+        running: Running | None = None,
+        record: bool = False,
     ) -> None:
         super().__init__()
         self.field = field
         self.span = span
         self.method, self.rtol, self.atol, self.gradient = method, rtol, atol, gradient
         self.options: Any = dict(options) if isinstance(options, Mapping) else options or {}
-        self.grid, self.compiled = grid, compile
+        self.grid, self.compiled, self.observe = grid, compile, observe
+        self.running, self.record = running, record
         self.graph_bytes: dict[Hashable, int] = {}
         self.automatic_grid = AutomaticGrid()
         self.settled: list[object] = []
@@ -122,27 +135,7 @@ class Node(nn.Module):
         the sample where it is. Inputs reach the field as its last argument: a tensor as it is, a
         function (or module) as its value at t.
         """
-        settle(self)
-        evaluations = 0
-        check_inputs(inputs)
-        if isinstance(states, Tensor):
-            evaluations = self.start_evaluations
-            states = self.initial_states(states, inputs, own_start(t, states))
-        check_states(self, states)
-        start, end = map(float, self.span)
-        span = Span(start, end, self.singular_times, self.regular_start is not None)
-        grid, begun = grid_of(states[0], t, span), None
-        if self.regular_start is not None:
-            begun = leave_pole(self, grid, states, inputs)
-        if begun is None:
-            path, stats = _solve(self, grid, states, inputs)
-        else:
-            path, stats = _solve(self, begun.grid, begun.later, inputs)
-            path = begun.with_start(path)
-            evaluations += 2 * self.branch_evaluations
-        stats.forward_nfe += evaluations
-        late = len(grid.knots) - grid.given.shape[-1]
-        return Solution(grid.given, self.States(*(x[late:] for x in path)), stats)
+        return integrate(self, states, t, inputs)
 
     def initial_states(
         self, position: Tensor, inputs: Inputs = None, t: Tensor | None = None
@@ -199,12 +192,3 @@ class Node(nn.Module):
             return pulled, tuple(torch.zeros_like(p) if b is None else b for b, p in found)
 
         return rates, pull
-
-
-def _solve(node: Node, grid: Grid, states: Tensors, inputs: Inputs) -> tuple[Tensors, Stats]:
-    """Return the trajectories at the knots of a grid, and the work."""
-    check_tolerance(node, states)
-    if node.grid == "auto":
-        return node.automatic_grid.solve(node, grid, states, inputs)
-    path, _, stats = solve_with(node, grid, states, inputs)
-    return path, stats

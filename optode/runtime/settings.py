@@ -29,6 +29,7 @@ from .torch_internals import holds
 if TYPE_CHECKING:
     from .node import Node
 
+OBSERVE = (None, "steps", "interpolate")
 GRADIENTS = ("discrete", "adjoint", "autograd")
 _ON_A_GRID = {"max_steps", "keep", "step_t", "jump_t"}
 
@@ -37,7 +38,7 @@ def settle(node: Node) -> None:
     """Check the settings of a node, if one has been set since they were checked last."""
     given = node.options
     now = [node.field, node.span, node.method, node.rtol, node.atol, node.gradient]
-    now += [node.grid, node.compiled, given]
+    now += [node.grid, node.compiled, node.observe, given]
     if isinstance(given, Mapping):
         now += [*given, *given.values()]
     if len(now) != len(node.settled) or not all(map(is_, now, node.settled)):
@@ -62,6 +63,8 @@ def check_settings(node: Node) -> None:
     if node.rtol == node.atol == 0:
         raise ValueError("rtol and atol must not both be 0: no step has no error at all")
     _check_span(node)
+    if node.observe not in OBSERVE:
+        raise ValueError(f"observe must be in {OBSERVE}, got {node.observe!r}")
     if node.gradient not in GRADIENTS:
         raise ValueError(f"gradient must be in {GRADIENTS}, got {node.gradient!r}")
     if not isinstance(node.method, str):

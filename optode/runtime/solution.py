@@ -14,6 +14,8 @@ class Stats:
 
     ``backward_nfe`` counts vector-Jacobian products of the field. ``repeated`` counts solves that
     ``grid="auto"`` repeated on a finer grid. ``compile_seconds`` is 0 unless this call compiled.
+    ``observed`` is "steps" where steps end at the times, and "interpolate" where the times are read
+    off between the ends of steps.
     """
 
     method: str = ""
@@ -23,6 +25,7 @@ class Stats:
     accepted: int = 0
     rejected: int = 0
     repeated: int = 0
+    observed: str = "steps"
 
     def count_backward(self, *_: object) -> None:
         """Count one vector-Jacobian product; also a hook of autograd."""
@@ -30,8 +33,13 @@ class Stats:
 
 
 class Solution(NamedTuple):
-    """The times, every state's trajectory of shape ``(len(times), *shape)``, and the work."""
+    """The times, every state's trajectory of shape ``(len(times), *shape)``, and the work.
+
+    ``running`` is the integral of the node's running cost from the start to each time, None where
+    the node has no such cost.
+    """
 
     times: Tensor
     states: Any  # the States of the node's class: a named tuple of tensors
     stats: Stats
+    running: Tensor | None = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .aliases import Inputs, Tensors
+from .dense import nodes_for
 from .evaluation.guards import Guard
 from .evaluation.parts import Evaluation
 from .evaluation.sources import Sources, sources_of
@@ -40,11 +41,24 @@ Errors = list[tuple[float, Tensor]]
 """The start of each step, and the error of every state over its tolerance."""
 
 
+class Found(NamedTuple):
+    """The trajectories at the marks, the errors of steps that are counted, and the work.
+
+    The marks are the knots, or the ends of all steps: the solver's own times.
+    """
+
+    path: Tensors
+    errors: Errors
+    stats: Stats
+    marks: list[float]
+
+
 class Solve:
     """One solve: its work, its accepted steps, and the way back.
 
     ``count`` is the number of equal steps whose errors are estimated, None for the steps that the
-    options ask for. ``weight`` is the bytes of one evaluation, where the solve is traced. ``apart``
+    options ask for. ``dense``: the trajectories have the ends of all steps, and not the knots
+    alone. ``weight`` is the bytes of one evaluation, where the solve is traced. ``apart``
     says whether autograd sees the solve as one function, with a way back of its own.
     """
 
@@ -55,9 +69,10 @@ class Solve:
         states: Tensors,
         inputs: Inputs = None,
         count: int | None = None,
+        dense: bool = False,
         weight: int | None = None,
     ) -> None:
-        self.node, self.count = node, count
+        self.node, self.count, self.dense = node, count, dense
         self.like = states[0].detach()
         self.options = Options.of(node.options)
         if count:
@@ -65,6 +80,11 @@ class Solve:
         self.clock = Clock(grid, self.like)
         self.solver, self.method, self.stats = _method(node, self.clock)
         self.replayed: AnyMethod = self.method
+        self.marks, self.intervals = self.clock.knots, [*range(len(self.clock.knots) - 1)]
+        if dense:
+            gaps = nodes_for(self.method.order) - 1
+            longest = (self.clock.knots[-1] - self.clock.knots[0]) / gaps
+            self.options = self.options._replace(max_step=min(longest, self.options.max_step))
         keep = 0.0 if has_saving_hooks() else self.options.keep
         room = Room(keep, self.method.evaluations(False, True), weight)
         self.sources = self.seen = sources_of(node, inputs)
@@ -133,11 +153,18 @@ class Solve:
         stepper.whole |= self.count is not None
         pulls = self.way_back == "discrete" and not self.by_graphs
         look = self.evaluation.recorded if pulls else self.evaluation.plain
-        path = [self.cut(states)]
+        path, steps = [self.cut(states)], []
+
+        def accept(step: Step, taken: Taken) -> None:
+            steps.append(step._replace(interval=stepper.interval))
+            self.keep(stepper.interval, step, taken)
+
         for i, (start, end) in enumerate(pairwise(self.clock.knots)):
-            accept = partial(self.keep, i)
-            evaluate = partial(look, i)
-            path.append(stepper.advance(i, evaluate, start, end, path[-1], accept))
+            path.append(stepper.advance(i, partial(look, i), start, end, path[-1], accept))
+        if self.dense:
+            path = [*(step.states for step in steps), path[-1]]
+            self.marks = [*(step.start for step in steps), self.clock.knots[-1]]
+            self.intervals = [step.interval for step in steps]
         return torch.stack(path)
 
     def cut(self, states: Tensor) -> Tensor:
@@ -156,7 +183,8 @@ class Solve:
         if taken is not None:
             room.spend(len(taken.stages.found))
         if self.way_back == "discrete":
-            self.record.keep(step._replace(interval=i), taken)
+            row = len(self.record.steps) if self.dense else i
+            self.record.keep(step._replace(interval=i, row=row), taken)
 
     def reason(self, i: int, s: float, states: Tensor, otherwise: str) -> str:
         """Return why a step of the i-th interval failed at s: ``otherwise`` or a cause found."""
@@ -230,10 +258,11 @@ def run(
     grid: Grid,
     states: Tensors,
     inputs: Inputs,
-    count: int | None,
+    count: int | None = None,
+    dense: bool = False,
     weight: int | None = None,
-) -> tuple[Tensors, Errors, Stats]:
-    """Return the trajectories, the errors of steps that are counted, and the work."""
-    solve = Solve(node, grid, states, inputs, count, weight)
+) -> Found:
+    """Carry out a solve."""
+    solve = Solve(node, grid, states, inputs, count, dense, weight)
     path = solve.trajectories(states)
-    return path, solve.errors, solve.stats
+    return Found(path, solve.errors, solve.stats, solve.marks)

@@ -90,16 +90,16 @@ def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars
         for weight, added in system.quadrature(step, taken.stages):
             bars.add(added, -size * step.length * weight)
 
-    knots = solve.clock.knots
-    for i in reversed(range(len(knots) - 1)):
-        costates = costates + cotangents[i + 1] / size
-        start, end = knots[i : i + 2]
-        tensors = system.joined(end, path[i + 1], costates)
+    for row in reversed(range(len(solve.marks) - 1)):
+        costates = costates + cotangents[row + 1] / size
+        start, end = solve.marks[row : row + 2]
+        tensors = system.joined(end, path[row + 1], costates)
         stepper.forget()
+        i = solve.intervals[row]
         evaluate = partial(system.evaluate, i)
         tensors = stepper.advance(i, evaluate, end, start, tensors, accept)
         states, costates = system.parted(start, tensors)
-        drifts += _drifts(solve, start, states, path[i])
+        drifts += _drifts(solve, start, states, path[row])
     _warn_of(drifts)
     return size * costates
 

@@ -36,7 +36,7 @@ class Record:
 def go_back(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tensor:
     """Return the costates at the start; gradients by the sources are added to the bars.
 
-    ``path`` are the stacked states at the knots, and ``cotangents`` the loss's gradient by them.
+    ``path`` are the stacked states at the marks, and ``cotangents`` the loss's gradient by them.
     The backward pass reverses one step at a time; a step that was not kept is taken again. Each
     evaluation of the field costs one vector-Jacobian product.
     """
@@ -45,7 +45,7 @@ def go_back(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tenso
     record, steps, costates = solve.record, list(solve.record.steps), torch.zeros_like(path[0])
     for i in reversed(range(len(path) - 1)):
         costates = costates + cotangents[i + 1]
-        while steps and steps[-1].interval == i:
+        while steps and steps[-1].row == i:
             taken = record.kept.pop(len(steps) - 1, None)
             costates = reverse.step_back(steps.pop(), taken, costates)
     reverse.finish(record.steps[::-1])

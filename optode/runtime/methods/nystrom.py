@@ -56,7 +56,7 @@ class Nystrom(Method[Transform]):
 
     def __init__(self, tableau: NystromTableau) -> None:
         self.tableau = tableau
-        self.order = tableau.embedded_order + 1
+        self.order, self.error_order = tableau.order, tableau.embedded_order + 1
         self.nodes = [float(node) for node in tableau.nodes]
         self.weights = [float(weight) for weight in tableau.velocities]
         self.ends_as_next = self.nodes[-1] == 1 and tableau.positions == (*tableau.rows[-1], 0)

@@ -31,7 +31,7 @@ class RungeKutta(Method[None]):
     def __init__(self, tableau: RungeKuttaTableau) -> None:
         weights, errors = tableau.weights, tableau.errors
         self.estimates = bool(errors)
-        self.order = tableau.embedded_order + 1 if errors else tableau.order
+        self.order, self.error_order = tableau.order, tableau.embedded_order + 1
         self.ends_as_next = len(weights) > 1 and weights == (*tableau.rows[-1], 0.0)
         self.ends_alone = self.ends_as_next
         n = len(weights) - self.ends_alone

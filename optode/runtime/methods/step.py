@@ -60,6 +60,8 @@ class Evaluate(Protocol):
 class Step(NamedTuple):
     """An accepted step: its start and length, the stacked states there, and its interval.
 
+    ``row`` is that of the trajectory which is at the start of the step or the last before it.
+
     ``given`` is its entry of the method's ``numbers``. ``first`` is what its first stage evaluates,
     where the step before has evaluated it.
     """
@@ -70,6 +72,7 @@ class Step(NamedTuple):
     given: Any = None
     first: Tensor | None = None
     interval: int = 0
+    row: int = 0
 
 
 class Stages(NamedTuple):
@@ -103,8 +106,8 @@ class Problem(Protocol):
 class Method(ABC, Generic[G]):
     """A one-step method.
 
-    ``estimates`` says whether a step has an error, which shrinks with ``order`` powers of its
-    length (without an estimate, ``order`` is that of the method). With
+    ``order`` is the order of convergence. ``estimates`` says whether a step has an error, which
+    shrinks with ``error_order`` powers of its length. With
     ``ends_as_next`` the last stage is the first of the next step; with ``ends_alone`` that stage
     has a weight in the error alone. ``needs`` names the base class that a node must have.
     """
@@ -112,6 +115,7 @@ class Method(ABC, Generic[G]):
     needs: ClassVar[str] = "Node"
     part: ClassVar[Part] = EQUATIONS
     order: int
+    error_order: int = 0
     estimates: bool = False
     ends_as_next: bool = False
     ends_alone: bool = False

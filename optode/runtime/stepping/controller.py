@@ -60,7 +60,7 @@ class Controller:
 
     def factor(self, error: float) -> float:
         """Return by how much the next step may be longer than this one, of this error."""
-        grown = self.options.safety * max(error, 1e-10) ** (-1 / self.method.order)
+        grown = self.options.safety * max(error, 1e-10) ** (-1 / self.method.error_order)
         return min(self.options.ifactor, max(self.options.dfactor, grown))
 
     def length(self, longest: float, rest: float) -> float:
@@ -97,7 +97,7 @@ class Controller:
         steepest = max(d1, self._size(change, states) / first_guess)
         second = max(1e-6, 1e-3 * first_guess)
         if 1e-15 < steepest < math.inf:
-            second = (0.01 / steepest) ** (1 / method.order)
+            second = (0.01 / steepest) ** (1 / method.error_order)
         return min(100 * first_guess, second, abs(longest))
 
     def _size(self, tensor: Tensor, largest: Tensor) -> float:

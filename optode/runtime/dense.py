@@ -1,0 +1,140 @@
+"""Read a solution between its steps: Hermite interpolation of the states and their derivatives.
+
+Through q consecutive ends of steps, with the values and the derivatives there, goes a polynomial of
+degree 2q - 1, whose error is of order 2q in the lengths of the steps (Stoer and Bulirsch,
+Introduction to Numerical Analysis, 2.1.5). With 2q at least the order of the method it is at least
+of the method's order minus one, as those of torchdiffeq are.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .aliases import Inputs, Tensors
+from .methods.catalogue import METHODS, solver_of
+from .options import Options
+from .times import Grid
+
+if TYPE_CHECKING:
+    from .node import Node
+
+MANY = 32
+"""Where there are more intervals, fitted steps do not end at every time unless asked to."""
+
+
+def interpolates(node: Node, grid: Grid) -> bool:
+    """Return whether times are read off between the ends of steps; ValueError where they cannot be.
+
+    By default where fitted steps would end at more than ``MANY`` times.
+    """
+    if node.observe == "steps" or len(grid.knots) < 3:
+        return False
+    obstacle = obstacle_of(node, grid)
+    if node.observe == "interpolate" and obstacle:
+        raise ValueError(f'observe="interpolate" does not go with {obstacle}: take "steps"')
+    name = solver_of(node.method)[1]
+    fitted = name == "auto" or (name in METHODS and METHODS[name].estimates)
+    many = len(grid.knots) - 1 > MANY and fitted and not Options.of(node.options).sized
+    return not obstacle and (node.observe == "interpolate" or many)
+
+
+def obstacle_of(node: Node, grid: Grid) -> str:
+    """Return what keeps a solve from being read between its steps, "" where nothing does."""
+    obstacles = {
+        "steps of another solver": solver_of(node.method)[0] != "",
+        "times of each sample's own": grid.times.ndim > 1,
+        "a gradient by the times": grid.times.requires_grad and torch.is_grad_enabled(),
+        "step_t and jump_t": bool(Options.of(node.options).cuts),
+    }
+    return next((words for words, there in obstacles.items() if there), "")
+
+
+def nodes_for(order: int) -> int:
+    """Return how many ends of steps a polynomial goes through, for a method of this order."""
+    return max(2, (order + 1) // 2)
+
+
+def ends_of(grid: Grid) -> Grid:
+    """Return the grid without the times between its ends."""
+    ends = [0, -1]
+    return Grid(grid.given[ends], grid.times[ends], [grid.knots[0], grid.knots[-1]])
+
+
+class Interpolant:
+    """Trajectories between the ends of steps (marks), from values and slopes at these.
+
+    ``values`` and ``slopes`` have one tensor for each trajectory, stacked along the marks. ``count``
+    is the number of marks that each polynomial goes through. Gradients are those of the
+    interpolant.
+    """
+
+    def __init__(
+        self, marks: Sequence[float], values: Tensors, slopes: Tensors, count: int
+    ) -> None:
+        self.marks, self.values, self.slopes = marks, values, slopes
+        self.count = min(count, len(marks))
+        self.exact = torch.tensor(marks, dtype=torch.float64)
+
+    def beside(self, values: Tensor, slopes: Tensor) -> Interpolant:
+        """Return the interpolant of one more trajectory beside these."""
+        values_of_all, slopes_of_all = (*self.values, values), (*self.slopes, slopes)
+        return Interpolant(self.marks, values_of_all, slopes_of_all, self.count)
+
+    def at(self, times: Sequence[float]) -> Tensors:
+        """Return every trajectory at times, stacked along these."""
+        first = torch.tensor([self._window(s) for s in times])
+        places = first[:, None] + torch.arange(self.count)
+        weights = _weights(self.exact[places], torch.tensor(times, dtype=torch.float64))
+        return tuple(self._read(x, dx, places, *weights) for x, dx in zip(self.values, self.slopes))
+
+    def _window(self, s: float) -> int:
+        """Return the first of ``count`` marks that lie about a time."""
+        before = bisect_right(self.marks, s) - self.count // 2 - self.count % 2
+        return max(0, min(before, len(self.marks) - self.count))
+
+    def _read(
+        self, values: Tensor, slopes: Tensor, places: Tensor, ofvalue: Tensor, ofslope: Tensor
+    ) -> Tensor:
+        column = (-1, *[1] * (values.ndim - 1))
+        terms = []
+        for k, place in enumerate(places.to(values.device).unbind(1)):
+            for weights, tensor in ((ofvalue, values), (ofslope, slopes)):
+                weight = weights[:, k].to(values).view(column)
+                terms.append(weight * tensor.index_select(0, place))
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total
+
+
+def _weights(nodes: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weights of values and slopes, of shape (times, q), for nodes of that shape.
+
+    With the Lagrange polynomials l_a: of values (1 - 2 (x - x_a) l_a'(x_a)) l_a(x)^2, of slopes
+    (x - x_a) l_a(x)^2.
+    """
+    gaps = nodes[:, :, None] - nodes[:, None, :]
+    same = torch.eye(nodes.shape[1], dtype=torch.bool)
+    away = (at[:, None] - nodes)[:, None, :].expand_as(gaps)
+    inverse = (1 / gaps.masked_fill(same, 1.0)).masked_fill(same, 0.0)
+    lagrange = (away * inverse).masked_fill(same, 1.0).prod(2)
+    squares, distance = lagrange.square(), at[:, None] - nodes
+    return (1 - 2 * distance * inverse.sum(2)) * squares, distance * squares
+
+
+def interpolant_of(
+    node: Node, marks: Sequence[float], path: Tensors, order: int, inputs: Inputs
+) -> Interpolant:
+    """Return the interpolant of a solve. Every mark costs an evaluation of the field."""
+    time = path[0].new_full
+    rates = [
+        node.vector_field(time((), s), tuple(x[k] for x in path), inputs)
+        for k, s in enumerate(marks)
+    ]
+    slopes = tuple(torch.stack(x) for x in zip(*rates))
+    return Interpolant(marks, path, slopes, nodes_for(order))
