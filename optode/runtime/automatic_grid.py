@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .aliases import Inputs, Tensors
 from .compiling import solve_with
@@ -32,12 +32,33 @@ RUN = 10
 """After so many easy solves in a row, the next takes the coarser grid."""
 
 
-class AutomaticGrid:
-    """The number of equal steps that the solves of one node take, as an index into COUNTS."""
+class AutomaticGrid(nn.Module):
+    """The number of equal steps that the solves of one node take, as an index into COUNTS.
+
+    It is saved with the node, so that a resumed run takes the same steps.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self.index = 0
         self.easy_solves = 0
+
+    def get_extra_state(self) -> dict[str, int]:
+        """Return what the solves so far have taught."""
+        return {"index": self.index, "easy_solves": self.easy_solves}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Take what the solves of a saved node have taught."""
+        self.index, self.easy_solves = state["index"], state["easy_solves"]
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        if self.index or self.easy_solves:  # a node without a grid saves its parameters alone
+            super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
+        new = {"index": 0, "easy_solves": 0}
+        state_dict.setdefault(f"{prefix}_extra_state", new)
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     @property
     def steps(self) -> int:

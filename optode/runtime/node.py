@@ -26,7 +26,8 @@ class Node(nn.Module):
     named in ``learned_names``, in the order in which ``equations`` pulls their gradients.
 
     Args:
-        field: f, an nn.Module or another callable. It has to be deterministic, because backward
+        field: f, an nn.Module or another callable, called as f(t, h) or, where it takes one
+            argument as nn.Sequential does, as f(h). It has to be deterministic, because backward
             passes evaluate it again.
         span: the start, where the initial states are given, and the end of time.
         method: a method of torchdiffeq. The steps of the explicit Runge-Kutta methods are taken
@@ -116,6 +117,7 @@ class Node(nn.Module):
         self.graph_bytes: dict[Hashable, int] = {}
         self.automatic_grid = AutomaticGrid()
         self.settled: list[object] = []
+        self.timeless = False
         settle(self)
 
     def forward(self, states: Tensor | Tensors, t: Times = None, inputs: Inputs = None) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .aliases import Inputs, Tensors
 from .node import Node
-from .solution import Stats
+from .solution import Costates, Stats
 
 
 class ODERNN(nn.Module):
@@ -26,19 +26,29 @@ class ODERNN(nn.Module):
 
     The other states (a momentum m, a second moment v) go on unchanged: x is no reading
     of them, and they carry what the path has gathered past the observation. So one cell,
-    with the same number of parameters, fits every model.
+    with the same number of parameters, fits every model. A cell may update more of them,
+    as the residual cells of Xia et al. do: with updates=("h", "m")
+
+        h, m = cell(x, (h, m))
+
+    which is also how nn.LSTMCell is called.
 
     At the first time h is zero, or as given, and the cell updates it with what is
-    observed there. The other states start from there as the model says.
+    observed there. The other states start as the model says: those that the cell updates
+    before it is called, the others from the updated h.
 
     References:
         Rubanova, Chen and Duvenaud 2019, arXiv:1907.03907
+        Xia et al. 2021, arXiv:2110.04840
 
     Args:
         node: any ``Node``. Its method, tolerances and gradient hold in
-            every interval, which takes the place of its span.
-        cell: nn.GRUCell, nn.RNNCell or another callable that maps (x, h) to the new h.
+            every interval, which takes the place of its span. With its record=True the
+            stats have the costates of all intervals after a backward pass.
+        cell: nn.GRUCell, nn.RNNCell or another callable that maps (x, h) to the new h, or
+            (x, the updated states) to these states.
         readout: a callable that maps h to the output, by default h itself.
+        updates: names of the states that the cell updates, by default the first.
 
     Raises:
         ValueError: where values, times, mask or start do not fit.
@@ -47,10 +57,16 @@ class ODERNN(nn.Module):
     def __init__(
         self,
         node: Node,
-        cell: Callable[[Tensor, Tensor], Tensor],
+        cell: Callable[[Tensor, Any], Any],
         readout: Callable[[Tensor], Tensor] | None = None,
+        updates: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
+        names = node.state_names
+        self.updates = names[:1] if updates is None else tuple(updates)
+        if not self.updates or not {*self.updates} <= {*names}:
+            raise ValueError(f"updates must be names in {names}, got {updates!r}")
+        self.places = [names.index(name) for name in self.updates]
         self.node = node
         self.cell = cell
         self.readout = nn.Identity() if readout is None else readout
@@ -92,15 +108,18 @@ class ODERNN(nn.Module):
         stats = SequenceStats()
         before: list[Tensor] = []
         after: list[list[Tensor]] = []
-        h, *others = self._start(values, start)
+        states = self._start(values, start)
+        if self.places != [0] and len(states) == 1:
+            at = times[:, 0].to(values.dtype).view(-1, *[1] * (states[0].ndim - 1))
+            states = tuple(self.node.initial_states(states[0], inputs, at))
         for i in range(times.shape[1]):
-            before.append(h)
-            h = self._update(h, values[:, i], observed[:, i])
+            before.append(states[0])
+            states = self._updated(states, values[:, i], observed[:, i])
             # from h alone the model makes the other states; the last interval is a point
-            states, interval = (h, *others) if others else h, times[:, i : i + 2]
-            solution = self.node.integrate(states, interval, inputs)
+            given = states if len(states) > 1 else states[0]
+            solution = self.node.integrate(given, times[:, i : i + 2], inputs)
             after.append([z[0] for z in solution.states])
-            h, *others = (z[-1] for z in solution.states)
+            states = tuple(z[-1] for z in solution.states)
             stats.solves.append(solution.stats)
         trajectories = [torch.stack(z, dim=1) for z in zip(*after)]
         states = solution.states._make(trajectories)
@@ -119,10 +138,19 @@ class ODERNN(nn.Module):
             raise ValueError(f"start must have {len(values)} samples, got {shapes}")
         return states
 
-    def _update(self, h: Tensor, x: Tensor, observed: Tensor) -> Tensor:
-        """The position after the cell where a sample is observed, else as it was."""
-        observed = observed.view(-1, *[1] * (h.ndim - 1))
-        return torch.where(observed, self.cell(x, h), h)
+    def _updated(self, states: Tensors, x: Tensor, observed: Tensor) -> Tensors:
+        """The states after the cell where a sample is observed, else as they were."""
+        old = tuple(states[place] for place in self.places)
+        new = self.cell(x, old[0] if len(old) == 1 else old)
+        new = (new,) if isinstance(new, Tensor) else tuple(new)
+        if [z.shape for z in new] != [z.shape for z in old]:
+            shapes = [tuple(z.shape) for z in new]
+            raise ValueError(f"the cell must return {self.updates}, as they are, got {shapes}")
+        seen = observed.view(-1, *[1] * (states[0].ndim - 1))
+        found = list(states)
+        for place, z, past in zip(self.places, new, old):
+            found[place] = torch.where(seen, z, past)
+        return tuple(found)
 
 
 @dataclass
@@ -140,9 +168,16 @@ class SequenceStats:
         return sum(solve.forward_nfe for solve in self.solves)
 
     @property
-    def backward_nfe(self) -> int:
-        """The vector-Jacobian products of the field."""
-        return sum(solve.backward_nfe for solve in self.solves)
+    def backward_nfe(self) -> int | None:
+        """The vector-Jacobian products of the field, None where one solve does not know."""
+        counts = [solve.backward_nfe for solve in self.solves]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    @property
+    def costates(self) -> list[Costates]:
+        """The costates of a backward pass, from the last time to the first."""
+        return [found for solve in reversed(self.solves) for found in solve.costates]
 
     @property
     def accepted(self) -> int:

@@ -50,7 +50,10 @@ FITTING = {
     "keep": Fitting(lambda x: is_number(x) and x >= 0, "a number of bytes from 0 on"),
     "step_t": Fitting(_times, "a list of finite times"),
     "jump_t": Fitting(_times, "a list of finite times"),
-    "norm": Fitting(callable, "a function of a tuple of tensors"),
+    "norm": Fitting(
+        lambda x: callable(x) or x == "sample", 'a function of a tuple of tensors, or "sample"'
+    ),
+    "adjoint_norm": Fitting(lambda x: x == "torchdiffeq", '"torchdiffeq"'),
     "safety": Fitting(lambda x: _positive(x) and x <= 1, "a number above 0 and up to 1"),
     "ifactor": Fitting(lambda x: is_number(x) and 1 < x < math.inf, "a finite number above 1"),
     "dfactor": Fitting(lambda x: _positive(x) and x < 1, "a number between 0 and 1"),
@@ -70,7 +73,8 @@ class Options(NamedTuple):
     keep: float = 2**28
     step_t: Sequence[float] = ()
     jump_t: Sequence[float] = ()
-    norm: Callable[[Tensors], Tensor] | None = None
+    norm: Callable[[Tensors], Tensor] | str | None = None
+    adjoint_norm: str | None = None
     safety: float = 0.9
     ifactor: float = 10.0
     dfactor: float = 0.2

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .aliases import Tensors
+from .evaluation.signature import is_timeless
 from .methods.catalogue import (
     LATE_STAGES,
     METHODS,
@@ -55,6 +56,7 @@ def check_settings(node: Node) -> None:
     """Refuse settings that do not fit the equations or one another: ValueError."""
     if not callable(node.field):
         raise ValueError(f"field must be callable, as f(t, h), got {node.field!r}")
+    node.timeless = is_timeless(node.field)
     if not isinstance(node.options, Mapping):
         raise ValueError(f"options must be a dictionary, got {node.options!r}")
     for name, value in (("rtol", node.rtol), ("atol", node.atol)):
@@ -142,6 +144,8 @@ def _check_grid(node: Node, solver: str, name: str) -> None:
             f"{node.method!r}"
         )
     idle = {*node.options} - _ON_A_GRID
+    if node.options.get("norm") == "sample":
+        idle -= {"norm"}
     if node.grid and idle:
         raise ValueError(f'{sorted(idle)} have no meaning with grid="auto"')
     sized = {"steps", "step_size"} & {*node.options} or node.grid

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from torch import Tensor
+
+
+class Costates(NamedTuple):
+    """The gradient dL/dz of a loss by the states at one time, each of the shape of a state."""
+
+    time: Tensor
+    costates: Any  # the States of the node's class
 
 
 @dataclass
 class Stats:
     """Count the work of one solve: evaluations of the field, and steps.
 
-    ``backward_nfe`` counts vector-Jacobian products of the field. ``repeated`` counts solves that
+    ``backward_nfe`` counts vector-Jacobian products of the field; None in a compiled solve, whose
+    backward pass nobody can count. ``repeated`` counts solves that
     ``grid="auto"`` repeated on a finer grid. ``compile_seconds`` is 0 unless this call compiled.
     ``observed`` is "steps" where steps end at the times, and "interpolate" where the times are read
-    off between the ends of steps.
+    off between the ends of steps. ``costates`` are those that the backward pass of a node with
+    ``record=True`` found, from the last time to the first.
     """
 
     method: str = ""
     compile_seconds: float = 0.0
     forward_nfe: int = 0
-    backward_nfe: int = 0
+    backward_nfe: int | None = 0
     accepted: int = 0
     rejected: int = 0
     repeated: int = 0
     observed: str = "steps"
+    costates: list[Costates] = field(default_factory=list)
 
-    def count_backward(self, *_: object) -> None:
-        """Count one vector-Jacobian product; also a hook of autograd."""
-        self.backward_nfe += 1
+    def count_backward(self, *_: object, products: int = 1) -> None:
+        """Count vector-Jacobian products; also a hook of autograd."""
+        if self.backward_nfe is not None:
+            self.backward_nfe += products
 
 
 class Solution(NamedTuple):

@@ -23,7 +23,8 @@ from .options import Options
 from .outside.torchdiffeq import solve_by_torchdiffeq
 from .outside.torchode import solve_by_torchode
 from .reasons import GROWS, reason
-from .solution import Stats
+from .solution import Costates, Stats
+from .stepping.controller import Tolerances
 from .stepping.stepper import Stepper
 from .times import Clock, Grid
 from .torch_internals import (
@@ -75,6 +76,7 @@ class Solve:
         self.node, self.count, self.dense = node, count, dense
         self.like = states[0].detach()
         self.options = Options.of(node.options)
+        self.tolerances = Tolerances(node.rtol, node.atol, self.options.norm == "sample")
         if count:
             self.options = self.options._replace(steps=count)
         self.clock = Clock(grid, self.like)
@@ -113,6 +115,8 @@ class Solve:
         node, discrete = self.node, self.way_back == "discrete"
         room.weight = None if discrete else room.weight or 0
         guard, traced = None, torch.compiler.is_compiling()
+        if traced and torch.is_grad_enabled():
+            self.stats.backward_nfe = None
         counts = not self.apart and not traced
         if not (traced or is_transformed()):
             pure = node.gradient != "autograd"
@@ -185,6 +189,22 @@ class Solve:
         if self.way_back == "discrete":
             row = len(self.record.steps) if self.dense else i
             self.record.keep(step._replace(interval=i, row=row), taken)
+
+    @property
+    def notes_costates(self) -> bool:
+        """Whether somebody wants to see the costates of the backward pass."""
+        return self.node.record or hasattr(self.node, "callback_costates")
+
+    def note_costates(self, i: int, s: float, costates: Tensor) -> None:
+        """Keep the costates at a time of the i-th interval, and call the node's callback."""
+        if not self.notes_costates:
+            return
+        time = self.clock.told(i, s, 0.0)[0]
+        found = Costates(time, self.node.States(*costates.detach().clone()))
+        if self.node.record:
+            self.stats.costates.append(found)
+        if (callback := getattr(self.node, "callback_costates", None)) is not None:
+            callback(*found)
 
     def reason(self, i: int, s: float, states: Tensor, otherwise: str) -> str:
         """Return why a step of the i-th interval failed at s: ``otherwise`` or a cause found."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ..aliases import Inputs, Tensors
 from ..torch_internals import version
+from .signature import takes
 
 if TYPE_CHECKING:
     from ..node import Node
@@ -110,17 +111,32 @@ def evaluate(
     node: Node, t: Tensor, inputs: Inputs, states: Tensors, guard: Guard | None = None
 ) -> Tensor:
     """Return the field's value, refused where it is no tensor like the first state."""
-    given = () if inputs is None else (inputs(t) if callable(inputs) else inputs,)
+    given: tuple[Any, ...] = states if node.timeless else (t, *states)
+    if inputs is not None:
+        given = (*given, inputs(t) if callable(inputs) else inputs)
     if torch.compiler.is_compiling():
-        return _fitting(node.field(t, *states, *given), states[0])
+        return _fitting(node.field(*given), states[0])
     before = [version(x) for x in states]
-    f = _fitting(node.field(t, *states, *given), states[0])
+    f = _fitting(_called(node.field, given), states[0])
     if before != [version(x) for x in states]:
         raise ValueError("field changes its states in place: it has to leave what it is given")
     if guard is None:
         return f
     guard.note(f)
     return f.clone() if guard.copies else f
+
+
+def _called(field: Callable[..., Tensor], given: tuple[Any, ...]) -> Tensor:
+    """Return the field's value; ValueError where it does not take so many arguments."""
+    try:
+        return field(*given)
+    except TypeError as error:
+        if takes(field, len(given)):
+            raise
+        raise ValueError(
+            f"field is called with {len(given)} arguments, the time, the states it reads and the "
+            f"inputs where there are any, which it does not take: {error}"
+        ) from None
 
 
 def _fitting(f: object, like: Tensor) -> Tensor:

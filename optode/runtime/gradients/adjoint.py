@@ -15,7 +15,6 @@ from ..bars import Bars
 from ..methods.catalogue import DOPRI5
 from ..methods.runge_kutta import RungeKutta
 from ..methods.step import AnyMethod, Evaluated, Part, Stages, Step, Taken
-from ..stepping.controller import Tolerances
 from ..reductions import largest
 from ..stepping.stepper import Stepper
 from .second_order import SecondOrder
@@ -82,33 +81,69 @@ def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars
     second_order = solve.method.needs == "DampedNode"
     system: System = SecondOrder(solve) if second_order else Augmented(solve)
     stepper = Stepper(solve, system.method, system.names, lambda _: None, "_adjoint")
+    as_torchdiffeq = solve.options.adjoint_norm == "torchdiffeq"
     # the system is linear in the costates: of size one, they are held to the tolerances
-    size = largest(cotangents).item() or 1.0
+    size = 1.0 if as_torchdiffeq else largest(cotangents).item() or 1.0
     costates, drifts = torch.zeros_like(path[0]), []
+
+    if as_torchdiffeq:
+        stepper.further_error = partial(_error_of_bars, solve, system, bars)
 
     def accept(step: Step, taken: Taken) -> None:
         for weight, added in system.quadrature(step, taken.stages):
             bars.add(added, -size * step.length * weight)
+        end = step.start + step.length
+        if abs(end - start) > 1e-9 * abs(step.length):  # where an observation adds to them
+            solve.note_costates(stepper.interval, end, size * system.parted(end, taken.states)[1])
 
+    start = solve.marks[-1]
     for row in reversed(range(len(solve.marks) - 1)):
         costates = costates + cotangents[row + 1] / size
+        solve.note_costates(solve.intervals[row], solve.marks[row + 1], size * costates)
         start, end = solve.marks[row : row + 2]
         tensors = system.joined(end, path[row + 1], costates)
         stepper.forget()
+        if as_torchdiffeq:  # which begins anew at every observation
+            stepper.length = solve.options.first_step
         i = solve.intervals[row]
         evaluate = partial(system.evaluate, i)
         tensors = stepper.advance(i, evaluate, end, start, tensors, accept)
         states, costates = system.parted(start, tensors)
         drifts += _drifts(solve, start, states, path[row])
     _warn_of(drifts)
+    solve.note_costates(0, start, size * costates + cotangents[0])
     return size * costates
+
+
+def _error_of_bars(
+    solve: Solve, system: System, bars: Bars, step: Step, taken: Taken
+) -> float:
+    """Return the largest error of the gradients by the sources, over the tolerance.
+
+    torchdiffeq's norm has it. This package's has not: nothing depends on these gradients.
+    """
+    method, found = system.method, taken.stages.found
+    weights = method.error_weights
+    largest_ratio = 0.0
+    for k, known in enumerate(bars.found):
+        parts = [stage.bars[k] if stage.bars else None for stage in found]
+        terms = [(e, b, x) for e, b, x in zip(weights, (*method.weights, 0.0), parts) if x is not None]
+        if not terms:
+            continue
+        error = step.length * sum(e * x for e, _, x in terms)
+        change = step.length * sum(b * x for _, b, x in terms)
+        start = torch.zeros_like(change) if known is None else known
+        sizes = torch.maximum(start.abs(), (start - change).abs())
+        largest_ratio = max(largest_ratio, solve.tolerances.sizes(error[None], sizes[None]).item())
+    return largest_ratio
 
 
 def _drifts(solve: Solve, s: float, states: Tensor, path: Tensor) -> list[tuple[float, str, str]]:
     """Return how far states are from those of the forward solve, in tolerances."""
-    tolerances = Tolerances(solve.node.rtol, solve.node.atol)
+    tolerances = solve.tolerances
     norms = [min(math.inf, norm) for norm in tolerances.sizes(states - path, path).tolist()]
-    return [(norm, name, solve.clock.grid.words(s)) for norm, name in zip(norms, solve.node.state_names)]
+    where = solve.clock.grid.words(s)
+    return [(norm, name, where) for norm, name in zip(norms, solve.node.state_names)]
 
 
 def _warn_of(drifts: list[tuple[float, str, str]]) -> None:

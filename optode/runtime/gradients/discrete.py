@@ -43,11 +43,16 @@ def go_back(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tenso
     nystrom = isinstance(solve.replayed, Nystrom)
     reverse = _NystromSteps(solve, bars) if nystrom else _Graphs(solve, bars)
     record, steps, costates = solve.record, list(solve.record.steps), torch.zeros_like(path[0])
-    for i in reversed(range(len(path) - 1)):
-        costates = costates + cotangents[i + 1]
-        while steps and steps[-1].row == i:
+    for row in reversed(range(len(path) - 1)):
+        costates = costates + cotangents[row + 1]
+        solve.note_costates(solve.intervals[row], solve.marks[row + 1], costates)
+        while steps and steps[-1].row == row:
             taken = record.kept.pop(len(steps) - 1, None)
-            costates = reverse.step_back(steps.pop(), taken, costates)
+            step = steps.pop()
+            costates = reverse.step_back(step, taken, costates)
+            if steps and steps[-1].row == row:
+                solve.note_costates(step.interval, step.start, costates)
+    solve.note_costates(0, solve.marks[0], costates + cotangents[0])
     reverse.finish(record.steps[::-1])
     return costates
 
@@ -69,7 +74,7 @@ class _Graphs:
                 taken = solve.replayed.step(evaluate, step)
         inputs = (step.states, *self.learned)
         found = torch.autograd.grad(taken.states, inputs, costates, allow_unused=True)
-        solve.stats.backward_nfe += solve.replayed.evaluations(False, False)
+        solve.stats.count_backward(products=solve.replayed.evaluations(False, False))
         self.bars.add(found[1:])
         start: Tensor = found[0]
         return start
@@ -90,6 +95,8 @@ class _NystromSteps:
     def step_back(self, step: Step, taken: Taken | None, costates: Tensor) -> Tensor:
         """Return the costates at the start of a step."""
         stages: Stages | None = taken.stages if taken is not None else None
+        if self.solve.notes_costates:  # which are whole where no stage is shared between steps
+            step, stages = step._replace(first=None), None
         if stages is None or any(found.pull is None for found in stages.found):
             evaluate = partial(self.solve.evaluation.linearized, step.interval)
             stages = self.method.again(evaluate, step)

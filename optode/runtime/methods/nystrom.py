@@ -59,6 +59,7 @@ class Nystrom(Method[Transform]):
         self.order, self.error_order = tableau.order, tableau.embedded_order + 1
         self.nodes = [float(node) for node in tableau.nodes]
         self.weights = [float(weight) for weight in tableau.velocities]
+        self.error_weights = tuple(float(weight) for weight in tableau.velocity_errors)
         self.ends_as_next = self.nodes[-1] == 1 and tableau.positions == (*tableau.rows[-1], 0)
         one, zero = Fraction(1), Fraction(0)
         stages = [(one, node, *row) for node, row in zip(tableau.nodes, tableau.rows)]

@@ -35,6 +35,7 @@ class RungeKutta(Method[None]):
         self.ends_as_next = len(weights) > 1 and weights == (*tableau.rows[-1], 0.0)
         self.ends_alone = self.ends_as_next
         n = len(weights) - self.ends_alone
+        self.error_weights = errors
         self.nodes, self.weights = tableau.nodes[:n], weights[:n]
         self.rows = [(1.0, *row) for row in (*tableau.rows[:n], self.weights)]
         self.rows += [(0.0, *errors)] if errors else []

@@ -107,7 +107,8 @@ class Method(ABC, Generic[G]):
     """A one-step method.
 
     ``order`` is the order of convergence. ``estimates`` says whether a step has an error, which
-    shrinks with ``error_order`` powers of its length. With
+    shrinks with ``error_order`` powers of its length. ``weights`` are those of the stages in an
+    integral over the step, ``error_weights`` those of its error. With
     ``ends_as_next`` the last stage is the first of the next step; with ``ends_alone`` that stage
     has a weight in the error alone. ``needs`` names the base class that a node must have.
     """
@@ -117,6 +118,8 @@ class Method(ABC, Generic[G]):
     order: int
     error_order: int = 0
     estimates: bool = False
+    weights: Sequence[float] = ()
+    error_weights: Sequence[float] = ()
     ends_as_next: bool = False
     ends_alone: bool = False
 

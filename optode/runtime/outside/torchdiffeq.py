@@ -85,7 +85,9 @@ def _odeint(solve: Solve, i: int, times: Tensor, states: Tensors) -> Tensors:
 def _options(solve: Solve, times: Tensor, adaptive: bool) -> dict[str, Any]:
     """Return torchdiffeq's options: its steps end at the times, and are held fixed."""
     options: dict[str, Any] = {"norm": largest_norm, **solve.node.options}
-    options["norm"] = torch.no_grad()(options["norm"])
+    options.pop("adjoint_norm", None)
+    norm = worst_sample if options["norm"] == "sample" else options["norm"]
+    options["norm"] = torch.no_grad()(norm)
     if adaptive and {"step_t", "jump_t"}.isdisjoint(solve.node.options):
         options["step_t"] = times[1:]
     method = METHODS.get(solve.stats.method)
@@ -110,3 +112,9 @@ def largest_norm(tensors: Tensors) -> Tensor:
     """Return the largest root mean square, as torchdiffeq does, and infinity for nan."""
     size = torch.stack([x.abs().pow(2).mean().sqrt() for x in tensors]).max()
     return size.nan_to_num(torch.inf, torch.inf)
+
+
+def worst_sample(tensors: Tensors) -> Tensor:
+    """Return the largest root mean square of one sample, and infinity for nan."""
+    rows = [x.square().reshape(len(x), -1).mean(1) for x in tensors]
+    return torch.stack(rows).max().sqrt().nan_to_num(torch.inf, torch.inf)

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from ..methods.step import AnyMethod, Evaluate, Evaluated, Stages, Step, Taken
 from ..reasons import GROWS
 from ..times import number_of_steps, pieces
-from .controller import Controller, Tolerances
+from .controller import Controller
 
 if TYPE_CHECKING:
     from ..solve import Solve
@@ -40,7 +40,8 @@ class Stepper:
     ) -> None:
         self.solve, self.method, self.count, self.suffix = solve, method, count, suffix
         self.options = options = solve.options
-        self.tolerances = Tolerances(solve.node.rtol, solve.node.atol)
+        self.tolerances = solve.tolerances
+        self.further_error: Callable[[Step, Taken], float] | None = None
         self.controller = Controller(method, self.tolerances, options, names)
         self.fixed = options.sized or not method.estimates
         self.whole = not self.fixed  # the errors of steps are estimated
@@ -108,6 +109,8 @@ class Stepper:
             taken, ends, errors = self._try(evaluate, step)
             assert errors is not None  # fitted steps estimate their error
             error, culprit = control.error(errors, states, ends)
+            if self.further_error is not None:
+                error = max(error, self.further_error(step, taken))
             factor = control.factor(error)
             shortest = longest <= self.options.min_step
             if error <= 1 or (shortest and error < math.inf):
