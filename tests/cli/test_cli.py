@@ -28,7 +28,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path
 def run(*arguments, code=0, **options):
     """The standard output (and error output) of a command in its own process."""
     done = subprocess.run(
-        (sys.executable, "-m", "optode.cli.main", *map(str, arguments)),
+        (sys.executable, "-m", "optode", *map(str, arguments)),
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
@@ -146,7 +146,7 @@ def test_colour_only_on_a_terminal(environment, coloured):
     parent, child = pty.openpty()
     environment = {k: v for k, v in ENVIRONMENT.items() if k != "NO_COLOR"} | environment
     environment["TERM"] = "xterm"
-    command = (sys.executable, "-m", "optode.cli.main", "check", "nope")
+    command = (sys.executable, "-m", "optode", "check", "nope")
     subprocess.run(command, stderr=child, env=environment, check=False)
     os.close(child)
     shown = os.read(parent, 4096).decode()
@@ -233,7 +233,7 @@ def test_reader_that_goes_away(arguments):
     """A closed pipe ends the command without a word."""
     reader, writer = os.pipe()
     os.close(reader)
-    command = (sys.executable, "-m", "optode.cli.main", *arguments)
+    command = (sys.executable, "-m", "optode", *arguments)
     done = subprocess.run(
         command, stdout=writer, stderr=subprocess.PIPE, env=ENVIRONMENT, check=False
     )
