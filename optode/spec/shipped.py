@@ -94,6 +94,6 @@ def no_such_spec(name: str, span: Span | None = None) -> Diagnostic:
         message = f"{quoted_path(name)} is a {kind}, not a file"
         hint = "send its text to standard input, and name `-`" if kind == "named pipe" else None
         return Diagnostic("E101", message, span, hint)
-    names = shipped_specs()
-    hint = did_you_mean(name.removesuffix(".yaml"), names) or f"shipped specs: {', '.join(names)}"
+    hint = did_you_mean(name.removesuffix(".yaml"), shipped_specs())
+    hint = hint or "`optode list` shows the shipped specs"
     return Diagnostic("E101", f"{quoted(name)} is neither a file nor a shipped spec", span, hint)
