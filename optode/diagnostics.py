@@ -30,11 +30,6 @@ def unprintable(text: str) -> re.Match[str] | None:
     return _UNPRINTABLE.search(text)
 
 
-def printable(text: str) -> str:
-    """Return a text in which a replacement mark stands for what could disturb a terminal."""
-    return _UNPRINTABLE.sub("\ufffd", text)
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """A text with the name it is cited by; its lines end with a line feed."""
@@ -124,7 +119,7 @@ class Diagnostic:
         hint = [f"  hint: {self.hint}"] if self.hint else []
         lines = [f"{place}error {self.code}: {self.message}", *excerpt, *hint]
         text = "\n".join(line.rstrip() for line in lines)
-        return printable(text)
+        return _UNPRINTABLE.sub("\ufffd", text)
 
     def as_json(self) -> dict[str, str | int | None]:
         """Return the error for a program: None stands for what it does not have."""
@@ -173,7 +168,7 @@ def _cells(text: str) -> int:
         0
         if unicodedata.category(c) in ("Mn", "Me", "Cf")
         else 1 + (unicodedata.east_asian_width(c) in "WF")
-        for c in printable(_visible(text))
+        for c in _UNPRINTABLE.sub("\ufffd", _visible(text))
     )
 
 

@@ -6,7 +6,6 @@ import sys
 
 import typer
 
-from optode.diagnostics import printable
 from optode.spec.reader import read_file
 from optode.spec.shipped import find_spec
 
@@ -20,6 +19,10 @@ def print_spec(spec: str) -> None:
     from rich.console import Console
     from rich.syntax import Syntax
 
-    text = printable(source.text).removesuffix("\n")
-    coloured = Syntax("", "yaml", theme="ansi_dark", background_color="default").highlight(text)
-    Console(highlight=False).print(coloured, soft_wrap=True, end="")
+    console = Console(highlight=False)
+    if console.no_color:
+        typer.echo(source.text, nl=False)
+        return
+    yaml = Syntax("", "yaml", theme="ansi_dark", background_color="default")
+    text = yaml.highlight(source.text.removesuffix("\n"))
+    console.print(text, soft_wrap=True, end="")
