@@ -86,7 +86,7 @@ HEAVY_BALL = compiler.derive("heavy_ball").rule
     ],
 )
 def test_numbers_that_do_not_fit_a_rule(numbers, reason):
-    with pytest.raises(ValueError, match="; known names: s, beta, horizon$") as error:
+    with pytest.raises(ValueError, match=r"; known names: s, beta, horizon$") as error:
         [*described_at(HEAVY_BALL, numbers)]
     assert reason in str(error.value)
 

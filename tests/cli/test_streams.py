@@ -8,10 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from optode import compiler
@@ -52,8 +52,9 @@ def test_a_spec_from_standard_input(tmp_path, monkeypatch):
     invoke("generate", "-", "-o", "out", input=ADAM)
     header = Path("out/adam.py").read_text().splitlines()[0]
     assert "from <stdin>: edit the spec" in header
-    assert Path("out/adam.py").read_text().splitlines()[3:] == (
-        (ROOT / "generated" / "adam.py").read_text().splitlines()[3:]
+    assert (
+        Path("out/adam.py").read_text().splitlines()[3:]
+        == ((ROOT / "generated" / "adam.py").read_text().splitlines()[3:])
     )
 
 
@@ -134,29 +135,40 @@ def test_names_of_files(tmp_path, monkeypatch, name):
     assert "\nb" not in Path("out/adam.py").read_text()[:60]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs /dev")
-@pytest.mark.parametrize("full", [True, False], ids=["full", "closed"])
-def test_output_that_cannot_be_written_is_one_line(monkeypatch, capsys, handlers, full):
-    stream = open("/dev/full", "w") if full else None  # noqa: PTH123, SIM115
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", stream)
-        with pytest.raises(SystemExit) as ended, standard_streams():
-            typer.echo("a result")
-        sys.stdout.close()  # nothing is left to be written
-    assert ended.value.code == 1
-    reason = "No space left on device" if full else "Bad file descriptor"
-    assert capsys.readouterr().err == f"error: cannot write to standard output: {reason}\n"
+def no_room():
+    return open("/dev/full", "w")  # noqa: PTH123
+
+
+def no_reader():
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w")
+
+
+def closed():
+    return None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
-def test_help_on_a_full_device(monkeypatch, capsys, handlers):
+@pytest.mark.parametrize("arguments", ["list", "derive adam", "--help", "check adam", "show adam"])
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        (no_room, "error: cannot write to standard output: No space left on device\n"),
+        (closed, "error: cannot write to standard output: Bad file descriptor\n"),
+        (no_reader, ""),
+    ],
+)
+def test_output_that_cannot_be_written(monkeypatch, capsys, handlers, arguments, stream, message):
     with monkeypatch.context() as patch:
-        patch.setattr(sys, "argv", ["optode", "--help"])
-        patch.setattr(sys, "stdout", open("/dev/full", "w"))  # noqa: PTH123, SIM115
+        patch.setattr(sys, "argv", ["optode", *arguments.split()])
+        patch.setattr(sys, "stdout", stream())
         with pytest.raises(SystemExit) as ended:
             main()
+        with suppress(BrokenPipeError):
+            sys.stdout.close()
     assert ended.value.code == 1
-    assert "cannot write to standard output" in capsys.readouterr().err
+    assert capsys.readouterr().err == message
 
 
 def test_errors_of_files_are_not_taken_for_those_of_streams(handlers):
@@ -212,7 +224,7 @@ def test_watching_checks_again_at_each_change(tmp_path, monkeypatch):
     changes = [
         lambda: mine.write_text("name: mine\nextends: base.yaml\n"),
         lambda: None,
-        lambda: base.unlink(),
+        base.unlink,
         lambda: base.write_text(SGD),
     ]
 

@@ -107,7 +107,7 @@ def test_all_are_put_back_where_one_fails(tmp_path, monkeypatch, number, error):
         path.write_text(text)
     inode = (tmp_path / "a.py").stat().st_ino
     monkeypatch.setattr(Path, "replace", failing_at(number, error))
-    texts = {path: b"new" for path in (*old, tmp_path / "new" / "c.py")}
+    texts = dict.fromkeys((*old, tmp_path / "new" / "c.py"), b"new")
     with pytest.raises((OSError, SystemExit)):
         replace_all(texts)
     assert {path: path.read_text() for path in tmp_path.iterdir()} == old
@@ -139,7 +139,7 @@ def test_a_full_disk_is_one_error_and_writes_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
 def test_a_new_file_is_whole_or_absent(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "open", lambda *_: open("/dev/full", "wb"))  # noqa: PTH123
+    monkeypatch.setattr(Path, "open", lambda *_: open("/dev/full", "wb"))  # noqa: PTH123, SIM115
     path = tmp_path / "new.yaml"
     path.touch()  # what opening would have made
     with pytest.raises(SpecError, match="E603"):
