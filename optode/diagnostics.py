@@ -233,8 +233,9 @@ def quoted(text: str) -> str:
 
 
 def quoted_path(path: str | Path) -> str:
-    """Return a path for a message: whole, in backquotes, on one line."""
-    return f"`{_on_one_line(str(path))}`"
+    """Return a path for a message: in backquotes, on one line; the middle of a very long one is cut."""
+    flat = _on_one_line(str(path))
+    return f"`{flat[:140]}…{flat[-140:]}`" if len(flat) > 300 else f"`{flat}`"
 
 
 def _on_one_line(path: str) -> str:

@@ -114,6 +114,8 @@ def generate(
 
     one_or_all(specs, every, "one or more SPECs")
     step_with_order(step, order)
+    if directory == Path("-"):
+        raise typer.BadParameter("modules are written to a folder", param_hint="--output")
     with errors_reported():
         if not check_only and (problem := folder_problem(directory)):
             raise SpecError([problem])

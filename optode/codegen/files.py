@@ -127,8 +127,8 @@ def _read_all(paths: Iterable[Path]) -> tuple[dict[Path, str], list[Diagnostic]]
 
 def folder_problem(folder: Path) -> Diagnostic | None:
     """Return why no file can be written below a folder (E603); a missing one can be made."""
-    above = next(f for f in (folder, *folder.parents, Path()) if os.path.lexists(f))
     try:
+        above = next(f for f in (folder, *folder.parents, Path()) if _is_there(f))
         kind = kind_of_file(above) or "link to nothing"
     except OSError as error:
         return _unwritable(folder, error)
@@ -137,6 +137,14 @@ def folder_problem(folder: Path) -> Diagnostic | None:
     if not os.access(above, os.W_OK | os.X_OK):
         return _problem(folder, f"no permission to write in {quoted_path(above)}")
     return None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def file_problem(path: Path) -> Diagnostic | None:

@@ -163,6 +163,10 @@ def test_an_output_folder_is_refused_before_the_work(idle, tmp_path, folder):
     assert message.startswith("error E603: ") and message.count("\n") == 1
 
 
+def test_modules_are_not_written_to_standard_output(idle):
+    assert "--output" in invoke("generate", "adam", "-o", "-", code=2)[1]
+
+
 @pytest.mark.parametrize(
     ("command", "meant"), [("dervie", "derive"), ("chek", "check"), ("generat", "generate")]
 )
