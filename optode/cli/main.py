@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,13 +11,13 @@ import typer
 
 from optode.cli.check import check
 from optode.cli.claims import claims
+from optode.cli.listing import list_specs
 from optode.cli.options import (
     AllModels,
     ModelOrder,
     OneSpec,
     SpecsOrAll,
     StepSize,
-    TableFormat,
     one_or_all,
     spec_names,
     step_with_order,
@@ -132,8 +133,9 @@ def generate(
 def _report_stale(diff: str) -> None:
     if diff:
         colours = {"+": "green", "-": "red", "@": "cyan"}
+        coloured = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
         for line in diff.splitlines():
-            typer.secho(line, fg=colours.get(line[:1]))
+            typer.secho(line, fg=colours.get(line[:1]), color=coloured)
         raise typer.Exit(1)
 
 
@@ -214,40 +216,7 @@ def _json(name: str, stages: tuple[Stage, ...]) -> str:
 app.command()(check)
 app.command()(verify)
 app.command()(claims)
-
-
-@app.command("list")
-def list_specs(
-    form: Annotated[
-        TableFormat, typer.Option("--format", help="The format of the list.")
-    ] = TableFormat.text,
-) -> None:
-    """List the shipped specs.
-
-    With --format markdown, list their equations too.
-    """
-    if form is TableFormat.markdown:
-        from optode.cli.catalogue import page
-
-        typer.echo(page(), nl=False)
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    from optode.spec.reader import read_spec
-    from optode.spec.shipped import shipped_spec, shipped_specs
-
-    table = Table("name", "class", "title", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    with errors_reported():
-        for name in shipped_specs():
-            path = shipped_spec(name)
-            spec = read_spec(path) if path else None
-            if spec is not None:
-                table.add_row(name, spec.model.class_name.text if spec.model else "", spec.title)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 1000  # a pipe has no width: every spec on one line
-    console.print(table)
+app.command("list")(list_specs)
 
 
 @app.command("show")

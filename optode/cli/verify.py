@@ -95,7 +95,10 @@ def _verify_gradients(
                 field = None if place is None else report.load_field(place)
                 models = (report.verify_gradients(spec, field, method, shape),)
         except report.FieldError as error:
-            raise SpecError([Diagnostic("E606", str(error))]) from None
+            if form is ReportFormat.json:
+                raise SpecError([Diagnostic("E606", str(error))]) from None
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from None
     write = {"text": report.as_text, "markdown": report.as_markdown, "json": report.as_json}
     typer.echo(write[form.value](models), nl=False)
     raise typer.Exit(0 if all(model.passes for model in models) else 1)

@@ -87,7 +87,7 @@ def find_spec(name_or_path: str) -> Path:
 def no_such_spec(name: str, span: Span | None = None) -> Diagnostic:
     """Return the error for a name that is neither a file nor a shipped spec."""
     try:
-        kind = kind_of_file(Path(name))
+        kind = kind_of_file(Path(name)) if name else None
     except (OSError, ValueError):
         kind = None
     if kind is not None:

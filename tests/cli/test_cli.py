@@ -119,6 +119,14 @@ def test_generate_check(tmp_path):
     assert module.read_text() == stale
 
 
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_diff_is_coloured_on_a_terminal(monkeypatch, tmp_path, no_color):
+    monkeypatch.setenv("NO_COLOR", no_color)
+    arguments = ["generate", "heavy_ball", "-o", str(tmp_path), "--check"]
+    shown = CliRunner().invoke(app, arguments, color=True).stdout
+    assert ("\x1b[32m" in shown) is not bool(no_color)
+
+
 @pytest.mark.parametrize("directory", ["/dev/null", "/dev/null/below"])
 def test_generate_into_what_is_no_directory(directory):
     assert (
@@ -147,7 +155,13 @@ def test_errors_of_a_spec(command, bad, monkeypatch):
     assert [path.name for path in bad.parent.iterdir()] == ["bad.yaml"]
 
 
+@pytest.mark.parametrize("name", ["", "adam*", "zzz", "no/such.yaml"])
+def test_unknown_spec_is_no_file(name):
+    assert "is neither a file nor a shipped spec" in within("check", name, code=1)[1]
+
+
 def test_unknown_spec_has_a_hint():
+    assert "`optode list`" in within("derive", "zzz", code=1)[1]
     assert "did you mean `adam`?" in within("derive", "adm", code=1)[1]
 
 
