@@ -5,6 +5,7 @@ spec -> update rule -> continuous limit -> neural ODE -> adjoint system -> progr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -46,6 +47,12 @@ class Derivation:
     spec: Spec | Formulation
     order: int = 0
     step: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.order not in (0, 1, 2):
+            raise ValueError(f"order: 0, 1 or 2, not {self.order!r}")
+        if self.step is not None and not 0 < self.step < math.inf:
+            raise ValueError(f"step: a positive number, not {self.step!r}")
 
     @property
     def name(self) -> str:

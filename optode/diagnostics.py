@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
+import stat
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 
 MAX_SHOWN = 100
 """Errors written out by one SpecError; the rest are counted."""
@@ -112,12 +114,27 @@ class Diagnostic:
         excerpt: list[str] = []
         if self.span is not None:
             line, column = self.span.source.line_column(self.span.start)
-            place = f"{self.span.source.path}:{line}:{column}: "
+            place = f"{_on_one_line(self.span.source.path)}:{line}:{column}: "
             excerpt = _excerpt(self.span, line, column)
         hint = [f"  hint: {self.hint}"] if self.hint else []
         lines = [f"{place}error {self.code}: {self.message}", *excerpt, *hint]
         text = "\n".join(line.rstrip() for line in lines)
         return _UNPRINTABLE.sub("\ufffd", text)
+
+    def as_json(self) -> dict[str, str | int | None]:
+        """Return the error for a program: None stands for what it does not have."""
+        file, line, column = None, None, None
+        if self.span is not None:
+            file = self.span.source.path
+            line, column = self.span.source.line_column(self.span.start)
+        return {
+            "code": self.code,
+            "file": file,
+            "line": line,
+            "column": column,
+            "message": self.message,
+            "hint": self.hint,
+        }
 
 
 def _excerpt(span: Span, line: int, column: int) -> list[str]:
@@ -213,3 +230,35 @@ def quoted(text: str) -> str:
     """Return a piece of the author's text for a message: in backquotes, on one line, not long."""
     flat = " ".join(text.split())
     return f"`{flat[:37]}...`" if len(flat) > 40 else f"`{flat}`"
+
+
+def quoted_path(path: str | Path) -> str:
+    """Return a path for a message: in backquotes, on one line; the middle of a very long one is cut."""
+    flat = _on_one_line(str(path))
+    return f"`{flat[:140]}…{flat[-140:]}`" if len(flat) > 300 else f"`{flat}`"
+
+
+def _on_one_line(path: str) -> str:
+    return re.sub(r"[\n\t]", "\ufffd", path)
+
+
+_KINDS = (
+    (stat.S_ISREG, "file"),
+    (stat.S_ISDIR, "directory"),
+    (stat.S_ISFIFO, "named pipe"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
+
+
+def kind_of_file(path: Path) -> str | None:
+    """Return what lies at a path, links followed; None if nothing does. Raises OSError.
+
+    One of ``file``, ``directory``, ``named pipe``, ``socket``, ``device``.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    return next((word for holds, word in _KINDS if holds(mode)), "special file")

@@ -14,6 +14,7 @@ from optode.cli.options import (
     ReportFormat,
     StepSize,
     one_or_all,
+    step_with_order,
 )
 from optode.cli.terminal import errors_reported
 
@@ -32,7 +33,8 @@ def claims(
     Exits 1 if a check contradicts a proof.
     """
     one_or_all(spec, every)
-    with errors_reported():
+    step_with_order(step, order)
+    with errors_reported(as_json=form is ReportFormat.json):
         from optode.claim import text as claims_text
         from optode.claim.report import claims, every_claim
 

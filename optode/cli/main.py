@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from optode.cli.check import check
 from optode.cli.claims import claims
+from optode.cli.listing import list_specs
 from optode.cli.options import (
     AllModels,
     ModelOrder,
     OneSpec,
-    Specs,
     SpecsOrAll,
     StepSize,
-    TableFormat,
     one_or_all,
+    spec_names,
+    step_with_order,
 )
-from optode.cli.terminal import errors_reported, print_error
+from optode.cli.terminal import errors_reported, standard_streams
 from optode.cli.verify import verify
 from optode.version import __version__
 
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="optode",
     help="A compiler from optimizer update rules to neural ODEs.",
-    epilog="SPEC is a path, else the name of a shipped spec: `optode list` shows them.",
+    epilog="SPEC is a path, the name of a shipped spec (`optode list` shows them), or - for "
+    "standard input. Exit codes: 0 good, 1 errors in specs or files, 2 wrong usage, 130 Ctrl-C.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # the help in boxes takes twice as long
     pretty_exceptions_enable=False,
 )
@@ -61,17 +62,8 @@ class Format(str, Enum):
 
 def main() -> None:
     """Run the ``optode`` command: exit code 1 for an error in a spec or file, 2 for misuse."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without Greek letters is no error
-    try:
-        try:
-            app()
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader has gone, as in `optode list | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    with standard_streams():
+        app()
 
 
 def _version(wanted: bool) -> None:
@@ -117,12 +109,18 @@ def generate(
     ] = False,
 ) -> None:
     """Write the PyTorch module of each spec to DIR, as NAME.py (NAME_order1.py)."""
-    from optode.codegen.files import differences, write_modules
+    from optode.codegen.files import differences, folder_problem, write_modules
     from optode.compiler import modules, shipped_models
+    from optode.diagnostics import SpecError
 
     one_or_all(specs, every, "one or more SPECs")
+    step_with_order(step, order)
+    if directory == Path("-"):
+        raise typer.BadParameter("modules are written to a folder", param_hint="--output")
     with errors_reported():
-        chosen = shipped_models() if every else specs or ()
+        if not check_only and (problem := folder_problem(directory)):
+            raise SpecError([problem])
+        chosen = shipped_models() if every else dict.fromkeys(specs or ())
         texts = modules(chosen, directory, order, step, standalone=standalone)
         if check_only:
             _report_stale(differences(texts))
@@ -135,8 +133,9 @@ def generate(
 def _report_stale(diff: str) -> None:
     if diff:
         colours = {"+": "green", "-": "red", "@": "cyan"}
+        coloured = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
         for line in diff.splitlines():
-            typer.secho(line, fg=colours.get(line[:1]))
+            typer.secho(line, fg=colours.get(line[:1]), color=coloured)
         raise typer.Exit(1)
 
 
@@ -167,15 +166,18 @@ def derive(
     """Show the rule, its limit, the neural ODE and its adjoint."""
     from optode import compiler
 
-    with errors_reported():
+    step_with_order(step, order)
+    with errors_reported(as_json=form is Format.json):
         derivation = compiler.derive(spec, order, step)
         if every_scaling or numbers is not None:
+            if stage is not None or form is not Format.text or (every_scaling and numbers):
+                reason = "--scalings and --at each go alone, without --stage and --format"
+                raise typer.BadParameter(reason)
+            _needs_a_rule(derivation, "--at" if numbers is not None else "--scalings")
             _show_regimes(derivation, numbers)
             return
-        if stage is StageName.rule and derivation.spec.is_ode:
-            raise typer.BadParameter(
-                f"{spec} states an ODE, there is no rule", param_hint="--stage"
-            )
+        if stage is StageName.rule:
+            _needs_a_rule(derivation, "--stage")
         names = () if stage is None else (stage.value,)
         if form is Format.json:
             typer.echo(_json(derivation.name, derivation.stages(*names)))
@@ -183,19 +185,24 @@ def derive(
             typer.echo(derivation.show(*names, form=form.value), nl=False)
 
 
-def _show_regimes(derivation: Derivation, numbers: str | None) -> None:
-    from optode.limit.regimes import describe, describe_at, parse_numbers
+def _needs_a_rule(derivation: Derivation, option: str) -> None:
+    if derivation.spec.is_ode:
+        reason = f"{derivation.name} states an ODE, there is no rule with a step size"
+        raise typer.BadParameter(reason, param_hint=option)
 
-    try:
-        if numbers is None:
-            lines = describe(derivation.rule)
-        else:
-            values = parse_numbers(numbers)
-            lines = describe_at(derivation.rule, values, values.pop("horizon", 1.0))
-        for line in lines:
-            typer.echo(line)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--at") from error
+
+def _show_regimes(derivation: Derivation, numbers: str | None) -> None:
+    from optode.limit import regimes
+
+    if numbers is None:
+        lines = regimes.describe(derivation.rule)
+    else:
+        try:
+            lines = iter([*regimes.described_at(derivation.rule, numbers)])
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--at") from error
+    for line in lines:
+        typer.echo(line)
 
 
 def _json(name: str, stages: tuple[Stage, ...]) -> str:
@@ -206,72 +213,39 @@ def _json(name: str, stages: tuple[Stage, ...]) -> str:
     return json.dumps(as_json(name, stages), indent=2)
 
 
-@app.command()
-def check(
-    specs: Specs,
-) -> None:
-    """Report every error of each spec, or `ok`."""
-    from optode import compiler
-    from optode.diagnostics import SpecError
-
-    failures = 0
-    for spec in specs:
-        errors = compiler.check(spec)
-        failures += bool(errors)
-        if errors:
-            print_error(SpecError(errors))
-        else:
-            typer.echo(f"{spec}: ok")
-    raise typer.Exit(min(failures, 1))
-
-
+app.command()(check)
 app.command()(verify)
 app.command()(claims)
+app.command("list")(list_specs)
 
 
-@app.command("list")
-def list_specs(
-    form: Annotated[
-        TableFormat, typer.Option("--format", help="The format of the list.")
-    ] = TableFormat.text,
-) -> None:
-    """List the shipped specs.
+@app.command("show")
+def show_spec(spec: OneSpec) -> None:
+    """Print the text of a spec, to read or to copy: `optode show adam > my_adam.yaml`."""
+    from optode.cli.show import print_spec
 
-    With --format markdown, list their equations too.
-    """
-    if form is TableFormat.markdown:
-        from optode.cli.catalogue import page
-
-        typer.echo(page(), nl=False)
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    from optode.spec.reader import read_spec
-    from optode.spec.shipped import shipped_spec, shipped_specs
-
-    table = Table("name", "class", "title", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     with errors_reported():
-        for name in shipped_specs():
-            path = shipped_spec(name)
-            spec = read_spec(path) if path else None
-            if spec is not None:
-                table.add_row(name, spec.model.class_name.text if spec.model else "", spec.title)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 1000  # a pipe has no width: every spec on one line
-    console.print(table)
+        print_spec(spec)
 
 
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the optimizer.")],
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SPEC",
+            help="Copy this spec, under the new name.",
+            autocompletion=spec_names,
+        ),
+    ] = None,
 ) -> None:
     """Write NAME.yaml, a commented spec to start from."""
     from optode.cli.new import write_starter
 
     with errors_reported():
-        path = write_starter(name)
+        path = write_starter(name, base)
     typer.echo(f"{path}\nNow edit it, then: optode derive {path}")
 
 

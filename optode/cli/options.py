@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
 from enum import Enum
+from glob import escape, glob
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
-PATH_OR_NAME = "A path, or the name of a shipped spec."
-PATHS_OR_NAMES = "Paths, or names of shipped specs."
+PATH_OR_NAME = "A path, the name of a shipped spec, or - for standard input."
+PATHS_OR_NAMES = "Paths, names of shipped specs, or - for standard input."
+
+_PLAIN = re.compile(r"[\w.+@/-]+")
 
 
 class TableFormat(str, Enum):
@@ -26,11 +32,37 @@ class ReportFormat(str, Enum):
     json = "json"
 
 
-OneSpec: TypeAlias = Annotated[str, typer.Argument(metavar="SPEC", help=PATH_OR_NAME)]
-OneSpecOrAll: TypeAlias = Annotated[str | None, typer.Argument(metavar="SPEC", help=PATH_OR_NAME)]
-Specs: TypeAlias = Annotated[list[str], typer.Argument(metavar="SPEC", help=PATHS_OR_NAMES)]
+def spec_names(incomplete: str) -> list[str]:
+    """Return the shipped specs and the YAML files that begin as typed, for the shell to complete.
+
+    Where no spec fits the shell completes files by itself, also those with spaces and quotes.
+    """
+    from optode.spec.shipped import shipped_specs
+
+    beside = sorted(filter(_PLAIN.fullmatch, glob(f"{escape(incomplete)}*")))  # noqa: PTH207
+    names = [name for name in shipped_specs() if name.startswith(incomplete)]
+    specs = [*names, *(path for path in beside if path.endswith((".yaml", ".yml")))]
+    return specs and [*specs, *(f"{path}/" for path in beside if Path(path).is_dir())]
+
+
+def _step_that_fits(step: float | None) -> float | None:
+    if step is not None and not (math.isfinite(step) and step > 0):
+        raise typer.BadParameter(f"{step:g} is no step size: it is a positive number, as in 0.1")
+    return step
+
+
+OneSpec: TypeAlias = Annotated[
+    str, typer.Argument(metavar="SPEC", help=PATH_OR_NAME, autocompletion=spec_names)
+]
+OneSpecOrAll: TypeAlias = Annotated[
+    str | None, typer.Argument(metavar="SPEC", help=PATH_OR_NAME, autocompletion=spec_names)
+]
+Specs: TypeAlias = Annotated[
+    list[str], typer.Argument(metavar="SPEC", help=PATHS_OR_NAMES, autocompletion=spec_names)
+]
 SpecsOrAll: TypeAlias = Annotated[
-    list[str] | None, typer.Argument(metavar="SPEC", help=PATHS_OR_NAMES)
+    list[str] | None,
+    typer.Argument(metavar="SPEC", help=PATHS_OR_NAMES, autocompletion=spec_names),
 ]
 AllSpecs: TypeAlias = Annotated[bool, typer.Option("--all", help="Take all shipped specs.")]
 AllModels: TypeAlias = Annotated[bool, typer.Option("--all", help="Take all shipped models.")]
@@ -39,7 +71,10 @@ ModelOrder: TypeAlias = Annotated[
     typer.Option(min=0, max=1, help="Take the terms of the modified equation up to this order."),
 ]
 StepSize: TypeAlias = Annotated[
-    float | None, typer.Option(help="The value of the step size in the next-order terms.")
+    float | None,
+    typer.Option(
+        callback=_step_that_fits, help="The value of the step size in the next-order terms."
+    ),
 ]
 
 
@@ -47,3 +82,11 @@ def one_or_all(spec: object, every: bool, expected: str = "one SPEC") -> None:
     """Raise BadParameter unless either SPEC or --all is given."""
     if every == bool(spec):
         raise typer.BadParameter(f"give {expected}, or --all")
+
+
+def step_with_order(step: float | None, order: int) -> None:
+    """Raise BadParameter for a step size that no term would use."""
+    if step is not None and order == 0:
+        raise typer.BadParameter(
+            "it goes with --order 1: the limit itself has no step size", param_hint="--step"
+        )

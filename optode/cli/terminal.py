@@ -1,27 +1,44 @@
-"""Print errors of specs on the terminal."""
+"""Print results and errors: on a terminal, into a pipe, into a file, or nowhere."""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
 if TYPE_CHECKING:
-    from optode.diagnostics import SpecError
+    from optode.diagnostics import Diagnostic, SpecError
 
 
 @contextmanager
-def errors_reported() -> Iterator[None]:
-    """Print a SpecError to stderr without a traceback, and exit with code 1."""
+def errors_reported(*, as_json: bool = False) -> Iterator[None]:
+    """Print a SpecError without a traceback, and exit with code 1.
+
+    The text goes to stderr, JSON to stdout, as a program that asked for JSON reads it there.
+    """
     from optode.diagnostics import SpecError
 
     try:
         yield
     except SpecError as error:
-        print_error(error)
+        if as_json:
+            print_json(error.diagnostics)
+        else:
+            print_error(error)
         raise typer.Exit(1) from None
+
+
+def print_json(errors: tuple[Diagnostic, ...]) -> None:
+    """Print errors as a JSON array of objects, to stdout."""
+    import json
+
+    typer.echo(json.dumps([error.as_json() for error in errors], indent=2))
 
 
 def print_error(error: SpecError) -> None:
@@ -35,3 +52,52 @@ def print_error(error: SpecError) -> None:
     text.highlight_regex(r"(?m)^ +\| +\^+$", "red")
     text.highlight_regex(r"(?m)^  hint:", "cyan")
     Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+
+
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """Run a command so that its streams may be closed or full, and SIGTERM lets it tidy up.
+
+    A reader that has gone, as in ``optode list | head -1``, ends the command without a word, and
+    output that cannot be written in one line; both with exit code 1.
+    """
+    _open_what_is_closed()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without Greek letters is no error
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _terminated)
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is not None:  # a file, not a stream
+            raise
+        _discard(sys.stdout)
+        with suppress(OSError):  # stderr may be the stream that is full
+            typer.echo(f"error: cannot write to standard output: {error.strerror}", err=True)
+        sys.exit(1)
+
+
+def _open_what_is_closed() -> None:
+    """Put a stream whose writing fails in the place of a closed stdout, one to nowhere for stderr."""
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: PTH123, SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send the rest of a stream nowhere: Python writes it out when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

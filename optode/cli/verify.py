@@ -65,15 +65,15 @@ def verify(
 
 def _verify_orders(spec: str | None, order: int, form: ReportFormat, picture: Path | None) -> None:
     with errors_reported():
-        from optode.verify.orders import report
+        from optode.verify.orders import plot, report
 
+        if picture is not None:
+            plot.check_picture(picture)
         checks = tuple(report.verify_all(order) if spec is None else report.verify(spec, order))
-    write = report.page if form is ReportFormat.markdown else report.as_text
-    typer.echo(write(checks), nl=False)
-    if picture is not None:
-        from optode.verify.orders.plot import plot_orders
-
-        plot_orders(checks, picture)
+        write = report.page if form is ReportFormat.markdown else report.as_text
+        typer.echo(write(checks), nl=False)
+        if picture is not None:
+            plot.plot_orders(checks, picture)
     raise typer.Exit(0 if all(check.passes for check in checks) else 1)
 
 
@@ -84,9 +84,10 @@ def _verify_gradients(
     method: str,
     form: ReportFormat,
 ) -> None:
+    from optode.diagnostics import Diagnostic, SpecError
     from optode.verify.gradients import report
 
-    with errors_reported():
+    with errors_reported(as_json=form is ReportFormat.json):
         try:
             if spec is None:
                 models = tuple(report.verify_all_gradients(method))
@@ -94,6 +95,8 @@ def _verify_gradients(
                 field = None if place is None else report.load_field(place)
                 models = (report.verify_gradients(spec, field, method, shape),)
         except report.FieldError as error:
+            if form is ReportFormat.json:
+                raise SpecError([Diagnostic("E606", str(error))]) from None
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(1) from None
     write = {"text": report.as_text, "markdown": report.as_markdown, "json": report.as_json}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import sympy as sp
 
-from optode.diagnostics import SpecError
-from optode.language.symbols import COUNTER, partial, symbol
+from optode.diagnostics import SpecError, nearest
+from optode.language.symbols import COUNTER, Oracle, partial, symbol
 from optode.language.text import to_text
 from optode.limit.exponents import Regime
 from optode.limit.limit import ContinuousLimit, continuous_limit
@@ -18,6 +18,9 @@ from optode.rule.rule import UpdateRule
 
 FAST, FROZEN = 10.0, 0.1
 """Time constants within the horizon: above FAST a state is fast, below FROZEN it is frozen."""
+
+HORIZON = "horizon"
+"""The name under which a horizon is given beside the numbers of a rule."""
 
 _WORDS: dict[Regime, str] = {
     "fixed": "{beta} is fixed: what it averages relaxes within a few steps and is slaved",
@@ -89,21 +92,31 @@ def rates(rule: UpdateRule, values: Mapping[str, float], horizon: float) -> tupl
     ``values`` gives the step size and the hyper-parameters, those with a formula included; one unit
     of time is ``horizon``. Raises ValueError where a value is missing.
     """
-    unit = _time_unit(rule)
     numbers = {s: sp.Float(v) for s, v in _by_symbol(rule, values).items()}
-    step = float(unit.xreplace(numbers))
+    step = _number_of(_time_unit(rule).xreplace(numbers), rule, rule.position)
+    if step == 0:
+        raise ValueError(f"{rule.step_size} is too small a number")
     found = []
     for state, value in zip(rule.states[1:], rule.step_map[1:], strict=True):
         kept = partial(sp.expand(value), state).xreplace(numbers)
         kept = sp.limit(kept, COUNTER, sp.oo) if kept.has(COUNTER) else kept
-        if not kept.is_number:
-            missing = ", ".join(sorted(map(str, kept.free_symbols)))
-            raise ValueError(f"no value for {missing}")
-        per_time = (1 - float(kept)) / step
+        per_time = (1 - _number_of(kept, rule, state)) / step
+        if per_time < 0:
+            raise ValueError(f"{state} grows at these numbers")
         times = per_time * horizon
         kind: Regime = "fast" if times > FAST else "frozen" if times < FROZEN else "inertial"
         found.append(Rate(state, per_time, kind))
     return tuple(found)
+
+
+def _number_of(value: sp.Expr, rule: UpdateRule, of: sp.Symbol) -> float:
+    """Return a value as a number; raises ValueError with what is missing, or why it is none."""
+    missing = sorted(symbol.name for symbol in value.free_symbols if symbol.name in _names(rule))
+    if missing:
+        raise ValueError(f"no value for {', '.join(missing)}")
+    if not (value.is_number and value.is_real):
+        raise ValueError(f"{of} has no constant decay rate: it depends on the states")
+    return float(value)
 
 
 def _by_symbol(rule: UpdateRule, values: Mapping[str, float]) -> dict[sp.Symbol, float]:
@@ -154,12 +167,79 @@ def describe_at(rule: UpdateRule, values: Mapping[str, float], horizon: float) -
         yield from (f"  {line}" for line in _equations(limit))
 
 
+def described_at(rule: UpdateRule, text: str) -> Iterator[str]:
+    """Describe the regime of the numbers in a text such as ``lr=1e-3, beta1=0.9, horizon=10``.
+
+    Raises ValueError with all that is wrong with them, and the names that the rule has.
+    """
+    try:
+        values = parse_numbers(text)
+        check_numbers(rule, values)
+        yield from describe_at(rule, values, values.pop(HORIZON, 1.0))
+    except ValueError as error:
+        raise ValueError(f"{error}; known names: {', '.join(_names(rule))}") from None
+
+
 def parse_numbers(text: str) -> dict[str, float]:
-    """Read ``lr=1e-3, beta1=0.9`` as numbers by name. Raises ValueError for anything else."""
-    numbers = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        if not name.strip().isidentifier():
-            raise ValueError(f"{part.strip()!r} is not NAME=NUMBER")
-        numbers[name.strip()] = float(Fraction(value.strip())) if "/" in value else float(value)
+    """Read ``lr=1e-3, beta1=9/10`` as finite numbers by name.
+
+    Raises ValueError with all that is wrong: another form, a number that is none, a name twice.
+    """
+    numbers: dict[str, float] = {}
+    problems = []
+    for part in (part.strip() for part in text.split(",")):
+        name, equals, value = map(str.strip, part.partition("="))
+        if not (name.isidentifier() and equals):
+            problems.append(f"{part!r} is not NAME=NUMBER")
+        elif name in numbers:
+            problems.append(f"{name} is given twice")
+        else:
+            numbers[name] = _number(value)
+            if not math.isfinite(numbers[name]):
+                problems.append(f"{value!r} is no finite number for {name}")
+    _refuse(problems)
     return numbers
+
+
+def _number(text: str) -> float:
+    """Return the number or the quotient in a text, nan if there is none."""
+    above, _, below = text.partition("/")
+    try:
+        return float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
+        return math.nan
+
+
+def check_numbers(rule: UpdateRule, values: Mapping[str, float]) -> None:
+    """Refuse names that are not of the rule, and numbers outside their range.
+
+    The step size and the horizon are positive, a decay lies in (0, 1). Raises ValueError with all
+    that is wrong.
+    """
+    names = _names(rule)
+    decays = {decay.name for decay in loosened(rule).decays}
+    problems = []
+    for name, value in values.items():
+        if name not in names:
+            near = nearest(name, names)
+            problems.append(f"unknown name {name}" + (f", did you mean {near}?" if near else ""))
+        elif name in (rule.step_size.name, HORIZON) and value <= 0:
+            problems.append(f"{name} is a positive number, not {value:g}")
+        elif name in decays and not 0 < value < 1:
+            problems.append(f"{name} is a decay: a number in (0, 1), not {value:g}")
+    _refuse(problems)
+
+
+def _names(rule: UpdateRule) -> tuple[str, ...]:
+    """Return the names that can be given a number: step size, hyper-parameters, horizon."""
+    values = [value for _, value in rule.step]
+    operators = {call.args[0] for value in values for call in value.atoms(Oracle)}
+    inner = {*rule.states, *(target for target, _ in rule.step), *operators, COUNTER}
+    found = {rule.step_size}.union(*(value.free_symbols for value in values)) - inner
+    hyper_parameters = sorted(symbol.name for symbol in found - {rule.step_size})
+    return (rule.step_size.name, *hyper_parameters, HORIZON)
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise ValueError("; ".join(problems))

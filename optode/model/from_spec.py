@@ -34,7 +34,7 @@ def read_architecture(
 
 def no_model(span: Span | None) -> SpecError:
     """Return the error of a spec that says nothing of a model."""
-    hint = "add `model: {class: ...}`"
+    hint = "add `model: {class: ...}`; `optode new NAME --from SPEC` makes a copy to edit"
     return SpecError([Diagnostic("E501", "no `model` part to generate", span, hint)])
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from optode.diagnostics import (
     Diagnostic,
@@ -14,6 +18,7 @@ from optode.diagnostics import (
     Span,
     SpecError,
     quoted,
+    quoted_path,
     unprintable,
 )
 from optode.spec.declarations import (
@@ -28,7 +33,14 @@ from optode.spec.declarations import (
 )
 from optode.spec.inheritance import laid_over
 from optode.spec.sections import read_sections
-from optode.spec.shipped import is_file, no_such_spec, shipped_spec
+from optode.spec.shipped import (
+    STANDARD_INPUT,
+    cited,
+    find_spec,
+    is_file,
+    no_such_spec,
+    shipped_spec,
+)
 from optode.spec.yaml_source import Mapping, Node, Scalar, Sequence, read_yaml
 
 __all__ = [
@@ -41,7 +53,9 @@ __all__ = [
     "Spec",
     "UnfinishedSpec",
     "VerifySpec",
+    "files_of",
     "parse_spec",
+    "read_file",
     "read_spec",
 ]
 
@@ -116,31 +130,67 @@ def _keys(node: Node) -> Iterator[str]:
         yield from (key for item in node.items for key in _keys(item))
 
 
+def read_file(path: Path) -> tuple[Source, bytes]:
+    """Return the text of a spec's file, and its bytes; raises SpecError where it is no text."""
+    reporter = Reporter()
+    file = _read_file(path, None, reporter)
+    reporter.raise_if_any()
+    return file.source, file.data
+
+
+def files_of(spec: str) -> tuple[Path, ...]:
+    """Return the file of a spec, named as on the command line, and those that it extends.
+
+    Ends at the first that is missing or wrong, as far as the files can be read.
+    """
+    found: dict[Path, None] = {}
+    try:
+        path = find_spec(spec)
+        while path not in found:
+            found[path] = None
+            reporter = Reporter()
+            reference = _tree(_read_file(path, None, reporter), reporter).get("extends")
+            if isinstance(reference, Scalar):
+                path = _base_path(reference.located.text, reference.span, path.parent, reporter)
+    except SpecError:
+        pass
+    return tuple(found) or (Path(spec),)
+
+
 def _read_file(path: Path, span: Span | None, reporter: Reporter) -> _File:
     """Return a file's text; ``span`` is where another spec asks for it."""
+    name = cited(path)
     try:
-        with path.open("rb") as stream:
+        with _opened(path) as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         raise SpecError(
-            [Diagnostic("E101", f"cannot read {quoted(str(path))}: {reason}", span)]
+            [Diagnostic("E101", f"cannot read {quoted_path(name)}: {reason}", span)]
         ) from None
     if len(data) > MAX_BYTES:
-        raise SpecError([Diagnostic("E102", _too_large(str(path)), span)])
+        raise SpecError([Diagnostic("E102", _too_large(name), span)])
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        source = Source(str(path), _with_line_feeds(data.decode("utf-8-sig", "replace")))
+        source = Source(name, _with_line_feeds(data.decode("utf-8-sig", "replace")))
         start = len(_with_line_feeds(error.object[: error.start].decode()))  # without the mark
         place = Span(source, start, start + 1)
         message = f"byte 0x{error.object[error.start]:02x} is not UTF-8"
         raise SpecError([Diagnostic("E102", message, place, "save the file as UTF-8")]) from None
-    return _File(_source(str(path), text, reporter), data)
+    return _File(_source(name, text, reporter), data)
+
+
+def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
+    if path is not STANDARD_INPUT:
+        return path.open("rb")
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "standard input is closed")
+    return nullcontext(sys.stdin.buffer)
 
 
 def _too_large(path: str) -> str:
-    return f"{quoted(path)} is larger than {MAX_BYTES // 1024} KiB"
+    return f"{quoted_path(path)} is larger than {MAX_BYTES // 1024} KiB"
 
 
 def _source(path: str, text: str, reporter: Reporter) -> Source:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from optode.diagnostics import Diagnostic, Span, SpecError, did_you_mean, quoted
+from optode.diagnostics import (
+    Diagnostic,
+    Span,
+    SpecError,
+    did_you_mean,
+    kind_of_file,
+    quoted,
+    quoted_path,
+)
+
+STANDARD_INPUT = Path("<stdin>")
+"""What ``-`` names; this object, not a file of that name."""
+
+_OPEN_FILES = (Path("/dev/fd"), Path("/proc/self/fd"))
+"""Where the shell puts what it has opened, as in ``optode derive <(command)``."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -35,19 +49,32 @@ def shipped_spec(name: str) -> Path | None:
     return specs_directory() / f"{stem}.yaml" if stem in shipped_specs() else None
 
 
+def cited(path: Path) -> str:
+    """Return how messages name a file: a shipped spec by its name, not by where it is installed."""
+    return path.name if path.parent == specs_directory() else str(path)
+
+
 def is_file(path: Path) -> bool:
-    """Return whether a path is a file; a path too long or with a null in it is none."""
+    """Return whether a path can be read as a file.
+
+    A path too long or with a null in it is none, and neither is a named pipe, which would wait for
+    a writer; a pipe that the shell has opened is read.
+    """
     try:
-        return path.is_file()
+        kind = kind_of_file(path)
     except (OSError, ValueError):
         return False
+    opened = path.parent in _OPEN_FILES or path == Path("/dev/stdin")
+    return kind == "file" or (opened and kind in ("named pipe", "socket", "device"))
 
 
 def find_spec(name_or_path: str) -> Path:
-    """Return the file at a path, else the shipped spec of that name.
+    """Return the file at a path, else the shipped spec of that name; STANDARD_INPUT for ``-``.
 
     Raises SpecError (E101) with the nearest name that there is.
     """
+    if name_or_path == "-":
+        return STANDARD_INPUT
     path = Path(name_or_path)
     if is_file(path):
         return path
@@ -59,6 +86,14 @@ def find_spec(name_or_path: str) -> Path:
 
 def no_such_spec(name: str, span: Span | None = None) -> Diagnostic:
     """Return the error for a name that is neither a file nor a shipped spec."""
-    names = shipped_specs()
-    hint = did_you_mean(name.removesuffix(".yaml"), names) or f"shipped specs: {', '.join(names)}"
+    try:
+        kind = kind_of_file(Path(name)) if name else None
+    except (OSError, ValueError):
+        kind = None
+    if kind is not None:
+        message = f"{quoted_path(name)} is a {kind}, not a file"
+        hint = "send its text to standard input, and name `-`" if kind == "named pipe" else None
+        return Diagnostic("E101", message, span, hint)
+    hint = did_you_mean(name.removesuffix(".yaml"), shipped_specs())
+    hint = hint or "`optode list` shows the shipped specs"
     return Diagnostic("E101", f"{quoted(name)} is neither a file nor a shipped spec", span, hint)

@@ -81,7 +81,7 @@ def test_all_models_train_without_optode(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "3 ['DampedNode', 'Node', 'SeparableNode']\n"
-    assert generate("--all", "--standalone", "--check", "-o", folder) == ""
+    assert generate("adam", "heavy_ball", "--standalone", "--check", "-o", folder) == ""
 
 
 def test_the_copy_is_the_runtime(tmp_path):

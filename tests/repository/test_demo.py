@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import demo
 import numpy as np
 import pytest
 import torch
 from tasks import BLOCK, nested_spheres, plane_vibration
 
-ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., str]
 COLUMNS = '"Force","Voltage","Acceleration1","Acceleration2","Acceleration3","Fs",'
 
 
-def test_spheres_need_no_file(tmp_path: Path) -> None:
-    text = demo("--epochs", "1", "--output", tmp_path)
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs the demo with options and environment variables; returns its standard output."""
+    threads = torch.get_num_threads()
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("OPTODE_DATA", raising=False)
+
+    def run(*options: str | Path, **environment: str) -> str:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["demo.py", *map(str, options)])
+        demo.main()
+        return capsys.readouterr().out
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+def test_spheres_need_no_file(run: Run, tmp_path: Path) -> None:
+    text = run("--epochs", "1", "--output", tmp_path)
     assert text.startswith("Task: nested spheres")
     for word in ("AdamNODE", "HBNODE", "NFE bwd", "predict mean", "demo.png"):
         assert word in text
     assert is_png(tmp_path / "demo.png")
 
 
-def test_plane_vibration_from_a_folder(tmp_path: Path) -> None:
+def test_plane_vibration_from_a_folder(run: Run, tmp_path: Path) -> None:
     angle = np.arange(4 * BLOCK) / 10
     write_vibration(tmp_path, np.stack([np.sin(angle + phase) for phase in range(4)], axis=1))
-    text = demo("--epochs", "1", "--output", tmp_path, OPTODE_DATA=str(tmp_path))
+    text = run("--epochs", "1", "--output", tmp_path, OPTODE_DATA=str(tmp_path))
     assert text.startswith("Task: plane vibration")
     assert "repeat last value" in text
     assert is_png(tmp_path / "demo.png")
+    assert run("--epochs", "1", "--quiet", "--output", tmp_path, "--data", tmp_path) == ""
 
 
-def test_quiet_prints_nothing(tmp_path: Path) -> None:
-    assert demo("--epochs", "1", "--quiet", "--output", tmp_path) == ""
-
-
-def test_missing_modules_are_named_with_the_remedy(tmp_path: Path) -> None:
-    done = start("--generated", tmp_path)
-    assert done.returncode != 0
-    assert "optode generate adam -o" in done.stderr
+def test_missing_modules_are_named_with_the_remedy(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="optode generate adam -o"):
+        run("--generated", tmp_path)
 
 
 def test_no_sample_is_in_training_and_test(tmp_path: Path) -> None:
@@ -76,24 +90,6 @@ def test_spheres_are_nested_and_repeatable() -> None:
     assert radius[label > 0].min() >= 1.0
     assert radius.max() <= 1.5
     assert torch.equal(task.train.inputs, again.train.inputs)
-
-
-def demo(*options: str | Path, **environment: str) -> str:
-    """Standard output of the demo, which must succeed."""
-    done = start(*options, **environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def start(*options: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {key: value for key, value in os.environ.items() if key != "OPTODE_DATA"}
-    return subprocess.run(
-        (sys.executable, ROOT / "examples" / "demo.py", *options),
-        env=inherited | {"COLUMNS": "100"} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def write_vibration(folder: Path, signals: np.ndarray) -> None:

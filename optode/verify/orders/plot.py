@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 
+from optode.codegen.files import file_problem, replace
+from optode.diagnostics import Diagnostic, SpecError, quoted_path
 from optode.verify.orders.orders import Order, OrderCheck
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
+def check_picture(path: Path) -> None:
+    """Raise SpecError where no picture can be drawn to a file: E603, E605 without matplotlib."""
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError:
+        message = "a plot needs matplotlib, which is not installed: `pip install 'optode[plot]'`"
+        raise SpecError([Diagnostic("E605", message)]) from None
+    problem = file_problem(path)
+    known = FigureCanvasBase.get_supported_filetypes()
+    if problem is None and path.suffix[1:].lower() not in known:
+        message = f"{quoted_path(path)} is no picture: name it `.png`, `.pdf` or `.svg`"
+        problem = Diagnostic("E603", message)
+    if problem:
+        raise SpecError([problem])
+
+
 def plot_orders(checks: Iterable[OrderCheck], path: str | Path) -> None:
     """Draw the measured errors to a file (PNG, PDF or SVG by its name), with slopes expected.
 
-    Lines through the finest step have the expected slope; the legend says what was observed.
+    Lines through the finest step have the expected slope; the legend says what was observed. Raises
+    SpecError where the file cannot be written.
     """
+    path = Path(path)
+    check_picture(path)
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -37,7 +59,9 @@ def plot_orders(checks: Iterable[OrderCheck], path: str | Path) -> None:
         axes.set_title(", ".join(dict.fromkeys(c.name for c in shown)))
         axes.grid(True, which="major", linewidth=0.4, alpha=0.6)
         figure.legend(loc="outside lower center", frameon=False, title="observed order")
-        figure.savefig(path)
+        picture = BytesIO()
+        figure.savefig(picture, format=path.suffix[1:].lower())
+    replace({path: picture.getvalue()})
 
 
 def _measured(checks: list[OrderCheck]) -> list[tuple[str, Order]]:
