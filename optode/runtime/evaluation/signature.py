@@ -23,7 +23,7 @@ def arguments_of(field: Any) -> tuple[float, float]:
     while (inner := _inner(field)) is not None:
         field = inner
     if isinstance(field, torch.jit.ScriptModule | torch.jit.ScriptFunction):
-        function = field.forward if isinstance(field, torch.jit.ScriptModule) else field
+        function: Any = field.forward if isinstance(field, torch.jit.ScriptModule) else field
         arguments = [x for x in function.schema.arguments if x.name != "self"]
         return sum(not x.has_default_value() for x in arguments), len(arguments)
     call = field.forward if isinstance(field, nn.Module) else field
