@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .aliases import Inputs
+from .times import Clock
 
 if TYPE_CHECKING:
     from .node import Node
@@ -31,3 +32,16 @@ def reason(node: Node, t: Tensor, states: Tensor, inputs: Inputs, otherwise: str
             "or give what is drawn as inputs"
         )
     return otherwise
+
+
+def refuse(node: Node, clock: Clock, inputs: Inputs, path: Tensor) -> None:
+    """Name what is not finite first, a state or a derivative, and its time."""
+    for i, (s, states) in enumerate(zip(clock.knots, path)):
+        known = dict(zip(node.state_names, states))
+        if states.isfinite().all():
+            rates = node.vector_field(clock.knot(i), states.unbind(), inputs)
+            known = {f"{name}'": x for name, x in zip(node.state_names, rates)}
+        for name, x in known.items():
+            if not x.isfinite().all():
+                why = reason(node, clock.knot(i), states, inputs, GROWS)
+                raise FloatingPointError(f"{name} is not finite at {clock.grid.words(s)}: {why}")

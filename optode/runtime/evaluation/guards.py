@@ -160,4 +160,3 @@ class _Snapshot:
             if value is not None:
                 buffer.copy_(value)
             module._buffers[name] = buffer
-
