@@ -20,9 +20,7 @@ from optode.model.model import NeuralODE
 _HALF = sp.Rational(1, 2)
 
 
-def accurate_statements(
-    model: NeuralODE, statements: Iterable[Statement]
-) -> tuple[Statement, ...]:
+def accurate_statements(model: NeuralODE, statements: Iterable[Statement]) -> tuple[Statement, ...]:
     """Return the statements with their values in accurate form."""
     positive = {p.symbol for p in model.parameters if p.transform != "none"}
     return tuple(
@@ -85,9 +83,7 @@ def _factors(term: sp.Expr) -> Iterator[tuple[sp.Expr, sp.Expr]]:
         yield power, term / power
 
 
-def _forms(
-    factor: sp.Expr, positive: Collection[sp.Symbol]
-) -> Iterator[tuple[int, sp.Expr]]:
+def _forms(factor: sp.Expr, positive: Collection[sp.Symbol]) -> Iterator[tuple[int, sp.Expr]]:
     """Yield -1 or 1 with the accurate form of the factor plus that."""
     u = factor.args[0] if factor.args else sp.S.Zero
     if isinstance(factor, sigmoid):

@@ -21,12 +21,13 @@ from optode.codegen.expressions import TorchPrinter, float_text
 from optode.codegen.layout import (
     BODY,
     call_lines,
+    flat,
     import_lines,
     indented,
     tuple_lines,
 )
 from optode.codegen.methods import Signature, rates_method, statement_lines
-from optode.codegen.parts import base_class, part_methods
+from optode.codegen.parts import base_class, is_settable, part_methods
 from optode.language.functions import transformed
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, symbol
@@ -43,8 +44,9 @@ _SOURCES = {
     "torch.nn": ("functional",),
 }
 _RUNTIME_NAMES = (
-    "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Node",
-    "Pull", "SeparableNode", "Tensors", "dot", "total",
+    "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn",
+    "Node", "Pull", "SeparableNode", "Tensors", "Value", "dot", "learned_value", "set_constant",
+    "set_learned", "total",
 )  # fmt: skip
 
 
@@ -120,9 +122,9 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         "bases": ", ".join(bases),
         "states": tuple(map(str, model.states)),
         "class_name": model.class_name,
-        "attributes": _attributes(model, initial),
+        "attributes": _attributes(stepper, initial),
         "learned": tuple(_learned(p) for p in model.parameters if p.is_learned),
-        "init_lines": indented(_init_lines(model, features)),
+        "init_lines": indented(_init_lines(stepper, features)),
         "methods": tuple(indented(lines) for lines in methods),
     }
 
@@ -130,8 +132,9 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
 # What the class is made with
 
 
-def _attributes(model: NeuralODE, initial: Program) -> tuple[str, ...]:
+def _attributes(stepper: Stepper, initial: Program) -> tuple[str, ...]:
     """The lines of the class body before its methods."""
+    model = stepper.model
     fixed = [p for p in model.parameters if not p.is_learned]
     learned = [f'"{p.symbol}"' for p in model.parameters if p.is_learned]
     calls = sum(isinstance(s, FieldCall) for s in initial.statements)
@@ -147,33 +150,40 @@ def _attributes(model: NeuralODE, initial: Program) -> tuple[str, ...]:
         lines.append(f"start_evaluations = {calls}")
     if branch_calls:
         lines.append(f"branch_evaluations = {int(branch_calls)}")
-    lines += [f"{p.symbol} = {float_text(p.value)}" for p in fixed]
+    lines += [f"{p.symbol} = {float_text(p.value)}" for p in fixed if not is_settable(p, stepper)]
     return tuple(indented(lines))
 
 
-def _init_lines(model: NeuralODE, features: bool) -> list[str]:
-    """The constructor, where the span is another than the base class's, or anything is learned."""
+def _init_lines(stepper: Stepper, features: bool) -> list[str]:
+    """The constructor, where it sets anything, or the span is another than the base class's."""
+    model = stepper.model
     span = f"({', '.join(map(float_text, model.span))})"
-    layers = filter(None, map(_feature_layer, model.states, model.initial))
-    made = [*layers, *(_raw(p) for p in model.parameters if p.is_learned)]
-    if not made and model.span == (0.0, 1.0):
+    layers = list(filter(None, map(_feature_layer, model.states, model.initial)))
+    learned = [p for p in model.parameters if p.is_learned]
+    constants = [p for p in model.parameters if is_settable(p, stepper)]
+    if not (layers or learned or constants) and model.span == (0.0, 1.0):
         return []
-    given = ["features: int | None = None"] if features else []
-    passed = ["features=features"] if features else []
     signature = [
         "self",
         "field: Field",
         f"span: tuple[float, float] = {span}",
         'method: str = "dopri5"',
         "*tolerances: float",
-        *given,
+        *(["features: int | None = None"] if features else []),
+        *(f"{p.symbol}: Value = None" for p in learned),
+        *(f"{p.symbol}: float = {float_text(p.value)}" for p in constants),
+        *(["learn: Learn = True"] if learned else []),
         "**settings: Any",
     ]
+    passed = ["features=features"] if features else []
     start = ["field", "span", "method", "*tolerances", *passed, "**settings"]
+    constant_lines = [f'set_constant(self, "{p.symbol}", {p.symbol})' for p in constants]
     return [
         *call_lines("def __init__(", signature, ") -> None:", 4),
         *indented(call_lines("super().__init__(", start, ")", BODY)),
-        *indented(made),
+        *indented(layers),
+        *indented(flat(map(_set_learned, learned))),
+        *indented(constant_lines),
     ]
 
 
@@ -184,25 +194,29 @@ def _singular_times(model: NeuralODE) -> str:
 
 def _learned(parameter: LearnedParameter) -> dict[str, str]:
     """The property that gives a learned parameter its value."""
-    raw = symbol(f"self.raw_{parameter.symbol}")
-    value = TorchPrinter().text(transformed(raw, parameter.transform))
-    meaning = "The learned value itself." if value == raw.name else f"Learned through {raw}."
+    name, transform = parameter.symbol.name, _transform(parameter)
+    given = ["self", f'"{name}"', *([] if transform == "None" else [transform])]
+    through = "The learned value itself" if transform == "None" else f"Learned through raw_{name}"
     return {
-        "name": parameter.symbol.name,
-        "value": value,
-        "meaning": meaning.replace("self.", ""),
+        "name": name,
+        "value": f"learned_value({', '.join(given)})",
+        "meaning": f"{through}.",
     }
 
 
-def _raw(parameter: LearnedParameter) -> str:
-    """The line that makes the raw value of a learned parameter."""
-    init = float_text(parameter.init)
-    made = (
-        f"self.for_each_feature({init})"
-        if parameter.per_feature
-        else f"nn.Parameter(torch.tensor({init}))"
-    )
-    return f"self.raw_{parameter.symbol} = {made}"
+def _set_learned(parameter: LearnedParameter) -> list[str]:
+    """The call that makes the raw value of a learned parameter."""
+    name, init = parameter.symbol.name, float_text(parameter.init)
+    given = ["self", f'"{name}"', name, _transform(parameter), init, "learn"]
+    shape = ["(features,)"] if parameter.per_feature else []
+    return call_lines("set_learned(", [*given, *shape], ")", BODY)
+
+
+def _transform(parameter: LearnedParameter) -> str:
+    """PyTorch's function that a raw value goes through: ``torch.sigmoid``."""
+    raw = symbol("raw")
+    value = transformed(raw, parameter.transform)
+    return "None" if value == raw else TorchPrinter().text(value).removesuffix("(raw)")
 
 
 def _feature_layer(state: sp.Symbol, initial: Initial) -> str:

@@ -23,12 +23,6 @@ class FeatureNode(Node):
         super().__init__(*settings, **others)
         self.features = features
 
-    def for_each_feature(self, value: float) -> nn.Parameter:
-        """Return a learned parameter with a value for each feature; ValueError without features."""
-        if self.features is None:
-            raise ValueError("give features: each has values of its own")
-        return nn.Parameter(torch.full((self.features,), value))
-
     def each_feature(self, values: Tensor, position: Tensor) -> Tensor:
         """Return values of shape (features,) in the shape that broadcasts with the states."""
         axis = self.feature_axis(position)
