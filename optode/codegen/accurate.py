@@ -31,6 +31,8 @@ def accurate_statements(model: NeuralODE, statements: Iterable[Statement]) -> tu
 
 def accurate(e: sp.Expr, positive: Collection[sp.Symbol] = ()) -> sp.Expr:
     """Return an equal expression that keeps its digits; the given symbols are positive numbers."""
+    if isinstance(e, sp.Mul):
+        e = _lowered(e)
     arguments = [accurate(argument, positive) for argument in e.args]
     if any(new is not old for new, old in zip(arguments, e.args, strict=True)):
         e = e.func(*arguments)
@@ -48,7 +50,7 @@ def accurate(e: sp.Expr, positive: Collection[sp.Symbol] = ()) -> sp.Expr:
 
 def _sum(total: sp.Expr, positive: Collection[sp.Symbol]) -> sp.Expr:
     """Rewrite terms that cancel, also those of products with sums in them, until none are left."""
-    for terms in (total.args, tuple(distributed(total))):
+    for terms in (total.args, sp.Add.make_args(sp.Add(*distributed(total)))):
         kept = list(terms)
         while found := next(_cancelling(kept, positive), None):
             pair, value = found
@@ -86,7 +88,9 @@ def _factors(term: sp.Expr) -> Iterator[tuple[sp.Expr, sp.Expr]]:
 def _forms(factor: sp.Expr, positive: Collection[sp.Symbol]) -> Iterator[tuple[int, sp.Expr]]:
     """Yield -1 or 1 with the accurate form of the factor plus that."""
     u = factor.args[0] if factor.args else sp.S.Zero
-    if isinstance(factor, sigmoid):
+    if isinstance(factor, expm1):
+        yield 1, sp.exp(u)
+    elif isinstance(factor, sigmoid):
         yield -1, -sigmoid(-u)
     elif isinstance(factor, sp.tanh):
         yield -1, -2 * sigmoid(-2 * u)
@@ -179,6 +183,23 @@ def _power(power: sp.Expr) -> sp.Expr:
     if constant == 1 and isinstance(rest, sp.exp) and power.exp.is_negative:
         return sigmoid(-rest.args[0]) ** -power.exp
     return power
+
+
+def _lowered(product: sp.Expr) -> sp.Expr:
+    """``exp(-u)*(exp(u) - 1)`` as ``1 - exp(-u)``: one exponential overflows, the other vanishes."""
+    v, rest = _exponential(product)
+    for factor in sp.Mul.make_args(rest) if v != 0 else ():
+        base, n = factor.as_base_exp()
+        if not (base.is_Add and n.is_Integer and n > 0):
+            continue
+        ratios = [_exponential(term)[0] / v for term in base.args]
+        if not all(ratio.is_Rational for ratio in ratios):
+            continue
+        largest = max(-ratio for ratio in ratios)
+        if 0 < largest * n <= 1:
+            lower = sp.expand_mul(sp.exp(largest * v) * base)
+            return rest / factor * sp.exp(v - n * largest * v) * lower**n
+    return product
 
 
 def _product(product: sp.Expr) -> sp.Expr:

@@ -52,7 +52,7 @@ class TorchPrinter:
     """Prints expressions; raises TypeError at what has no PyTorch text, such as a call of the
     field. The scalars are tensors of one number, which cost less to divide by one another than
     states do by them. With ``operators_only`` exponentials and roots are powers, so that the text
-    is for Python's numbers and for tensors alike.
+    is for Python's numbers and for tensors alike, and other functions go through ``either``.
     """
 
     def __init__(
@@ -73,6 +73,14 @@ class TorchPrinter:
     def is_float(self, expression: sp.Expr) -> bool:
         """Whether the emitted value is a Python number rather than a tensor."""
         return bool(expression.free_symbols <= self.floats)
+
+    def knowing(self, name: sp.Symbol, value: sp.Expr) -> TorchPrinter:
+        """Return a printer for which the name is what this value is: a number, or of one element."""
+        read = value.free_symbols
+        floats, scalars = (
+            known | {name} if read <= known else known for known in (self.floats, self.scalars)
+        )
+        return TorchPrinter(floats, scalars, operators_only=self.operators_only)
 
     def _show(self, e: sp.Expr) -> _Text:
         if isinstance(e, sp.Symbol):
@@ -142,6 +150,8 @@ class TorchPrinter:
         if record is None:
             raise TypeError(f"no PyTorch text for {e}")
         shown = [self.argument(a) for a in e.args]
+        if self.operators_only and record.torch.endswith("({})"):
+            return _Text(f"either({record.torch.removesuffix('({})')}, {shown[0]})", Binding.ATOM)
         if self.is_float(e) and record.floats is not None:
             return _Text(record.floats.format(*shown), Binding.ATOM)
         if self.is_float(e) and isinstance(e, Elementwise):
@@ -243,6 +253,7 @@ def assignment(
         if part.is_Atom:  # nothing is left to shorten
             return [*lines, f"{name} = {printer.text(value)}"]
         taken.add(short.name)
+        printer = printer.knowing(short, part)
         lines += assignment(short.name, part, printer, indent, taken)
         value = rest
     return lines + layout

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import sympy as sp
@@ -21,6 +22,7 @@ from optode.codegen.expressions import TorchPrinter, float_text
 from optode.codegen.layout import (
     BODY,
     call_lines,
+    dict_lines,
     flat,
     import_lines,
     indented,
@@ -45,7 +47,7 @@ _SOURCES = {
 }
 _RUNTIME_NAMES = (
     "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn",
-    "Node", "Pull", "SeparableNode", "Tensors", "Value", "dot", "learned_value", "set_constant",
+    "Node", "Pull", "SeparableNode", "Tensors", "Value", "dot", "either", "learned_value", "set_constant",
     "set_learned", "total",
 )  # fmt: skip
 
@@ -122,7 +124,7 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         "bases": ", ".join(bases),
         "states": tuple(map(str, model.states)),
         "class_name": model.class_name,
-        "attributes": _attributes(stepper, initial),
+        "attributes": _attributes(system, stepper, initial),
         "learned": tuple(_learned(p) for p in model.parameters if p.is_learned),
         "init_lines": indented(_init_lines(stepper, features)),
         "methods": tuple(indented(lines) for lines in methods),
@@ -132,7 +134,7 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
 # What the class is made with
 
 
-def _attributes(stepper: Stepper, initial: Program) -> tuple[str, ...]:
+def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tuple[str, ...]:
     """The lines of the class body before its methods."""
     model = stepper.model
     fixed = [p for p in model.parameters if not p.is_learned]
@@ -144,6 +146,8 @@ def _attributes(stepper: Stepper, initial: Program) -> tuple[str, ...]:
         lines += tuple_lines("learned_names =", learned, 4)
     if fixed:
         lines += tuple_lines("constant_names =", [f'"{p.symbol}"' for p in fixed], 4)
+    if poles := _singular_values(system):
+        lines += dict_lines("singular_values =", poles, 4)
     if times := _singular_times(model):
         lines.append(f"singular_times = {times}")
     if calls:
@@ -185,6 +189,24 @@ def _init_lines(stepper: Stepper, features: bool) -> list[str]:
         *indented(flat(map(_set_learned, learned))),
         *indented(constant_lines),
     ]
+
+
+def _singular_values(system: AdjointSystem) -> dict[str, str]:
+    """The ends of learned parameters' ranges where an equation or a gradient has a pole."""
+    integrands = (integrand for _, integrand in system.quadratures)
+    expressions = (*system.model.equations, *system.equations, *integrands)
+    found = {}
+    for p in system.model.parameters:
+        ends = (0, 1) if p.transform == "sigmoid" else (0,)
+        poles = [end for end in ends if any(map(partial(_is_singular, p, end), expressions))]
+        if p.is_learned and poles:
+            found[p.symbol.name] = tuple_lines("", list(map(float_text, poles)), 0)[0]
+    return found
+
+
+def _is_singular(parameter: LearnedParameter, value: int, expression: sp.Expr) -> bool:
+    there = expression.xreplace({parameter.symbol: sp.Integer(value)})
+    return bool(there.has(sp.zoo, sp.nan, sp.oo, -sp.oo))
 
 
 def _singular_times(model: NeuralODE) -> str:

@@ -5,6 +5,7 @@ torchdiffeq alone.
 """
 
 from .aliases import Field, Gradients, Inputs, Pull, Tensors, Times
+from .either import either
 from .evaluation.field import BoundField
 from .features import FeatureNode
 from .node import Node
@@ -33,6 +34,7 @@ __all__ = [
     "Times",
     "Value",
     "dot",
+    "either",
     "learned_value",
     "padded",
     "set_constant",

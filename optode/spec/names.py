@@ -38,7 +38,7 @@ ATTRIBUTES = frozenset((
     "each_feature", "equations", "feature_axis", "feature_sum", "features", "field",
     "force", "gradient", "graph_bytes", "grid", "initial_states", "integrate",
     "kick", "kinds", "learned_names", "learned_start", "linear_start", "linearize", "method",
-    "options", "regular_start", "rtol", "settled", "singular_times", "span", "start_evaluations",
+    "options", "regular_start", "rtol", "settled", "singular_times", "singular_values", "span", "start_evaluations",
     "state_names", "vector_field",
 ))  # fmt: skip
 """Of the classes of optode.runtime, from which the emitted class inherits."""
@@ -62,7 +62,7 @@ TUPLE_ATTRIBUTES = frozenset((
 IMPORTED = frozenset((
     "Any", "NamedTuple", "Tensor", "nn", "functional", "math", "torch", "BoundField",
     "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Node", "Pull",
-    "SeparableNode", "Tensors", "Value", "dot", "learned_value", "set_constant", "set_learned",
+    "SeparableNode", "Tensors", "Value", "dot", "either", "learned_value", "set_constant", "set_learned",
     "total",
 ))  # fmt: skip
 """What the emitted module imports."""
