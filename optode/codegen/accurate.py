@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, permutations
 
 import sympy as sp
 
-from optode.language.elementwise import expm1, log1p, logsigmoid, sigmoid, softplus
+from optode.language.elementwise import expm1, hardtanh, log1p, logsigmoid, relu, sigmoid, softplus
 from optode.language.presentation import distributed
 from optode.language.program import Assign, Statement, Total
 from optode.model.model import NeuralODE
@@ -70,6 +70,10 @@ def _cancelling(
             for sign, form in _forms(factor, positive):
                 if sign * rest in terms:
                     yield (term, sign * rest), rest * form
+    for one, other in permutations(terms, 2):
+        for found in (_over_one_sum(one, other), _larger(one, other)):
+            if found is not None:
+                yield (one, other), found
     for one, other in combinations(terms, 2):
         (u, a), (v, b) = _exponential(one), _exponential(other)
         if a == -b and u != 0 and v != 0:
@@ -98,7 +102,7 @@ def _forms(factor: sp.Expr, positive: Collection[sp.Symbol]) -> Iterator[tuple[i
     elif isinstance(factor, sp.cosh):
         yield -1, -expm1(u) * expm1(-u) / 2
     elif isinstance(factor, sp.Pow):
-        yield from _power_forms(*factor.args, positive)
+        yield from _power_forms(factor.base, factor.exp, positive)
 
 
 def _power_forms(
@@ -122,6 +126,34 @@ def _exponential(term: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         if isinstance(factor, sp.exp):
             return factor.args[0], term / factor
     return sp.S.Zero, term
+
+
+def _over_one_sum(one: sp.Expr, other: sp.Expr) -> sp.Expr | None:
+    """``1 - x/(x + y)`` as y/(x + y): over one denominator, where terms of it cancel."""
+    powers = other.as_powers_dict()
+    for factor in sp.Mul.make_args(one):
+        base, q = factor.as_base_exp()
+        times = powers.get(base, 0) - q
+        if base.is_Add and q.is_negative and times == 1:
+            above = sp.expand_mul(one / factor + other * base / base ** (q + 1))
+            if len(sp.Add.make_args(above)) < len(base.args):
+                return above * factor
+    return None
+
+
+def _larger(one: sp.Expr, other: sp.Expr) -> sp.Expr | None:
+    """``a + relu(b - a)`` as the larger of a and b, which keeps the digits of a small b."""
+    for factor in sp.Mul.make_args(one):
+        if isinstance(factor, relu) and factor.args[0].is_Add:
+            scale = one / factor
+            a = other / scale
+            b = sp.expand_mul(factor.args[0] + a)
+            if len(sp.Add.make_args(b)) >= len(factor.args[0].args):
+                continue
+            if a.could_extract_minus_sign() and b.could_extract_minus_sign():
+                return -scale * hardtanh(-b, -sp.oo, -a)
+            return scale * hardtanh(b, a, sp.oo)
+    return None
 
 
 def _polynomials(
@@ -203,8 +235,10 @@ def _lowered(product: sp.Expr) -> sp.Expr:
 
 
 def _product(product: sp.Expr) -> sp.Expr:
-    """``exp(u)*sigmoid(-u)`` as sigmoid(u): the exponential may overflow."""
+    """``exp(u)*sigmoid(-u)`` as sigmoid(u), as the exponential may overflow; ``u*sign(u)`` as |u|."""
     for factor in product.args:
+        if isinstance(factor, sp.sign) and factor.args[0] in product.args:
+            return product / factor / factor.args[0] * abs(factor.args[0])
         if isinstance(factor, sp.exp) and product.has(opposite := sigmoid(-factor.args[0])):
             rest = product / factor / opposite
             if not rest.has(sp.exp):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 LINE_LENGTH = 88
 """Of emitted modules, which land in repositories that follow ruff's own defaults."""
@@ -28,15 +28,6 @@ def tuple_lines(prefix: str, items: Sequence[str], indent: int, end: str = "") -
     if len(line) <= LINE_LENGTH - indent or not items:
         return [line]
     return [start, *(f"    {item}," for item in items), f"){end}"]
-
-
-def dict_lines(prefix: str, items: Mapping[str, str], indent: int) -> list[str]:
-    """``prefix {"a": 1}``, on one line or one item a line."""
-    pairs = [f'"{key}": {value}' for key, value in items.items()]
-    line = f"{prefix} {{{', '.join(pairs)}}}"
-    if len(line) <= LINE_LENGTH - indent:
-        return [line]
-    return [f"{prefix} {{", *(f"    {pair}," for pair in pairs), "}"]
 
 
 def call_lines(start: str, items: Sequence[str], end: str, indent: int) -> list[str]:

@@ -10,30 +10,32 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-import sympy as sp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from optode.adjoint.adjoint import AdjointSystem
 from optode.codegen.documentation import documentation, plain
-from optode.codegen.expressions import TorchPrinter, float_text
+from optode.codegen.expressions import float_text
 from optode.codegen.layout import (
     BODY,
     call_lines,
-    dict_lines,
-    flat,
     import_lines,
     indented,
     tuple_lines,
 )
+from optode.codegen.learned import (
+    feature_layer,
+    init_lines,
+    is_settable,
+    learned_property,
+    singular_values,
+)
 from optode.codegen.methods import Signature, rates_method, statement_lines
-from optode.codegen.parts import base_class, is_settable, part_methods
-from optode.language.functions import transformed
+from optode.codegen.parts import base_class, part_methods
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, symbol
-from optode.model.model import Initial, LearnedParameter, NeuralODE
+from optode.model.model import NeuralODE
 from optode.model.structure import Stepper
 from optode.spec.shipped import templates_directory
 
@@ -114,7 +116,7 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         rates_method(system, Signature("equations", meaning, "States")),
         *part_methods(stepper),
     ]
-    features = any(map(_feature_layer, model.states, model.initial))
+    features = any(map(feature_layer, model.states, model.initial))
     features |= any(p.per_feature for p in model.parameters)
     bases = ["FeatureNode"] if features else []
     if not bases or base_class(stepper) != "Node":
@@ -125,8 +127,8 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         "states": tuple(map(str, model.states)),
         "class_name": model.class_name,
         "attributes": _attributes(system, stepper, initial),
-        "learned": tuple(_learned(p) for p in model.parameters if p.is_learned),
-        "init_lines": indented(_init_lines(stepper, features)),
+        "learned": tuple(learned_property(p) for p in model.parameters if p.is_learned),
+        "init_lines": indented(init_lines(stepper, features)),
         "methods": tuple(indented(lines) for lines in methods),
     }
 
@@ -146,8 +148,8 @@ def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tu
         lines += tuple_lines("learned_names =", learned, 4)
     if fixed:
         lines += tuple_lines("constant_names =", [f'"{p.symbol}"' for p in fixed], 4)
-    if poles := _singular_values(system):
-        lines += dict_lines("singular_values =", poles, 4)
+    if poles := singular_values(system):
+        lines += tuple_lines("singular_values =", poles, 4)
     if times := _singular_times(model):
         lines.append(f"singular_times = {times}")
     if calls:
@@ -158,97 +160,9 @@ def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tu
     return tuple(indented(lines))
 
 
-def _init_lines(stepper: Stepper, features: bool) -> list[str]:
-    """The constructor, where it sets anything, or the span is another than the base class's."""
-    model = stepper.model
-    span = f"({', '.join(map(float_text, model.span))})"
-    layers = list(filter(None, map(_feature_layer, model.states, model.initial)))
-    learned = [p for p in model.parameters if p.is_learned]
-    constants = [p for p in model.parameters if is_settable(p, stepper)]
-    if not (layers or learned or constants) and model.span == (0.0, 1.0):
-        return []
-    signature = [
-        "self",
-        "field: Field",
-        f"span: tuple[float, float] = {span}",
-        'method: str = "dopri5"',
-        "*tolerances: float",
-        *(["features: int | None = None"] if features else []),
-        *(f"{p.symbol}: Value = None" for p in learned),
-        *(f"{p.symbol}: float = {float_text(p.value)}" for p in constants),
-        *(["learn: Learn = True"] if learned else []),
-        "**settings: Any",
-    ]
-    passed = ["features=features"] if features else []
-    start = ["field", "span", "method", "*tolerances", *passed, "**settings"]
-    constant_lines = [f'set_constant(self, "{p.symbol}", {p.symbol})' for p in constants]
-    return [
-        *call_lines("def __init__(", signature, ") -> None:", 4),
-        *indented(call_lines("super().__init__(", start, ")", BODY)),
-        *indented(layers),
-        *indented(flat(map(_set_learned, learned))),
-        *indented(constant_lines),
-    ]
-
-
-def _singular_values(system: AdjointSystem) -> dict[str, str]:
-    """The ends of learned parameters' ranges where an equation or a gradient has a pole."""
-    integrands = (integrand for _, integrand in system.quadratures)
-    expressions = (*system.model.equations, *system.equations, *integrands)
-    found = {}
-    for p in system.model.parameters:
-        ends = (0, 1) if p.transform == "sigmoid" else (0,)
-        poles = [end for end in ends if any(map(partial(_is_singular, p, end), expressions))]
-        if p.is_learned and poles:
-            found[p.symbol.name] = tuple_lines("", list(map(float_text, poles)), 0)[0]
-    return found
-
-
-def _is_singular(parameter: LearnedParameter, value: int, expression: sp.Expr) -> bool:
-    there = expression.xreplace({parameter.symbol: sp.Integer(value)})
-    return bool(there.has(sp.zoo, sp.nan, sp.oo, -sp.oo))
-
-
 def _singular_times(model: NeuralODE) -> str:
     times = [float_text(time) for time in model.singular_times if time.is_number]
     return "".join(tuple_lines("", times, 0)) if times else ""
-
-
-def _learned(parameter: LearnedParameter) -> dict[str, str]:
-    """The property that gives a learned parameter its value."""
-    name, transform = parameter.symbol.name, _transform(parameter)
-    given = ["self", f'"{name}"', *([] if transform == "None" else [transform])]
-    through = "The learned value itself" if transform == "None" else f"Learned through raw_{name}"
-    return {
-        "name": name,
-        "value": f"learned_value({', '.join(given)})",
-        "meaning": f"{through}.",
-    }
-
-
-def _set_learned(parameter: LearnedParameter) -> list[str]:
-    """The call that makes the raw value of a learned parameter."""
-    name, init = parameter.symbol.name, float_text(parameter.init)
-    given = ["self", f'"{name}"', name, _transform(parameter), init, "learn"]
-    shape = ["(features,)"] if parameter.per_feature else []
-    return call_lines("set_learned(", [*given, *shape], ")", BODY)
-
-
-def _transform(parameter: LearnedParameter) -> str:
-    """PyTorch's function that a raw value goes through: ``torch.sigmoid``."""
-    raw = symbol("raw")
-    value = transformed(raw, parameter.transform)
-    return "None" if value == raw else TorchPrinter().text(value).removesuffix("(raw)")
-
-
-def _feature_layer(state: sp.Symbol, initial: Initial) -> str:
-    """The line that makes what a state's start is learned with."""
-    layers = {
-        "linear": "nn.Linear(features, features)",
-        "learned": "nn.Parameter(torch.zeros(features))",
-    }
-    layer = layers.get(initial.kind)
-    return f"self.initial_{state} = {layer} if features else None" if layer else ""
 
 
 # The statements of its methods

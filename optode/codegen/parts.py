@@ -43,16 +43,6 @@ def base_class(stepper: Stepper) -> str:
     return names.get(type(stepper), "Node")
 
 
-def is_settable(parameter: LearnedParameter, stepper: Stepper) -> bool:
-    """Whether a constant may have another value than the spec's.
-
-    Flows are solved for a rate of 0 where the spec says 0: they are wrong for another value.
-    """
-    return parameter.value is not None and not (
-        isinstance(stepper, Separable) and parameter.value == 0
-    )
-
-
 def _is_network(stepper: Damped) -> bool:
     """Whether the force is the network alone, as in the base class."""
     return bool(stepper.force == Field(TIME, stepper.model.states[0]))

@@ -176,6 +176,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_zero=1,
         at_infinity=0,
         smoothness="kink",
+        stem="clipped",
     ),
     Shorthand(name="max", arguments=(2,), domain="real", make=maximum),
     Shorthand(name="min", arguments=(2,), domain="real", make=minimum),

@@ -7,10 +7,10 @@ stays in its range while raw_gamma is trained. These functions also serve nodes 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
 from numbers import Real
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -123,9 +123,9 @@ def check_learned(node: nn.Module, values: Sequence[Tensor]) -> None:
     if torch.compiler.is_compiling():
         return
     names: Sequence[str] = getattr(node, "learned_names", ())
-    singular: Mapping[str, tuple[float, ...]] = getattr(node, "singular_values", {})
+    singular: Sequence[tuple[str, float]] = getattr(node, "singular_values", ())
     for name, value in zip(names, values):
-        poles = singular.get(name, ())
+        poles = [pole for known, pole in singular if known == name]
         if not poles and value.device.type != "cpu":
             continue
         near = min(torch.finfo(value.dtype).tiny ** 0.5, 1e-12)
@@ -199,7 +199,7 @@ def _transformed(raw: Tensor, transform: Transform | None) -> list[float]:
     return values
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
