@@ -152,8 +152,8 @@ class TorchPrinter:
             return self._one_sided(*e.args)
         shown = [self.argument(a) for a in e.args]
         if self.operators_only and record.torch.endswith("({})"):
-            return _Text(f"either({record.torch.removesuffix('({})')}, {shown[0]})", Binding.ATOM)
-        if self.is_float(e) and record.floats is not None:
+            return _Text(f"either({record.torch[:-4]}, {shown[0]})", Binding.ATOM)
+        if (self.operators_only or self.is_float(e)) and record.floats is not None:
             return _Text(record.floats.format(*shown), Binding.ATOM)
         if self.is_float(e) and isinstance(e, Elementwise):
             return self._show(e.formula(*e.args))

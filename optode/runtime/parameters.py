@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
+from inspect import signature
 from numbers import Real
 from typing import NamedTuple, TypeAlias, TypeGuard
 
@@ -132,6 +133,36 @@ def check_learned(node: nn.Module, values: Sequence[Tensor]) -> None:
         for i, x in enumerate(_numbers(value)):
             if not math.isfinite(x) or any(abs(x - pole) < near for pole in poles):
                 raise ValueError(_refusal(node, name, i, x))
+
+
+def learned_text(node: nn.Module) -> str:
+    """Return the learned values in words for an error: "gamma = 0.5 (raw_gamma = 0)"."""
+    shown = []
+    for name in getattr(node, "learned_names", ()):
+        raw, given = getattr(node, f"raw_{name}", None), _span(getattr(node, name))
+        shown.append(f"{name} = {given}" + ("" if raw is None else f" (raw_{name} = {_span(raw)})"))
+    return ", ".join(shown)
+
+
+def _span(value: Tensor) -> str:
+    """Return the number, or the smallest and the largest of several."""
+    numbers = _numbers(value.detach()) or [math.nan]
+    low, high = min(numbers), max(numbers)
+    return f"{low:g}" if low == high or len(numbers) == 1 else f"{low:g} to {high:g}"
+
+
+def unknown_argument(node: nn.Module, names: Iterable[str]) -> TypeError:
+    """Return the error of arguments that a node's class does not take, with the nearest known."""
+    kind = type(node)
+    known = {
+        name
+        for base in kind.__mro__
+        if "__init__" in vars(base) and base is not nn.Module
+        for name in signature(vars(base)["__init__"]).parameters
+    }
+    name = next(iter(names))
+    hint = _hint(name, sorted(known - {"self", "settings", "tolerances", "others", "unknown"}))
+    return TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def _numbers(value: Tensor) -> list[float]:
