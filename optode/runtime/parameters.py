@@ -126,10 +126,10 @@ def check_learned(node: nn.Module, values: Sequence[Tensor]) -> None:
     names: Sequence[str] = getattr(node, "learned_names", ())
     singular: Sequence[tuple[str, float]] = getattr(node, "singular_values", ())
     for name, value in zip(names, values):
-        poles = [pole for known, pole in singular if known == name]
+        poles = [pole for known, pole in singular if known == name] if singular else []
         if not poles and value.device.type != "cpu":
             continue
-        near = min(torch.finfo(value.dtype).tiny ** 0.5, 1e-12)
+        near = min(torch.finfo(value.dtype).tiny ** 0.5, 1e-12) if poles else 0.0
         for i, x in enumerate(_numbers(value)):
             if not math.isfinite(x) or any(abs(x - pole) < near for pole in poles):
                 raise ValueError(_refusal(node, name, i, x))
