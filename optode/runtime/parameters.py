@@ -77,13 +77,7 @@ def set_learned(
         raise ValueError(f"give features: {name} has a value for each")
     size = tuple(n for n in shape if n is not None)
     if isinstance(value, nn.Parameter):
-        if not learned:
-            raise ValueError(
-                f"{name} is an nn.Parameter, which learn does not fix: give its value, or set its "
-                "requires_grad"
-            )
-        if tuple(value.shape) != size or not value.is_floating_point():
-            raise ValueError(f"{name} must be floats of shape {size}, got {_words(value)}")
+        _check_parameter(name, value, size, learned)
         node.register_parameter(name, value)
         return
     raw = torch.full(size, init)
@@ -198,6 +192,17 @@ def _is_learned(node: nn.Module, name: str, learn: Learn) -> bool:
         if other not in known:
             raise ValueError(f"learn must name some of {known}, got {other!r}{_hint(other, known)}")
     return name in names
+
+
+def _check_parameter(name: str, value: Tensor, size: tuple[int, ...], learned: bool) -> None:
+    """Refuse an ``nn.Parameter`` of another shape, or that ``learn`` leaves out: ValueError."""
+    if not learned:
+        raise ValueError(
+            f"{name} is an nn.Parameter, which learn does not fix: give its value, or set its "
+            "requires_grad"
+        )
+    if tuple(value.shape) != size or not value.is_floating_point():
+        raise ValueError(f"{name} must be floats of shape {size}, got {_words(value)}")
 
 
 def _raw_of(name: str, value: Value, transform: Transform | None, like: Tensor) -> Tensor:
