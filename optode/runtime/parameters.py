@@ -121,11 +121,11 @@ def check_learned(node: nn.Module, values: Sequence[Tensor]) -> None:
     singular: Sequence[tuple[str, float]] = getattr(node, "singular_values", ())
     for name, value in zip(names, values):
         poles = [pole for known, pole in singular if known == name] if singular else []
-        if not poles and value.device.type != "cpu":
+        if not poles and not value.is_cpu:
             continue
         near = min(torch.finfo(value.dtype).tiny ** 0.5, 1e-12) if poles else 0.0
         for i, x in enumerate(_numbers(value)):
-            if not math.isfinite(x) or any(abs(x - pole) < near for pole in poles):
+            if not math.isfinite(x) or (poles and min(abs(x - pole) for pole in poles) < near):
                 raise ValueError(_refusal(node, name, i, x))
 
 
