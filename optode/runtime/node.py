@@ -79,6 +79,7 @@ class Node(nn.Module):
     learned_names: ClassVar[tuple[str, ...]] = ()
     constant_names: ClassVar[tuple[str, ...]] = ()
     singular_times: ClassVar[tuple[float, ...]] = ()
+    singular_values: ClassVar[tuple[tuple[str, float], ...]] = ()
     kinds: ClassVar[frozenset[str]] = frozenset({"Node"})
     regular_start: Callable[[Tensor, Tensor, Inputs], Tensors] | None = None
     start_evaluations: ClassVar[int] = 0
