@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .aliases import Inputs
+from .parameters import learned_text
 from .times import Clock
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def reason(node: Node, t: Tensor, states: Tensor, inputs: Inputs, otherwise: str
     for name, parameter in node.named_parameters():
         if not parameter.isfinite().all():
             return f"{name} is not finite"
+    learned = learned_text(node)
+    otherwise = f"{otherwise}; {learned}" if learned else otherwise
     if len(states) != len(node.state_names):  # with costates among them
         return otherwise
     rates, again = (node.vector_field(t, states.unbind(), inputs) for _ in range(2))

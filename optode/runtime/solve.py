@@ -23,6 +23,7 @@ from .notices import Notices
 from .options import Options
 from .outside.torchdiffeq import solve_by_torchdiffeq
 from .outside.torchode import solve_by_torchode
+from .parameters import check_learned
 from .plan import AS_SET, Plan, method_name, method_of, way_back
 from .reasons import reason, refuse
 from .solution import Stats
@@ -131,6 +132,7 @@ class Solve:
     def trajectories(self, states: Tensors) -> Tensors:
         """Return every state at the knots, stacked, with the gradient that the node asks for."""
         self.learned = tuple(getattr(self.node, name) for name in self.node.learned_names)
+        check_learned(self.node, self.learned)
         start = torch.stack(states)
         if self.apart:
             sources = self.sources.learned(self.by_graphs)
