@@ -18,7 +18,7 @@ from .evaluation.weight import Room
 from .gradients.discrete import Record
 from .gradients.trajectories import trajectories
 from .methods.catalogue import solver_of
-from .methods.step import Step, Taken
+from .methods.step import Stages, Step, Taken
 from .notices import Notices
 from .options import Options
 from .outside.torchdiffeq import solve_by_torchdiffeq
@@ -34,6 +34,7 @@ from .torch_internals import (
     has_saving_hooks,
     holds,
     is_transformed,
+    same_autocast,
     saving_hooks_at_rest,
 )
 
@@ -102,14 +103,7 @@ class Solve:
         self.record = Record()
         self.errors: Errors = []
         self.learned: Tensors = ()
-        device = self.like.device.type
-        self.autocast = partial(
-            torch.autocast,
-            device,
-            dtype=torch.get_autocast_dtype(device),
-            enabled=torch.is_autocast_enabled(device),
-            cache_enabled=torch.is_autocast_cache_enabled(),
-        )
+        self.autocast = same_autocast(self.like.device.type)
 
     def _evaluation(self, room: Room) -> Evaluation:
         node, discrete = self.node, self.way_back == "discrete"
@@ -187,6 +181,8 @@ class Solve:
         taken = taken if room.holds_another() else None
         if taken is not None:
             room.spend(len(taken.stages.found))
+            if self.by_graphs:  # the graph has all that is needed of the stages
+                taken = Taken(taken.states, Stages([], [], []))
         if self.way_back == "discrete":
             row = len(self.record.steps) if self.plan.dense else i
             self.record.keep(step._replace(interval=i, row=row), taken)

@@ -11,8 +11,10 @@ has the limits of its cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,10 +116,25 @@ def storage_of(x: Tensor) -> tuple[int, int]:
     return x.untyped_storage()._cdata, x.numel() * x.element_size()
 
 
+def same_autocast(device_type: str) -> Callable[[], AbstractContextManager[Any]]:
+    """Return what makes contexts with the autocast of now, for a backward pass."""
+    if not torch.amp.is_autocast_available(device_type):
+        return nullcontext
+    return partial(
+        torch.autocast,
+        device_type,
+        dtype=torch.get_autocast_dtype(device_type),
+        enabled=torch.is_autocast_enabled(device_type),
+        cache_enabled=torch.is_autocast_cache_enabled(),
+    )
+
+
 def random_state(device: torch.device) -> Tensor | None:
     """Return the state of a device's random numbers, None where there is none to be read."""
     if device.type == "cpu":
         return torch.get_rng_state()
+    if device.type == "meta":
+        return None
     module = torch.get_device_module(device)
     if device.type == "cuda" and (
         not module.is_initialized() or module.is_current_stream_capturing()

@@ -71,9 +71,11 @@ class _Graphs:
             step = step._replace(states=step.states.detach().requires_grad_())
             with torch.enable_grad():
                 evaluate = partial(solve.evaluation.plain, step.interval)
-                taken = solve.replayed.step(evaluate, step)
+                ends = solve.replayed.step(evaluate, step).states
+        else:
+            ends = taken.states
         inputs = (step.states, *self.learned)
-        found = torch.autograd.grad(taken.states, inputs, costates, allow_unused=True)
+        found = torch.autograd.grad(ends, inputs, costates, allow_unused=True)
         solve.stats.count_backward(products=solve.replayed.evaluations(False, False))
         self.bars.add(found[1:])
         start: Tensor = found[0]

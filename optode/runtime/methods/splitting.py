@@ -27,6 +27,7 @@ class Splitting(Method[None]):
 
     needs: ClassVar[str] = "SeparableNode"
     part: ClassVar[Part] = KICK
+    takes_first: ClassVar[bool] = False
 
     def __init__(self, tableau: SplittingTableau) -> None:
         self.order = tableau.order

@@ -110,11 +110,13 @@ class Method(ABC, Generic[G]):
     shrinks with ``error_order`` powers of its length. ``weights`` are those of the stages in an
     integral over the step, ``error_weights`` those of its error. With
     ``ends_as_next`` the last stage is the first of the next step; with ``ends_alone`` that stage
-    has a weight in the error alone. ``needs`` names the base class that a node must have.
+    has a weight in the error alone. ``takes_first`` says whether a step begins with an evaluation of
+    ``part``, which may be known. ``needs`` names the base class that a node must have.
     """
 
     needs: ClassVar[str] = "Node"
     part: ClassVar[Part] = EQUATIONS
+    takes_first: ClassVar[bool] = True
     order: int
     error_order: int = 0
     estimates: bool = False

@@ -83,6 +83,9 @@ class Stepper:
         starts = [start + (end - start) * (k / n) for k in range(n)]
         dt = (end - start) / n
         numbers = self.method.numbers(self.solve, [(s, dt) for s in starts])
+        if self.solve.evaluation.room.weight is None and self.method.takes_first:
+            with self._graphs():  # weighed alone, before a graph of the whole step is made
+                self.first = self._evaluate(evaluate, start, states)
         for s, given in zip(starts, numbers):
             self._notice("callback_step", s, states, dt)
             step = self._begin(s, dt, states, given)
