@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +19,7 @@ from .gradients.discrete import Record
 from .gradients.trajectories import trajectories
 from .methods.catalogue import solver_of
 from .methods.step import Stages, Step, Taken
+from .methods.undamping import values_of
 from .notices import Notices
 from .options import Options
 from .outside.torchdiffeq import solve_by_torchdiffeq
@@ -117,6 +118,11 @@ class Solve:
             learned = self.seen.learned(True) if self.apart else None
             guard = Guard(node, self.seen.inputs, self.like.device, pure, learned)
         return Evaluation(node, self.clock, room, self.stats, self.seen, guard, discrete, counts)
+
+    @cached_property
+    def values(self) -> list[float]:
+        """The learned values as Python's numbers, which are read back once."""
+        return values_of(self.learned)
 
     @property
     def by_graphs(self) -> bool:

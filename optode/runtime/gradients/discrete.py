@@ -12,7 +12,6 @@ from torch import Tensor
 from ..bars import Bars
 from ..methods.nystrom import Nystrom
 from ..methods.step import Stages, Step, Taken
-from ..methods.undamping import values_of
 
 if TYPE_CHECKING:
     from ..solve import Solve
@@ -112,7 +111,7 @@ class _NystromSteps:
         found = [row for row in self.rows if row is not None]
         if not found:
             return
-        node, values = cast("DampedNode", self.solve.node), values_of(self.solve.learned)
+        node, values = cast("DampedNode", self.solve.node), self.solve.values
         slopes = self.method.slopes(node, steps, values)
         products = torch.stack(found)[:, None] * found[0].new_tensor(slopes)
         self.bars.add(products.sum((0, 2)).unbind())

@@ -17,7 +17,7 @@ from ..methods.combinations import mixed
 from ..methods.nystrom import Nystrom
 from ..methods.step import Evaluated, Interval, Part, Problem, Stages, Step
 from ..methods.transforms import Unmerged
-from ..methods.undamping import Undamped, undamped, values_of
+from ..methods.undamping import Undamped, undamped
 
 if TYPE_CHECKING:
     from ..solve import Solve
@@ -67,7 +67,7 @@ class SecondOrder:
         """Return -c_p <m, b> by a learned p, where m is of the polynomial through all stages."""
         method = self.method
         found: Quadratures = []
-        values = values_of(self.solve.learned)
+        values = self.solve.values
         (given,) = method.numbers(self.solve, [(step.start, step.length)])
         for weight, x, row, w, shrink in zip(
             method.weights,

@@ -102,6 +102,9 @@ class Problem(Protocol):
     plain: bool
     like: Tensor
 
+    @property
+    def values(self) -> list[float]: ...
+
 
 class Method(ABC, Generic[G]):
     """A one-step method.

@@ -63,8 +63,7 @@ def undamped(problem: Problem, nodes: Sequence[float], steps: Sequence[Interval]
     """Return the numbers of each step: plain ones, or tensors that carry gradients."""
     node = cast("DampedNode", problem.node)
     if problem.plain:
-        values = values_of(problem.learned)
-        return [of_step(node, nodes, start, d, values) for start, d in steps]
+        return [of_step(node, nodes, start, d, problem.values) for start, d in steps]
     like = problem.like
     exact = partial(torch.as_tensor, dtype=torch.float64, device=like.device)
     pairs = torch.stack([torch.stack([exact(s), exact(d)]) for s, d in steps])
