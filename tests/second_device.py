@@ -87,7 +87,6 @@ class SecondDevice(TorchDispatchMode):
         self.places.pop(storage, None)
 
 
-
 def _from_numbers(function, is_method):
     """Return a factory that keeps Python's numbers, which PyTorch drops on "meta"."""
 

@@ -18,7 +18,11 @@ FITTED = (
     (HBNODE, {"method": "auto"}),
     (HBNODE, {"method": "auto", "grid": "auto"}),
 )
-FIXED = ((HBNODE, {"method": "dopri5"}), (HBNODE, {"method": "auto"}), (AdamNODE, {"method": "auto"}))
+FIXED = (
+    (HBNODE, {"method": "dopri5"}),
+    (HBNODE, {"method": "auto"}),
+    (AdamNODE, {"method": "auto"}),
+)
 
 
 def network():

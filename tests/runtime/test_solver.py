@@ -250,7 +250,9 @@ def test_a_field_that_is_not_finite_is_named():
     with torch.no_grad():
         node.field.outer.bias.fill_(torch.inf)
     for node.method, node.options in [("dopri5", {}), ("rk4", {}), ("torchdiffeq:rk4", {})]:
-        with pytest.raises(FloatingPointError, match=r"m' is not finite at t = 0: .*diverged"):
+        with pytest.raises(
+            FloatingPointError, match=r"m' is not finite at t = 0: field.outer.bias"
+        ):
             node(torch.zeros(2, 3))
 
 
@@ -258,7 +260,7 @@ def test_equations_that_blow_up_are_named():
     """h' = h^2 from 1 ends at t = 1: an error soon, that names the state and the time."""
     node = NODE(lambda t, h: h**2, (0.0, 2.0))
     with pytest.raises(
-        FloatingPointError, match=r"no step at t = 1\.?\d* is short .* for h .*stiff"
+        FloatingPointError, match=r"no step at t = 1\.?\d* is short .* for h .*grows"
     ):
         node(torch.ones(2, 3))
     node.options = {"max_steps": 7}

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..methods.step import AnyMethod, Evaluate, Evaluated, Stages, Step, Taken
 from ..reasons import GROWS
+from ..reductions import largest
 from ..times import pieces
 from .controller import Controller
 
@@ -217,7 +218,11 @@ class Stepper:
     def _give_up(self, s: float, states: Tensor, length: float, culprit: str, error: float) -> None:
         """Raise FloatingPointError: no step is short enough."""
         why = "the field jumps there (give jump_t), or rtol and atol ask for more than numbers hold"
-        why = self.solve.reason(self.interval, s, states, GROWS if error == math.inf else why)
+        assert self.first is not None  # of the step that was rejected
+        rates = self.method.rates(self.solve, s, states, self.first)
+        if error == math.inf or (length * largest(rates) > 0.01 * largest(states)).item():
+            why = GROWS
+        why = self.solve.reason(self.interval, s, states, why)
         raise FloatingPointError(
             f"no step at {self.solve.clock.grid.words(s)} is short enough for {culprit} (the last "
             f"was {length:.3g}): {why}"
