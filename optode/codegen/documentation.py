@@ -26,6 +26,7 @@ def documentation(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         "output": f"With a network f whose output has the shape of {model.states[0]}:",
         "equations": _derivatives(model.states, model.equations),
         "initial_values": tuple(map(_initial_text, model.states, model.initial)),
+        "parameter_title": _parameter_title(model),
         "parameter_values": flat(_wrapped(_parameter_text(p), 8, "    ") for p in model.parameters),
         "adjoint_text": _wrapped(_adjoint_text(system)),
         "adjoint_equations": _adjoint_equations(system),
@@ -100,6 +101,13 @@ def _initial_text(state: sp.Symbol, initial: Initial) -> str:
         "linear": "a learned linear map of the features of the first state",
     }
     return f"{state} {meaning[initial.kind]}"
+
+
+def _parameter_title(model: NeuralODE) -> str:
+    """What the list of parameters is, and that the constructor sets them."""
+    if any(p.is_learned for p in model.parameters):
+        return "Parameters, set by arguments of these names (learn=False keeps them fixed):"
+    return "Parameters, set by arguments of these names:"
 
 
 def _parameter_text(parameter: LearnedParameter) -> str:

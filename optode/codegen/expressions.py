@@ -10,16 +10,13 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import count
-from operator import itemgetter
 
 import sympy as sp
 
-from optode.codegen.layout import LINE_LENGTH
-from optode.language.elementwise import Elementwise
+from optode.language.elementwise import Elementwise, hardtanh
 from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
-from optode.language.symbols import TIME, symbol
+from optode.language.symbols import TIME
 
 
 class Binding(IntEnum):
@@ -52,7 +49,7 @@ class TorchPrinter:
     """Prints expressions; raises TypeError at what has no PyTorch text, such as a call of the
     field. The scalars are tensors of one number, which cost less to divide by one another than
     states do by them. With ``operators_only`` exponentials and roots are powers, so that the text
-    is for Python's numbers and for tensors alike.
+    is for Python's numbers and for tensors alike, and other functions go through ``either``.
     """
 
     def __init__(
@@ -73,6 +70,14 @@ class TorchPrinter:
     def is_float(self, expression: sp.Expr) -> bool:
         """Whether the emitted value is a Python number rather than a tensor."""
         return bool(expression.free_symbols <= self.floats)
+
+    def knowing(self, name: sp.Symbol, value: sp.Expr) -> TorchPrinter:
+        """Return a printer for which the name is what this value is: a number, or of one element."""
+        read = value.free_symbols
+        floats, scalars = (
+            known | {name} if read <= known else known for known in (self.floats, self.scalars)
+        )
+        return TorchPrinter(floats, scalars, operators_only=self.operators_only)
 
     def _show(self, e: sp.Expr) -> _Text:
         if isinstance(e, sp.Symbol):
@@ -141,8 +146,14 @@ class TorchPrinter:
         record = function_of(e)
         if record is None:
             raise TypeError(f"no PyTorch text for {e}")
+        if isinstance(e, hardtanh) and not all(
+            bound.is_finite is not False for bound in e.args[1:]
+        ):
+            return self._one_sided(*e.args)
         shown = [self.argument(a) for a in e.args]
-        if self.is_float(e) and record.floats is not None:
+        if self.operators_only and record.torch.endswith("({})"):
+            return _Text(f"either({record.torch[:-4]}, {shown[0]})", Binding.ATOM)
+        if (self.operators_only or self.is_float(e)) and record.floats is not None:
             return _Text(record.floats.format(*shown), Binding.ATOM)
         if self.is_float(e) and isinstance(e, Elementwise):
             return self._show(e.formula(*e.args))
@@ -150,6 +161,16 @@ class TorchPrinter:
         text = (mixed and record.torch_mixed) or record.torch
         signs = self._signs(e.args[0]) if record.tells_signs else {}
         return _Text(text.format(*shown, **signs), Binding.ATOM)
+
+    def _one_sided(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> _Text:
+        """The larger or the smaller of two values."""
+        side, bound = ("max", high) if low == -sp.oo else ("min", low)
+        first, second = self.argument(u), self.argument(bound)
+        if self.operators_only or self.is_float(u + bound):
+            return _Text(f"{'min' if side == 'max' else 'max'}({first}, {second})", Binding.ATOM)
+        if self.is_float(u):
+            return self._one_sided(bound, *((-sp.oo, u) if side == "max" else (u, sp.oo)))
+        return _Text(f"torch.clamp({first}, {side}={second})", Binding.ATOM)
 
     def argument(self, e: sp.Expr) -> str:
         """What a function is called with: numbers as floats."""
@@ -224,65 +245,3 @@ def _decimal(number: sp.Rational) -> str | None:
         return str(number)
     text = float_text(number)
     return text if sp.Rational(text) == number else None
-
-
-def assignment(
-    name: str, value: sp.Expr, printer: TorchPrinter, indent: int, taken: set[str] | None = None
-) -> list[str]:
-    """Return ``name = value`` as lines, without the indentation that is to come, none too long.
-
-    A long sum or product is wrapped in parentheses as ruff does it; in anything else that is too
-    long, the longest part gets a name of its own, ``name_1``, which joins those that are taken.
-    """
-    lines: list[str] = []
-    taken = set() if taken is None else taken
-    names = (f"{name}_{i}" for i in count(1))
-    while (layout := _layout(name, value, printer, LINE_LENGTH - indent)) is None:
-        short = symbol(next(n for n in names if n not in taken))
-        part, rest = _longest_part(value, short, printer)
-        if part.is_Atom:  # nothing is left to shorten
-            return [*lines, f"{name} = {printer.text(value)}"]
-        taken.add(short.name)
-        lines += assignment(short.name, part, printer, indent, taken)
-        value = rest
-    return lines + layout
-
-
-def _layout(name: str, value: sp.Expr, printer: TorchPrinter, room: int) -> list[str] | None:
-    text = printer.text(value)
-    if len(f"{name} = {text}") <= room or not value.args:
-        return [f"{name} = {text}"]
-    pieces = printer.operands(value) if isinstance(value, (sp.Add, sp.Mul)) else []
-    body = [text] if len(text) <= room - 4 else pieces
-    if len(pieces) < (2 if _has_bare_ends(text) else 3) or max(map(len, body)) > room - 4:
-        return None
-    return [f"{name} = (", *(f"    {line}" for line in body), ")"]
-
-
-def _has_bare_ends(text: str) -> bool:
-    """Whether no operand at an end has parentheses that ruff would rather split at."""
-    return not text.endswith(")") and not re.match(r"-?(\(|[\w.]+\()", text)
-
-
-def _longest_part(
-    value: sp.Expr, short: sp.Symbol, printer: TorchPrinter
-) -> tuple[sp.Expr, sp.Expr]:
-    """The operand with the longest text, and the value with a short name in its place."""
-    above, below = _split_fraction(value)
-    if below != 1:
-        choices = [(below, above / short), (above, short / below)]
-    else:
-        choices = [(operand, value.xreplace({operand: short})) for operand in value.args]
-    lengths = (0 if part.is_Atom else len(printer.text(part)) for part, _ in choices)
-    return max(zip(lengths, choices, strict=True), key=itemgetter(0))[1]
-
-
-def _split_fraction(value: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """What the printer sets above and below the line."""
-    below = [
-        1 / factor
-        for factor in sp.Mul.make_args(value)
-        if isinstance(factor, sp.Pow) and factor.exp.could_extract_minus_sign()
-    ]
-    divisor = sp.Mul(*below)
-    return value * divisor, divisor

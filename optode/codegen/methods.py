@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from optode.adjoint.adjoint import AdjointSystem
+from optode.codegen.accurate import accurate_statements
 from optode.codegen.layout import (
     BODY,
     LINE_LENGTH,
@@ -57,8 +58,10 @@ def rates_method(system: AdjointSystem, signature: Signature) -> list[str]:
     """The whole method, for the body of a class that is not indented yet."""
     model, backward = system.model, system.backward
     forward, added = share(
-        system.forward.statements,
-        [s for s in backward.statements if s not in system.forward.statements],
+        accurate_statements(model, system.forward.statements),
+        accurate_statements(
+            model, (s for s in backward.statements if s not in system.forward.statements)
+        ),
         (*system.forward.outputs, *backward.outputs),
         RESERVED,
     )
@@ -137,6 +140,6 @@ def statement_lines(
     outputs: Iterable[sp.Symbol],
 ) -> list[str]:
     """The lines of a method without a pullback, parameters first."""
-    statements = tuple(statements)
+    statements = accurate_statements(model, statements)
     kinds = kinds_of(model, statements, shaped, outputs)
     return StatementPrinter(model, statements, kinds).lines()

@@ -12,12 +12,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import sympy as sp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from optode.adjoint.adjoint import AdjointSystem
 from optode.codegen.documentation import documentation, plain
-from optode.codegen.expressions import TorchPrinter, float_text
+from optode.codegen.expressions import float_text
 from optode.codegen.layout import (
     BODY,
     call_lines,
@@ -25,12 +24,18 @@ from optode.codegen.layout import (
     indented,
     tuple_lines,
 )
+from optode.codegen.learned import (
+    feature_layer,
+    init_lines,
+    is_settable,
+    learned_property,
+    singular_values,
+)
 from optode.codegen.methods import Signature, rates_method, statement_lines
 from optode.codegen.parts import base_class, part_methods
-from optode.language.functions import transformed
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, symbol
-from optode.model.model import Initial, LearnedParameter, NeuralODE
+from optode.model.model import NeuralODE
 from optode.model.structure import Stepper
 from optode.spec.shipped import templates_directory
 
@@ -43,8 +48,9 @@ _SOURCES = {
     "torch.nn": ("functional",),
 }
 _RUNTIME_NAMES = (
-    "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Node",
-    "Pull", "SeparableNode", "Tensors", "dot", "total",
+    "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn",
+    "Node", "Pull", "SeparableNode", "Tensors", "Value", "dot", "either", "learned_value", "set_constant",
+    "set_learned", "total",
 )  # fmt: skip
 
 
@@ -110,7 +116,7 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         rates_method(system, Signature("equations", meaning, "States")),
         *part_methods(stepper),
     ]
-    features = any(map(_feature_layer, model.states, model.initial))
+    features = any(map(feature_layer, model.states, model.initial))
     features |= any(p.per_feature for p in model.parameters)
     bases = ["FeatureNode"] if features else []
     if not bases or base_class(stepper) != "Node":
@@ -120,9 +126,9 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         "bases": ", ".join(bases),
         "states": tuple(map(str, model.states)),
         "class_name": model.class_name,
-        "attributes": _attributes(model, initial),
-        "learned": tuple(_learned(p) for p in model.parameters if p.is_learned),
-        "init_lines": indented(_init_lines(model, features)),
+        "attributes": _attributes(system, stepper, initial),
+        "learned": tuple(learned_property(p) for p in model.parameters if p.is_learned),
+        "init_lines": indented(init_lines(stepper, features)),
         "methods": tuple(indented(lines) for lines in methods),
     }
 
@@ -130,8 +136,9 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
 # What the class is made with
 
 
-def _attributes(model: NeuralODE, initial: Program) -> tuple[str, ...]:
+def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tuple[str, ...]:
     """The lines of the class body before its methods."""
+    model = stepper.model
     fixed = [p for p in model.parameters if not p.is_learned]
     learned = [f'"{p.symbol}"' for p in model.parameters if p.is_learned]
     calls = sum(isinstance(s, FieldCall) for s in initial.statements)
@@ -141,78 +148,21 @@ def _attributes(model: NeuralODE, initial: Program) -> tuple[str, ...]:
         lines += tuple_lines("learned_names =", learned, 4)
     if fixed:
         lines += tuple_lines("constant_names =", [f'"{p.symbol}"' for p in fixed], 4)
+    if poles := singular_values(system):
+        lines += tuple_lines("singular_values =", poles, 4)
     if times := _singular_times(model):
         lines.append(f"singular_times = {times}")
     if calls:
         lines.append(f"start_evaluations = {calls}")
     if branch_calls:
         lines.append(f"branch_evaluations = {int(branch_calls)}")
-    lines += [f"{p.symbol} = {float_text(p.value)}" for p in fixed]
+    lines += [f"{p.symbol} = {float_text(p.value)}" for p in fixed if not is_settable(p, stepper)]
     return tuple(indented(lines))
-
-
-def _init_lines(model: NeuralODE, features: bool) -> list[str]:
-    """The constructor, where the span is another than the base class's, or anything is learned."""
-    span = f"({', '.join(map(float_text, model.span))})"
-    layers = filter(None, map(_feature_layer, model.states, model.initial))
-    made = [*layers, *(_raw(p) for p in model.parameters if p.is_learned)]
-    if not made and model.span == (0.0, 1.0):
-        return []
-    given = ["features: int | None = None"] if features else []
-    passed = ["features=features"] if features else []
-    signature = [
-        "self",
-        "field: Field",
-        f"span: tuple[float, float] = {span}",
-        'method: str = "dopri5"',
-        "*tolerances: float",
-        *given,
-        "**settings: Any",
-    ]
-    start = ["field", "span", "method", "*tolerances", *passed, "**settings"]
-    return [
-        *call_lines("def __init__(", signature, ") -> None:", 4),
-        *indented(call_lines("super().__init__(", start, ")", BODY)),
-        *indented(made),
-    ]
 
 
 def _singular_times(model: NeuralODE) -> str:
     times = [float_text(time) for time in model.singular_times if time.is_number]
     return "".join(tuple_lines("", times, 0)) if times else ""
-
-
-def _learned(parameter: LearnedParameter) -> dict[str, str]:
-    """The property that gives a learned parameter its value."""
-    raw = symbol(f"self.raw_{parameter.symbol}")
-    value = TorchPrinter().text(transformed(raw, parameter.transform))
-    meaning = "The learned value itself." if value == raw.name else f"Learned through {raw}."
-    return {
-        "name": parameter.symbol.name,
-        "value": value,
-        "meaning": meaning.replace("self.", ""),
-    }
-
-
-def _raw(parameter: LearnedParameter) -> str:
-    """The line that makes the raw value of a learned parameter."""
-    init = float_text(parameter.init)
-    made = (
-        f"self.for_each_feature({init})"
-        if parameter.per_feature
-        else f"nn.Parameter(torch.tensor({init}))"
-    )
-    return f"self.raw_{parameter.symbol} = {made}"
-
-
-def _feature_layer(state: sp.Symbol, initial: Initial) -> str:
-    """The line that makes what a state's start is learned with."""
-    layers = {
-        "linear": "nn.Linear(features, features)",
-        "learned": "nn.Parameter(torch.zeros(features))",
-    }
-    layer = layers.get(initial.kind)
-    return f"self.initial_{state} = {layer} if features else None" if layer else ""
 
 
 # The statements of its methods

@@ -14,6 +14,7 @@ from dataclasses import replace
 import sympy as sp
 
 from optode.adjoint.adjoint import adjoint_system
+from optode.codegen.accurate import accurate_statements
 from optode.codegen.layout import BODY, call_lines, indented, tuple_lines
 from optode.codegen.methods import Signature, rates_method
 from optode.codegen.statements import StatementPrinter, kinds_of
@@ -163,7 +164,7 @@ def _damping_lines(
     learned = [p.symbol for p in model.parameters if p.is_learned]
     inputs = (TIME, _START, *(p.symbol for p in model.parameters))
     equations = {symbol(name): value.xreplace({START: _START}) for name, value in values.items()}
-    program = lower(inputs, equations).statements
+    program = accurate_statements(model, lower(inputs, equations).statements)
     numbers = (TIME, _START, *learned) if floats else ()
     kinds = kinds_of(model, program, (), (), numbers)
     return StatementPrinter(model, program, kinds, learned, operators_only=operators_only).lines()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from optode.codegen.expressions import TorchPrinter, assignment
+from optode.codegen.assignment import assignment
+from optode.codegen.expressions import TorchPrinter
 from optode.codegen.layout import BODY, LINE_LENGTH, call_lines
 from optode.language.program import (
     Assign,

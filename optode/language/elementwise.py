@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mpmath
 import sympy as sp
 
 
@@ -95,6 +96,39 @@ class expm1(Elementwise):
 
     def _eval_evalf(self, prec: int) -> Any:
         return sp.Function._eval_evalf(self, prec)
+
+
+class log1p(Elementwise):
+    """log(1 + u), accurate where u is small."""
+
+    nargs = 1
+
+    @classmethod
+    def formula(cls, u: sp.Expr) -> sp.Expr:
+        return sp.log(1 + u)
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return 1 / (1 + self.args[0])
+
+
+class logsigmoid(Elementwise):
+    """log(sigmoid(u)), accurate where sigmoid(u) is near 0 or 1."""
+
+    nargs = 1
+
+    @classmethod
+    def formula(cls, u: sp.Expr) -> sp.Expr:
+        return -sp.log(1 + sp.exp(-u))
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sigmoid(-self.args[0])
+
+    def _eval_evalf(self, prec: int) -> Any:
+        u = self.args[0]._eval_evalf(prec)
+        if u is None or not u.is_Float:
+            return None
+        with mpmath.workprec(prec):
+            return sp.sympify(-mpmath.log1p(mpmath.exp(-u._to_mpmath(prec))))
 
 
 class step(Elementwise):

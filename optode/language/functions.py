@@ -18,6 +18,8 @@ from optode.language.elementwise import (
     expm1,
     gelu,
     hardtanh,
+    log1p,
+    logsigmoid,
     maximum,
     minimum,
     reaches,
@@ -174,6 +176,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_zero=1,
         at_infinity=0,
         smoothness="kink",
+        stem="clipped",
     ),
     Shorthand(name="max", arguments=(2,), domain="real", make=maximum),
     Shorthand(name="min", arguments=(2,), domain="real", make=minimum),
@@ -189,12 +192,29 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_infinity=None,
     ),
     _elementwise(
-        sp.erf,
-        "torch.erf({})",
-        floats="math.erf({})",
-        latex=None,
+        log1p,
+        "torch.log1p({})",
+        domain="positive",
+        floats="math.log1p({})",
+        arrays=lambda np, u: np.log1p(u),
         at_zero=1,
-        at_infinity=0,
+        at_infinity=None,
+    ),
+    _elementwise(
+        logsigmoid,
+        "functional.logsigmoid({})",
+        floats=None,
+        arrays=lambda np, u: (
+            np.where(np.real(u) < 0, u, 0) - np.log1p(np.exp(-u * np.sign(np.real(u))))
+        ),
+        at_zero=0,
+        at_infinity=None,
+    ),
+    _elementwise(
+        sp.cosh, "torch.cosh({})", floats="math.cosh({})", latex=None, at_zero=0, at_infinity=None
+    ),
+    _elementwise(
+        sp.erf, "torch.erf({})", floats="math.erf({})", latex=None, at_zero=1, at_infinity=0
     ),
     _elementwise(
         step,

@@ -217,7 +217,7 @@ def _rational_integral(rate: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
             above, below = sp.fraction(sp.together(fraction))
             coefficient, factors = sp.factor_list(below, TIME)
             if not factors:
-                gained += sp.integrate(fraction, TIME)
+                gained += sp.Poly(fraction, TIME).integrate(TIME).as_expr()
                 continue
             if len(factors) > 1:
                 return None

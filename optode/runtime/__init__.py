@@ -5,10 +5,12 @@ torchdiffeq alone.
 """
 
 from .aliases import Field, Gradients, Inputs, Pull, Tensors, Times
+from .either import either
 from .evaluation.field import BoundField
 from .features import FeatureNode
 from .node import Node
 from .ode_rnn import ODERNN, padded
+from .parameters import Learn, Value, learned_value, set_constant, set_learned
 from .reductions import dot, total
 from .solution import Solution, Stats
 from .structures import DampedNode, Damping, SeparableNode
@@ -22,6 +24,7 @@ __all__ = [
     "Field",
     "Gradients",
     "Inputs",
+    "Learn",
     "Node",
     "Pull",
     "SeparableNode",
@@ -29,7 +32,12 @@ __all__ = [
     "Stats",
     "Tensors",
     "Times",
+    "Value",
     "dot",
+    "either",
+    "learned_value",
     "padded",
+    "set_constant",
+    "set_learned",
     "total",
 ]

@@ -12,7 +12,9 @@ from .aliases import Inputs, Tensors
 from .compiling import solve_with
 from .methods.catalogue import METHODS
 from .options import Options
-from .solve import Errors, Found, refuse
+from .plan import Plan
+from .reasons import refuse
+from .solve import Errors, Found
 from .times import Clock, Grid
 from .torch_internals import holds
 
@@ -81,7 +83,7 @@ class AutomaticGrid(nn.Module):
         self._fit(grid, Options.of(node.options))
         evaluations, tries, seconds = 0, 0, 0.0
         while True:
-            found = solve_with(node, grid, states, inputs, self.steps, dense)
+            found = solve_with(node, grid, states, inputs, Plan(self.steps, dense))
             path, errors, stats = found.path, found.errors, found.stats
             evaluations += stats.forward_nfe
             seconds += stats.compile_seconds

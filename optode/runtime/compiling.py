@@ -11,7 +11,9 @@ import torch
 
 from .aliases import Inputs, Tensors
 from .methods.step import EQUATIONS
-from .solve import Found, Solve, refuse, run
+from .plan import AS_SET, Plan, for_tracing
+from .reasons import refuse
+from .solve import Found, Solve, run
 from .times import Clock, Grid
 from .torch_internals import graphs_compiled, unlimited_compilations
 
@@ -31,7 +33,7 @@ def compiled(mode: bool | str) -> Run:
     A second node with equal shapes and settings reuses it.
     """
     name = None if mode is True else str(mode)
-    return torch.compile(run, fullgraph=True, dynamic=False, mode=name)
+    return torch.compile(run, fullgraph=True, mode=name)
 
 
 def solve_with(
@@ -39,23 +41,28 @@ def solve_with(
     grid: Grid,
     states: Tensors,
     inputs: Inputs,
-    count: int | None = None,
-    dense: bool = False,
+    plan: Plan = AS_SET,
 ) -> Found:
     """Run a solve, compiled where the node says so.
 
     For a compiled one, record how long compiling took, and refuse a result that is not finite.
     """
     if not node.compiled or torch.compiler.is_compiling():
-        return run(node, grid, states, inputs, count, dense)
+        return run(node, grid, states, inputs, plan)
     known, begun = graphs_compiled(), perf_counter()
-    weight = _weighed(node, grid, states, inputs)
+    seen, traced = for_tracing(node, grid, plan, _weighed(node, grid, states, inputs))
     with unlimited_compilations():
-        found = compiled(node.compiled)(node, grid, states, inputs, count, dense, weight)
+        found = compiled(node.compiled)(node, seen, states, inputs, traced)
+    found = found._replace(
+        errors=[(float(s), error) for s, error in found.errors],
+        marks=[float(s) for s in found.marks] if plan.dense else grid.knots,
+    )
     if graphs_compiled() > known:
         found.stats.compile_seconds = perf_counter() - begun
-    if count is None and not (whole := torch.stack(found.path, 1)).isfinite().all():
-        refuse(node, Clock(grid, states[0]), inputs, whole[:: len(whole) - 1] if dense else whole)
+    whole = torch.stack(found.path, 1)
+    if plan.counted is None and not whole.isfinite().all():
+        ends = whole[:: len(whole) - 1] if plan.dense else whole
+        refuse(node, Clock(grid, states[0]), inputs, ends)
     return found
 
 
@@ -66,15 +73,13 @@ def _weighed(node: Node, grid: Grid, states: Tensors, inputs: Inputs) -> int:
     """
     if node.gradient != "discrete" or not torch.is_grad_enabled() or len(grid.knots) < 2:
         return 0
-    solve = Solve(node, grid, states, inputs)
-    if solve.way_back != "discrete":
-        return 0
     modes = tuple(m.training for m in node.modules())
     x = states[0]
     kind = (*modes, torch.is_autocast_enabled(x.device.type), x.shape, x.dtype, x.device)
     if kind not in node.graph_bytes:
         if len(node.graph_bytes) >= _KINDS:
             node.graph_bytes.clear()
+        solve = Solve(node, grid, states, inputs)
         with torch.enable_grad():
             start = solve.cut(torch.stack(states))
             solve.evaluation.plain(0, EQUATIONS, grid.knots[0], start)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from .node import Node
@@ -22,12 +21,6 @@ class FeatureNode(Node):
     def __init__(self, *settings: Any, features: int | None = None, **others: Any) -> None:
         super().__init__(*settings, **others)
         self.features = features
-
-    def for_each_feature(self, value: float) -> nn.Parameter:
-        """Return a learned parameter with a value for each feature; ValueError without features."""
-        if self.features is None:
-            raise ValueError("give features: each has values of its own")
-        return nn.Parameter(torch.full((self.features,), value))
 
     def each_feature(self, values: Tensor, position: Tensor) -> Tensor:
         """Return values of shape (features,) in the shape that broadcasts with the states."""

@@ -11,6 +11,7 @@ from .aliases import Inputs, Tensors, Times
 from .compiling import solve_with
 from .dense import ends_of, interpolant_of, interpolates, obstacle_of
 from .methods.catalogue import METHODS
+from .plan import Plan
 from .quadrature import RunningCost, rows_of
 from .settings import check_inputs, check_states, check_tolerance, settle
 from .singular_start import Start, leave_pole
@@ -79,7 +80,7 @@ def _observed(node: Node, grid: Grid, states: Tensors, inputs: Inputs) -> Soluti
 def _solved(node: Node, grid: Grid, states: Tensors, inputs: Inputs, dense: bool) -> Found:
     if node.grid == "auto":
         return node.automatic_grid.solve(node, grid, states, inputs, dense)
-    return solve_with(node, grid, states, inputs, dense=dense)
+    return solve_with(node, grid, states, inputs, Plan(dense=dense))
 
 
 def _with_start(

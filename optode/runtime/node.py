@@ -12,6 +12,7 @@ from .aliases import Inputs, Pull, Tensors, Times
 from .automatic_grid import AutomaticGrid
 from .evaluation.field import BoundField
 from .integration import integrate
+from .parameters import unknown_argument
 from .quadrature import Running
 from .settings import equal_steps, settle
 from .solution import Solution
@@ -79,6 +80,7 @@ class Node(nn.Module):
     learned_names: ClassVar[tuple[str, ...]] = ()
     constant_names: ClassVar[tuple[str, ...]] = ()
     singular_times: ClassVar[tuple[float, ...]] = ()
+    singular_values: ClassVar[tuple[tuple[str, float], ...]] = ()
     kinds: ClassVar[frozenset[str]] = frozenset({"Node"})
     regular_start: Callable[[Tensor, Tensor, Inputs], Tensors] | None = None
     start_evaluations: ClassVar[int] = 0
@@ -106,7 +108,10 @@ class Node(nn.Module):
         observe: str | None = None,
         running: Running | None = None,
         record: bool = False,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            raise unknown_argument(self, unknown)
         super().__init__()
         self.field = field
         self.span = span

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from .aliases import Tensors
-
+from .times import number_of_steps
 
 
 def is_number(x: object) -> bool:
@@ -88,6 +88,10 @@ class Options(NamedTuple):
     def sized(self) -> bool:
         """Whether the options ask for steps of equal size."""
         return bool(self.steps or self.step_size)
+
+    def count_over(self, length: float) -> int:
+        """Return the number of equal steps over a length."""
+        return number_of_steps(self.steps, self.step_size, length)
 
     @property
     def cuts(self) -> list[float]:

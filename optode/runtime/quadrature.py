@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -61,7 +62,7 @@ class RunningCost:
         ends = [self.at(s, z) for s, z in zip(marks, zip(*states.values))]
         total = torch.zeros_like(ends[0])
         integrals = [total]
-        for k, (a, b) in enumerate(zip(marks, marks[1:])):
+        for k, (a, b) in enumerate(pairwise(marks)):
             middle, half = (a + b) / 2, (b - a) / 2
             inner = [middle + half * x for x in nodes[1:-1]]
             costs = [self.at(s, z) for s, z in zip(inner, zip(*states.at(inner)))]

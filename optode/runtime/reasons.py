@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from .aliases import Inputs
+from .parameters import learned_text
+from .times import Clock
 
 if TYPE_CHECKING:
     from .node import Node
@@ -22,6 +24,8 @@ def reason(node: Node, t: Tensor, states: Tensor, inputs: Inputs, otherwise: str
     for name, parameter in node.named_parameters():
         if not parameter.isfinite().all():
             return f"{name} is not finite"
+    learned = learned_text(node)
+    otherwise = f"{otherwise}; {learned}" if learned else otherwise
     if len(states) != len(node.state_names):  # with costates among them
         return otherwise
     rates, again = (node.vector_field(t, states.unbind(), inputs) for _ in range(2))
@@ -31,3 +35,16 @@ def reason(node: Node, t: Tensor, states: Tensor, inputs: Inputs, otherwise: str
             "or give what is drawn as inputs"
         )
     return otherwise
+
+
+def refuse(node: Node, clock: Clock, inputs: Inputs, path: Tensor) -> None:
+    """Name what is not finite first, a state or a derivative, and its time."""
+    for i, (s, states) in enumerate(zip(clock.knots, path)):
+        known = dict(zip(node.state_names, states))
+        if states.isfinite().all():
+            rates = node.vector_field(clock.knot(i), states.unbind(), inputs)
+            known = {f"{name}'": x for name, x in zip(node.state_names, rates)}
+        for name, x in known.items():
+            if not x.isfinite().all():
+                why = reason(node, clock.knot(i), states, inputs, GROWS)
+                raise FloatingPointError(f"{name} is not finite at {clock.grid.words(s)}: {why}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
@@ -19,12 +19,17 @@ class Grid(NamedTuple):
     """The given times, those from the start on, and the solver's own time at each of these.
 
     ``times`` are held in float64, where a device has it, whatever the dtype of the states: a
-    float32 has 0.002 between two numbers at 2e4.
+    float32 has 0.002 between two numbers at 2e4. The knots are numbers, or tensors of them where a
+    solve is traced for any times.
     """
 
     given: Tensor
     times: Tensor
-    knots: list[float]
+    knots: list[Any]
+
+    def steps(self, steps: int | None, step_size: float | None) -> tuple[int, ...]:
+        """Return the number of equal steps of each interval: steps, or none above step_size."""
+        return tuple(number_of_steps(steps, step_size, b - a) for a, b in pairwise(self.knots))
 
     def words(self, s: float) -> str:
         """Return the solver's own time in the words of a message."""
@@ -152,9 +157,9 @@ class Clock:
         self.grid, self.like, self.times, self.knots = grid, like, grid.times, grid.knots
         self.speeds: Tensor | None = None
         if self.times.ndim > 1 or self.times.requires_grad:
-            gaps = [b - a or 1.0 for a, b in pairwise(self.knots)]
-            column = (-1, *[1] * (self.times.ndim - 1))
-            self.speeds = self.times.diff(dim=0) / self.times.new_tensor(gaps).view(column)
+            gaps = torch.stack([torch.as_tensor(s).to(self.times) for s in self.knots]).diff()
+            gaps = gaps.where(gaps != 0, 1.0).view(-1, *[1] * (self.times.ndim - 1))
+            self.speeds = self.times.diff(dim=0) / gaps
 
     def detach(self) -> None:
         """Have no part in the graph that made the times."""
@@ -199,6 +204,8 @@ def pieces(
 
     They end a relative gap before a cut: the value there belongs to what comes after it.
     """
+    if not cuts:  # traced times are tensors, which are not compared
+        return [] if not isinstance(start, Tensor) and start == end else [(start, end)]
     found, left, right = [], min(start, end), max(start, end)
     for cut in cuts:
         if left < cut <= right:

@@ -36,9 +36,9 @@ ATTRIBUTES = frozenset((
     "States", "adjoint_field", "atol", "automatic_grid", "best_method", "branch_evaluations",
     "compiled", "constant_names", "damping", "damping_is_learned", "damping_slopes", "drift",
     "each_feature", "equations", "feature_axis", "feature_sum", "features", "field",
-    "for_each_feature", "force", "gradient", "graph_bytes", "grid", "initial_states", "integrate",
+    "force", "gradient", "graph_bytes", "grid", "initial_states", "integrate",
     "kick", "kinds", "learned_names", "learned_start", "linear_start", "linearize", "method",
-    "options", "regular_start", "rtol", "settled", "singular_times", "span", "start_evaluations",
+    "options", "regular_start", "rtol", "settled", "singular_times", "singular_values", "span", "start_evaluations",
     "state_names", "vector_field",
 ))  # fmt: skip
 """Of the classes of optode.runtime, from which the emitted class inherits."""
@@ -61,13 +61,14 @@ TUPLE_ATTRIBUTES = frozenset((
 
 IMPORTED = frozenset((
     "Any", "NamedTuple", "Tensor", "nn", "functional", "math", "torch", "BoundField",
-    "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Node", "Pull",
-    "SeparableNode", "Tensors", "dot", "total",
+    "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Node", "Pull",
+    "SeparableNode", "Tensors", "Value", "dot", "either", "learned_value", "set_constant", "set_learned",
+    "total",
 ))  # fmt: skip
 """What the emitted module imports."""
 
 LOCALS = frozenset((
-    "costates", "inputs", "length", "pull", "states", "t0",
+    "costates", "inputs", "learn", "length", "pull", "settings", "states", "t0", "tolerances",
 ))  # fmt: skip
 """The other local variables of the emitted methods; further ones make way for the author's names."""
 

@@ -12,7 +12,9 @@ import sympy as sp
 import torch
 from torch.nn import functional
 
-from optode.codegen.expressions import LINE_LENGTH, TorchPrinter, assignment
+from optode.codegen.assignment import assignment
+from optode.codegen.expressions import TorchPrinter
+from optode.codegen.layout import LINE_LENGTH
 from optode.language.elementwise import hardtanh, maximum, minimum, relu, sigmoid, softplus, step
 from optode.language.symbols import TIME, Field, symbol
 

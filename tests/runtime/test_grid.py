@@ -25,6 +25,7 @@ from generated.nesterov import NesterovNODE
 from optode.runtime import compiling
 from optode.runtime.automatic_grid import COUNTS, EASY, RUN
 from optode.runtime.methods.catalogue import METHODS
+from optode.runtime.plan import Plan
 from optode.runtime.solve import run
 from optode.runtime.stepping.controller import Tolerances
 from optode.runtime.times import Span, grid_of
@@ -186,13 +187,13 @@ def test_a_grid_that_would_not_be_easy_is_not_taken(method):
     steps, known = COUNTS[node.automatic_grid.index], copy.deepcopy(node.field.state_dict())
     coarser = COUNTS[node.automatic_grid.index - 1]
     grid, states = grid_of(h0, None, Span(*node.span, (), False)), node.initial_states(h0)
-    factor = (steps / coarser) ** METHODS[method].order
+    factor = (steps / coarser) ** METHODS[method].error_order
 
     @torch.no_grad()
     def foreseen(weight):
         node.field.load_state_dict(known)
         scale(node, weight)
-        _, errors, _ = run(node, grid, states, None, steps)
+        errors = run(node, grid, states, None, Plan(steps)).errors
         return torch.stack([ratios for _, ratios in errors]).amax().item() * factor
 
     def weight_of(wanted):

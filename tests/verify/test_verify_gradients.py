@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 import torch
 from fields import DriftingField
-from torch import nn
 from typer.testing import CliRunner
 
 from benchmarks import memory

@@ -165,4 +165,3 @@ class _Snapshot:
             if value is not None:
                 buffer.copy_(value)
             module._buffers[name] = buffer
-

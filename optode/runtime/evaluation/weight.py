@@ -46,7 +46,7 @@ def saved_tensors() -> Iterator[dict[int, int]]:
     def weigh(x: Tensor) -> Tensor:
         key, size = storage_of(x)
         saved[key] = size
-        return x
+        return x.detach()  # of its own graph, x would make a cycle that nobody collects
 
     with saved_tensors_hooks(weigh, lambda x: x):
         yield saved

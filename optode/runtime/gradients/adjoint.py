@@ -94,12 +94,14 @@ def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars
             bars.add(added, -size * step.length * weight)
         end = step.start + step.length
         if abs(end - start) > 1e-9 * abs(step.length):  # where an observation adds to them
-            solve.note_costates(stepper.interval, end, size * system.parted(end, taken.states)[1])
+            solve.notices.costates(
+                stepper.interval, end, size * system.parted(end, taken.states)[1]
+            )
 
     start = solve.marks[-1]
     for row in reversed(range(len(solve.marks) - 1)):
         costates = costates + cotangents[row + 1] / size
-        solve.note_costates(solve.intervals[row], solve.marks[row + 1], size * costates)
+        solve.notices.costates(solve.intervals[row], solve.marks[row + 1], size * costates)
         start, end = solve.marks[row : row + 2]
         tensors = system.joined(end, path[row + 1], costates)
         stepper.forget()
@@ -111,13 +113,11 @@ def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars
         states, costates = system.parted(start, tensors)
         drifts += _drifts(solve, start, states, path[row])
     _warn_of(drifts)
-    solve.note_costates(0, start, size * costates + cotangents[0])
+    solve.notices.costates(0, start, size * costates + cotangents[0])
     return size * costates
 
 
-def _error_of_bars(
-    solve: Solve, system: System, bars: Bars, step: Step, taken: Taken
-) -> float:
+def _error_of_bars(solve: Solve, system: System, bars: Bars, step: Step, taken: Taken) -> float:
     """Return the largest error of the gradients by the sources, over the tolerance.
 
     torchdiffeq's norm has it. This package's has not: nothing depends on these gradients.
@@ -127,7 +127,9 @@ def _error_of_bars(
     largest_ratio = 0.0
     for k, known in enumerate(bars.found):
         parts = [stage.bars[k] if stage.bars else None for stage in found]
-        terms = [(e, b, x) for e, b, x in zip(weights, (*method.weights, 0.0), parts) if x is not None]
+        terms = [
+            (e, b, x) for e, b, x in zip(weights, (*method.weights, 0.0), parts) if x is not None
+        ]
         if not terms:
             continue
         error = step.length * sum(e * x for e, _, x in terms)

@@ -45,14 +45,14 @@ def go_back(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tenso
     record, steps, costates = solve.record, list(solve.record.steps), torch.zeros_like(path[0])
     for row in reversed(range(len(path) - 1)):
         costates = costates + cotangents[row + 1]
-        solve.note_costates(solve.intervals[row], solve.marks[row + 1], costates)
+        solve.notices.costates(solve.intervals[row], solve.marks[row + 1], costates)
         while steps and steps[-1].row == row:
             taken = record.kept.pop(len(steps) - 1, None)
             step = steps.pop()
             costates = reverse.step_back(step, taken, costates)
             if steps and steps[-1].row == row:
-                solve.note_costates(step.interval, step.start, costates)
-    solve.note_costates(0, solve.marks[0], costates + cotangents[0])
+                solve.notices.costates(step.interval, step.start, costates)
+    solve.notices.costates(0, solve.marks[0], costates + cotangents[0])
     reverse.finish(record.steps[::-1])
     return costates
 
@@ -95,7 +95,7 @@ class _NystromSteps:
     def step_back(self, step: Step, taken: Taken | None, costates: Tensor) -> Tensor:
         """Return the costates at the start of a step."""
         stages: Stages | None = taken.stages if taken is not None else None
-        if self.solve.notes_costates:  # which are whole where no stage is shared between steps
+        if self.solve.notices.of_costates:  # which are whole where no stage is shared between steps
             step, stages = step._replace(first=None), None
         if stages is None or any(found.pull is None for found in stages.found):
             evaluate = partial(self.solve.evaluation.linearized, step.interval)

@@ -18,6 +18,13 @@ def mixed(row: Sequence[float], basis: Sequence[Tensor]) -> Tensor:
     return total
 
 
+def moved(x: Tensor, rates: Tensor, length: float | Tensor) -> Tensor:
+    """Return x after it moved at some rates for a length."""
+    if isinstance(length, Tensor):
+        return x + length * rates
+    return torch.add(x, rates, alpha=length)
+
+
 def spread(bars: list[Tensor | None], row: Sequence[float], bar: Tensor, sign: float = 1.0) -> None:
     """Pull the costate of a sum made by ``mixed`` back to the costates of its terms, in place."""
     for j, weight in enumerate(row):

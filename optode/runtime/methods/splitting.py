@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
-
+from .combinations import moved
 from .step import (
     DRIFT,
     KICK,
@@ -49,6 +48,6 @@ class Splitting(Method[None]):
         for part, weight in self.turns:
             d = weight * step.length
             found.append(evaluate(part, s, states, d))
-            states = torch.add(states, found[-1].rates, alpha=d)
+            states = moved(states, found[-1].rates, d)
             s = s + d if part is DRIFT else s
         return Taken(states, Stages(found, [], []))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import torch
@@ -65,7 +66,8 @@ def undamped(problem: Problem, nodes: Sequence[float], steps: Sequence[Interval]
         values = values_of(problem.learned)
         return [of_step(node, nodes, start, d, values) for start, d in steps]
     like = problem.like
-    pairs = torch.tensor(steps, dtype=torch.float64, device=like.device)
+    exact = partial(torch.as_tensor, dtype=torch.float64, device=like.device)
+    pairs = torch.stack([torch.stack([exact(s), exact(d)]) for s, d in steps])
     start, d = pairs[..., None].unbind(1)
     t = start + torch.tensor([*nodes, 1.0], dtype=torch.float64, device=like.device) * d
     root, curvature, rate = (

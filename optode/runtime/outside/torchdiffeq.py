@@ -61,7 +61,7 @@ def _odeint(solve: Solve, i: int, times: Tensor, states: Tensors) -> Tensors:
         return solve.evaluation.plain(i, EQUATIONS, t, torch.stack(states)).rates.unbind()
 
     def notice(event: str, t: Tensor, states: Tensors, dt: Tensor) -> None:
-        solve.notice(event, i, t, states, dt)
+        solve.notices.step(event, i, t, states, dt)
         if event == ("callback_accept_step" if adaptive else "callback_step"):
             begun.append((t.item(), states))
 

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..methods.step import AnyMethod, Evaluate, Evaluated, Stages, Step, Taken
 from ..reasons import GROWS
-from ..times import number_of_steps, pieces
+from ..times import pieces
 from .controller import Controller
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class Stepper:
     def _equal_steps(
         self, evaluate: Evaluate, start: float, end: float, states: Tensor, accept: Accept
     ) -> Tensor:
-        n = number_of_steps(self.options.steps, self.options.step_size, end - start)
+        known = self.solve.plan.steps
+        n = known[self.interval] if known else self.options.count_over(end - start)
         self._spend(n, start, states)
         starts = [start + (end - start) * (k / n) for k in range(n)]
         dt = (end - start) / n
@@ -220,4 +221,4 @@ class Stepper:
         )
 
     def _notice(self, event: str, s: float, states: Tensor, dt: float) -> None:
-        self.solve.notice(event + self.suffix, self.interval, s, states, dt)
+        self.solve.notices.step(event + self.suffix, self.interval, s, states, dt)

@@ -1,0 +1,103 @@
+"""Decide, from what is known before a solve, how it goes: its method, its steps, its way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from .evaluation.sources import Sources
+from .evaluation.weight import Room
+from .methods.catalogue import DOPRI5, METHODS, methods_of, solver_of
+from .methods.step import AnyMethod
+from .options import Options
+from .times import Clock, Grid
+from .torch_internals import is_exporting, is_transformed
+
+if TYPE_CHECKING:
+    from .node import Node
+
+
+class Plan(NamedTuple):
+    """What a solve is to do beside what its node says.
+
+    ``counted`` is the number of equal steps from one time to the next whose errors are estimated,
+    None for the steps that the options ask for. ``dense``: the trajectories have the ends of all
+    steps, and not the knots alone. ``method`` is the name of the method where the node leaves it to
+    the solve, ``steps`` the number of equal steps of each interval, and ``kept`` the number of steps
+    whose graphs fit: they are given to a traced solve, which cannot look at times or weigh.
+    """
+
+    counted: int | None = None
+    dense: bool = False
+    method: str = ""
+    steps: tuple[int, ...] = ()
+    kept: int | None = None
+
+
+AS_SET = Plan()
+"""A solve as its node and the options say."""
+
+
+def method_name(node: Node, clock: Clock) -> str:
+    """Return the name of the method, chosen where the node says "auto".
+
+    Raises ValueError where it, or the options, do not go with the times.
+    """
+    name = solver_of(node.method)[1]
+    if name == "auto":
+        name = node.best_method(clock)
+    if method_of(name).needs != "Node" and clock.speeds is not None:
+        able = methods_of(frozenset({"Node"}))
+        raise ValueError(
+            f"{name} takes the same times for all samples, and no gradient of theirs: take one "
+            f"of {able}"
+        )
+    if Options.of(node.options).cuts and clock.times.ndim > 1:
+        raise ValueError("step_t and jump_t are times of all samples: each sample has times here")
+    return name
+
+
+def method_of(name: str) -> AnyMethod:
+    """Return the method of a name; for those of others a stand-in that counts stages."""
+    return METHODS.get(name, DOPRI5)
+
+
+def way_back(node: Node, sources: Sources, room: Room) -> str:
+    """Return how the gradient of a solve is computed.
+
+    "none": nothing asks for one, and learned numbers may be plain. It is "autograd" also where
+    later evaluations would not see what this one reads: where parameters are lent for one call, or
+    the solve is exported or transformed. "checkpoints": a solve that is traced, or has sharded
+    parameters, and whose graph is not known to fit.
+    """
+    gradient, compiling, whole = node.gradient, torch.compiler.is_compiling(), sources.are_whole
+    apart = is_transformed() or (not whole and sources.are_lent)
+    if not torch.is_grad_enabled():
+        return "autograd" if apart or compiling else "none"
+    if gradient == "autograd" or (whole and not compiling and not apart):
+        return gradient
+    if apart or is_exporting():
+        return "autograd"
+    if gradient == "adjoint" and not whole:
+        raise ValueError('gradient="adjoint" needs whole parameters: shard the node')
+    fits = gradient == "discrete" and room.weight and room.holds_another()
+    return "autograd" if fits else "checkpoints"
+
+
+def for_tracing(node: Node, grid: Grid, plan: Plan, weight: int) -> tuple[Grid, Plan]:
+    """Return a grid whose knots are tensors, and a plan that needs no look at them.
+
+    A traced solve is then of any times. Where steps end at cuts, too, it is of these times alone.
+    ``weight`` is the bytes of the graph of one evaluation.
+    """
+    options = Options.of(node.options)
+    name = method_name(node, Clock(grid, grid.times))
+    counts = grid.steps(plan.counted or options.steps, options.step_size)
+    calls = method_of(name).evaluations(False, True)
+    kept = min(sum(counts), int(options.keep // (weight * calls))) if weight else 0
+    plan = plan._replace(method=name, kept=kept)
+    if options.cuts:
+        return grid, plan
+    knots = torch.tensor(grid.knots, dtype=grid.times.dtype, device=grid.times.device)
+    return grid._replace(knots=[*knots.unbind()]), plan._replace(steps=counts)
