@@ -61,7 +61,7 @@ def version(x: Tensor) -> int:
 @torch.enable_grad()
 def age() -> int:
     """Return a number that is below those of graph nodes made from now on in this thread."""
-    return born(torch.ones((), requires_grad=True).view(()).grad_fn)
+    return born(torch.ones((), requires_grad=True, device="cpu").view(()).grad_fn)
 
 
 def born(node: GraphNode | None) -> int:

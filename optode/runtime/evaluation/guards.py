@@ -124,6 +124,24 @@ def _is_cached_by_autocast(node: GraphNode) -> bool:
     return all(hasattr(source, "variable") for source, _ in node.next_functions)
 
 
+class Given:
+    """What the field is given at one of the first evaluations, to see whether it changes that."""
+
+    def __init__(self, given: Sequence[object]) -> None:
+        flat = [y for x in given for y in (x if isinstance(x, tuple) else (x,))]
+        self.tensors = [x for x in flat if isinstance(x, Tensor)]
+        self.versions = [version(x) for x in self.tensors]
+        # a tensor of inference mode keeps no version
+        self.values = [x.clone() if x.is_inference() else x for x in self.tensors]
+
+    def changed(self) -> bool:
+        """Return whether one of the tensors was changed in place."""
+        if self.versions != [version(x) for x in self.tensors]:
+            return True
+        pairs = zip(self.tensors, self.values)
+        return not all(x is y or torch.equal(x, y) for x, y in pairs)
+
+
 class _Snapshot:
     """The state of the random numbers, and the buffers of the modules that take part."""
 
