@@ -78,7 +78,7 @@ class Interpolant:
     ) -> None:
         self.marks, self.values, self.slopes = marks, values, slopes
         self.count = min(count, len(marks))
-        self.exact = torch.tensor(marks, dtype=torch.float64)
+        self.exact = torch.tensor(marks, dtype=torch.float64, device="cpu")
 
     def beside(self, values: Tensor, slopes: Tensor) -> Interpolant:
         """Return the interpolant of one more trajectory beside these."""
@@ -87,9 +87,9 @@ class Interpolant:
 
     def at(self, times: Sequence[float]) -> Tensors:
         """Return every trajectory at times, stacked along these."""
-        first = torch.tensor([self._window(s) for s in times])
-        places = first[:, None] + torch.arange(self.count)
-        weights = _weights(self.exact[places], torch.tensor(times, dtype=torch.float64))
+        first = torch.tensor([self._window(s) for s in times], device="cpu")
+        places = first[:, None] + torch.arange(self.count, device="cpu")
+        weights = _weights(self.exact[places], self.exact.new_tensor(times))
         return tuple(self._read(x, dx, places, *weights) for x, dx in zip(self.values, self.slopes))
 
     def _window(self, s: float) -> int:
@@ -119,7 +119,7 @@ def _weights(nodes: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
     (x - x_a) l_a(x)^2.
     """
     gaps = nodes[:, :, None] - nodes[:, None, :]
-    same = torch.eye(nodes.shape[1], dtype=torch.bool)
+    same = torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)
     away = (at[:, None] - nodes)[:, None, :].expand_as(gaps)
     inverse = (1 / gaps.masked_fill(same, 1.0)).masked_fill(same, 0.0)
     lagrange = (away * inverse).masked_fill(same, 1.0).prod(2)
@@ -132,9 +132,8 @@ def interpolant_of(
 ) -> Interpolant:
     """Return the interpolant of a solve. Every mark costs an evaluation of the field."""
     time = path[0].new_full
-    rates = [
-        node.vector_field(time((), s), tuple(x[k] for x in path), inputs)
+    slopes = [  # copied one by one: the field may return one memory every time
+        torch.stack(node.vector_field(time((), s), tuple(x[k] for x in path), inputs))
         for k, s in enumerate(marks)
     ]
-    slopes = tuple(torch.stack(x) for x in zip(*rates))
-    return Interpolant(marks, path, slopes, nodes_for(order))
+    return Interpolant(marks, path, torch.stack(slopes, 1).unbind(), nodes_for(order))

@@ -28,7 +28,7 @@ def _whole(x: Any) -> bool:
 
 def _times(x: Any) -> bool:
     try:
-        return all(math.isfinite(float(t)) for t in x)
+        return not isinstance(x, Mapping | set) and all(math.isfinite(float(t)) for t in x)
     except (TypeError, ValueError):
         return False
 

@@ -48,7 +48,7 @@ class RunningCost:
 
         def f(*arguments: Tensor) -> Tensor:
             self.stats.forward_nfe += 1
-            return field(*arguments)
+            return field(*arguments).clone()  # the field may return one memory every time
 
         cost = self.running(t, self.node.States(*states), f)
         if not isinstance(cost, Tensor) or not cost.is_floating_point():
@@ -74,7 +74,7 @@ class RunningCost:
     def over(self, start: float, end: float, states: Callable[[Tensor], Tensors]) -> Tensor:
         """Return the integral over a short stretch by the midpoint rule, for states of time."""
         s = (start + end) / 2
-        time = torch.tensor(s, dtype=torch.float64)
+        time = torch.tensor(s, dtype=torch.float64, device="cpu")
         return (end - start) * self.at(s, states(time))
 
 

@@ -39,7 +39,7 @@ def settle(node: Node) -> None:
     """Check the settings of a node, if one has been set since they were checked last."""
     given = node.options
     now = [node.field, node.span, node.method, node.rtol, node.atol, node.gradient]
-    now += [node.grid, node.compiled, node.observe, given]
+    now += [node.grid, node.compiled, node.observe, node.running, node.record, given]
     if isinstance(given, Mapping):
         now += [*given, *given.values()]
     if len(now) != len(node.settled) or not all(map(is_, now, node.settled)):
@@ -54,7 +54,7 @@ def equal_steps(node: Node) -> bool:
 
 def check_settings(node: Node) -> None:
     """Refuse settings that do not fit the equations or one another: ValueError."""
-    if not callable(node.field):
+    if not callable(node.field) or isinstance(node.field, type):
         raise ValueError(f"field must be callable, as f(t, h), got {node.field!r}")
     node.timeless = is_timeless(node.field)
     if not isinstance(node.options, Mapping):
@@ -65,6 +65,7 @@ def check_settings(node: Node) -> None:
     if node.rtol == node.atol == 0:
         raise ValueError("rtol and atol must not both be 0: no step has no error at all")
     _check_span(node)
+    _check_switches(node)
     if node.observe not in OBSERVE:
         raise ValueError(f"observe must be in {OBSERVE}, got {node.observe!r}")
     if node.gradient not in GRADIENTS:
@@ -76,6 +77,20 @@ def check_settings(node: Node) -> None:
     _check_gradient(node, solver, name)
     _check_options(node, solver)
     _check_grid(node, solver, name)
+
+
+def _check_switches(node: Node) -> None:
+    if node.running is not None and not callable(node.running):
+        raise ValueError(f"running must be a function r(t, states, f), got {node.running!r}")
+    if not isinstance(node.record, bool):
+        raise ValueError(f"record must be True or False, got {node.record!r}")
+    if not isinstance(node.compiled, bool | str):
+        raise ValueError(f"compile must be True, False or a mode, got {node.compiled!r}")
+    if isinstance(node.compiled, str):
+        try:
+            torch.compile(check_settings, mode=node.compiled)
+        except RuntimeError as error:
+            raise ValueError(f"compile must be a mode of torch.compile: {error}") from None
 
 
 def _check_span(node: Node) -> None:
@@ -202,6 +217,8 @@ def check_states(node: Node, states: Tensors) -> None:
             f"states {names} must be floating-point tensors of one shape, dtype and device, got "
             f"{kinds}"
         )
+    if states[0].layout is not torch.strided or states[0].is_meta:
+        raise ValueError(f"states {names} must be dense and have values, got {states[0]}")
     for name, x in zip(names, states):
         if not holds(x.isfinite().all()):
             raise ValueError(f"{name} is not finite at the start")

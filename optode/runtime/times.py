@@ -67,8 +67,10 @@ def grid_of(like: Tensor, t: Times, span: Span) -> Grid:
     if t is None:
         knots = ends
     elif isinstance(t, Tensor) and t.is_floating_point():
-        # the ends of the span are rounded like the times
-        ends, knots = given.new_tensor(ends).double().tolist(), times.tolist()
+        # a time that is an end of the span, as its dtype rounds that, means the end
+        rounded = dict(zip(given.new_tensor(ends).tolist(), ends))
+        knots = [rounded.get(x, x) for x in times.tolist()]
+        times = times + (times.new_tensor(knots) - times).detach()
     else:
         knots = [float(x) for x in t]
     if not all(a < b for a, b in pairwise([-math.inf, *knots, math.inf])):
@@ -83,6 +85,8 @@ def grid_of(like: Tensor, t: Times, span: Span) -> Grid:
 def _given(like: Tensor, t: Times, span: Span) -> Tensor:
     """Return the times as a tensor; without any, both ends of the span."""
     if isinstance(t, Tensor):
+        if t.is_complex() or t.layout is not torch.strided:
+            raise ValueError(f"t must be a dense tensor of real times, got {t.dtype}, {t.layout}")
         return t
     chosen: Sequence[object] = (span.start, span.end) if t is None else t
     exactly = partial(torch.as_tensor, dtype=widest(like.device), device=like.device)
@@ -157,9 +161,13 @@ class Clock:
         self.grid, self.like, self.times, self.knots = grid, like, grid.times, grid.knots
         self.speeds: Tensor | None = None
         if self.times.ndim > 1 or self.times.requires_grad:
-            gaps = torch.stack([torch.as_tensor(s).to(self.times) for s in self.knots]).diff()
+            gaps = torch.stack([self._exact(s) for s in self.knots]).diff()
             gaps = gaps.where(gaps != 0, 1.0).view(-1, *[1] * (self.times.ndim - 1))
             self.speeds = self.times.diff(dim=0) / gaps
+
+    def _exact(self, x: float | Tensor) -> Tensor:
+        """Return a time or a length, as a tensor like the times."""
+        return torch.as_tensor(x, dtype=self.times.dtype, device=self.times.device)
 
     def detach(self) -> None:
         """Have no part in the graph that made the times."""
@@ -167,14 +175,25 @@ class Clock:
         self.speeds = None if self.speeds is None else self.speeds.detach()
 
     def at(self, i: int, s: float | Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the time in the i-th interval, and its speed where that is not 1."""
-        if isinstance(s, Tensor) and s.ndim > 0:
-            return s, None  # each sample's own already
+        """Return the time in the i-th interval, and its speed where that is not 1.
+
+        s is the solver's own time, or how long after its start of the interval each sample is.
+        """
+        dtype = self.like.dtype
+        if isinstance(s, Tensor):
+            if s.ndim > 0:
+                time = self.times[i] + s.to(self.times.dtype)
+                return torch.minimum(time, self.times[i + 1]).to(dtype), None
+        else:  # round-off may have led out of the interval
+            low, high = self.knots[i], self.knots[i + 1]
+            if s < low:
+                s = low
+            elif s > high:
+                s = high
         if self.speeds is None:
-            dtype = self.like.dtype
             return s.to(dtype) if isinstance(s, Tensor) else self.like.new_full((), s), None
         time = self.times[i] + (s - self.knots[i]) * self.speeds[i]
-        return time.to(self.like.dtype), self.speeds[i].to(self.like.dtype)
+        return time.to(dtype), self.speeds[i].to(dtype)
 
     def knot(self, i: int) -> Tensor:
         """Return the time of the equations at a knot."""
@@ -183,7 +202,7 @@ class Clock:
     def told(self, i: int, s: float | Tensor, length: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the time, and the length of a step, as callbacks get them: (batch,) or a scalar."""
         time, speed = self.at(i, s)
-        dt = torch.as_tensor(length).to(self.like)
+        dt = self._exact(length).to(self.like.dtype)
         if speed is None or self.times.ndim == 1:
             return time, dt
         return time.flatten(), (dt * speed).flatten()

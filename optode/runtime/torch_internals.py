@@ -4,7 +4,7 @@
 backward pass of a small network. ``Tensor._version`` alone shows that a buffer was changed in
 place, ``_sequence_nr`` alone which node of a graph is the older, and ``Tensor._backward_hooks``
 alone lets hooks rest. ``torch._C`` alone says whether hooks for saved tensors or a transform of
-``torch.func`` are at work. ``UntypedStorage._cdata`` is the one key of memory that wrapped tensors
+``torch.func`` are at work, and how many tensors hold a memory. ``UntypedStorage._cdata`` is the one key of memory that wrapped tensors
 have too, as in a Jacobian-vector product. ``torch._dynamo`` alone says whether a call compiled, and
 has the limits of its cache.
 """
@@ -63,7 +63,7 @@ def version(x: Tensor) -> int:
 @torch.enable_grad()
 def age() -> int:
     """Return a number that is below those of graph nodes made from now on in this thread."""
-    return born(torch.ones((), requires_grad=True).view(()).grad_fn)
+    return born(torch.ones((), requires_grad=True, device="cpu").view(()).grad_fn)
 
 
 def born(node: GraphNode | None) -> int:
@@ -107,6 +107,19 @@ def is_transformed() -> bool:
         return False
     level = torch._C._functorch.maybe_current_level()
     return level is not None or torch.autograd.forward_ad._current_level >= 0
+
+
+def may_be_rewritten(x: Tensor) -> bool:
+    """Return whether others may write to a tensor's memory: it was written to, or they hold it.
+
+    A graph that made the tensor may hold its memory, too.
+    """
+    if x.layout is not torch.strided:
+        return False
+    if version(x) > 0:
+        return True
+    memory = x.untyped_storage()  # counted as one that holds it, as the tensor is
+    return x.grad_fn is None and int(torch._C._storage_Use_Count(memory._cdata)) > 2
 
 
 def storage_of(x: Tensor) -> tuple[int, int]:

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ..aliases import Inputs, Tensors
 from ..torch_internals import version
+from .guards import Given, Guard
 from .signature import takes
 
 if TYPE_CHECKING:
     from ..node import Node
-    from .guards import Guard
 
 
 class BoundField:
@@ -117,9 +117,13 @@ def evaluate(
     if torch.compiler.is_compiling():
         return _fitting(node.field(*given), states[0])
     before = [version(x) for x in states]
+    seen = Given(given) if guard is not None and guard.left else None
     f = _fitting(_called(node.field, given), states[0])
-    if before != [version(x) for x in states]:
-        raise ValueError("field changes its states in place: it has to leave what it is given")
+    if before != [version(x) for x in states] or (seen is not None and seen.changed()):
+        raise ValueError(
+            "field changes its states, the time or its inputs in place: it has to leave what it is "
+            "given"
+        )
     if guard is None:
         return f
     guard.note(f)

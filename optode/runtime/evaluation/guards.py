@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node as GraphNode
 
 from ..aliases import Tensors
-from ..torch_internals import born, random_state, storage_of, version
+from ..torch_internals import born, may_be_rewritten, random_state, storage_of, version
 
 LOOKS = 2
 """How many evaluations of a solve are looked at: a cache shows itself in the second."""
@@ -27,7 +27,7 @@ class Guard:
     ``sources`` are the tensors that the gradient reaches; None where autograd's own graph is the
     way back, which reaches all. With ``pure`` the field may not draw random numbers or change its
     buffers. While ``copies``, the field's values have to be copied, since a later evaluation may
-    write over them.
+    write over them: two values lay in one place, or somebody else holds the memory of one.
     """
 
     def __init__(
@@ -40,24 +40,24 @@ class Guard:
     ) -> None:
         self.node, self.inputs, self.device = node, inputs, device
         self.pure, self.sources = pure, sources
-        self.left, self.copies = LOOKS, True
+        self.left, self.copies, self.shared = LOOKS, True, False
         self.values: list[Tensor] = []
 
     def note(self, value: Tensor) -> None:
         """Keep a value of the field, so that memory is seen to be used twice."""
         if self.left:
+            self.shared = self.shared or may_be_rewritten(value)
             self.values.append(value)
 
     def over(self, evaluate: Callable[[], Any]) -> Any:
         """Return what an evaluation returns, and refuse what it may not have done: ValueError."""
         before = _Snapshot(self.device, self.node, self.inputs) if self.pure else None
         found = evaluate()
-        if before is not None and before.changed():
+        if before is not None and (change := before.change()):
             before.restore()
             raise ValueError(
-                "field draws random numbers or changes its buffers (dropout, batch norm): it is no "
-                "function of t and the states. Call field.eval(), give what is drawn as inputs, or "
-                'use gradient="autograd"'
+                f"field {change}: it is no function of t and the states. Call field.eval(), give "
+                'what changes as inputs, or use gradient="autograd"'
             )
         self.left -= 1
         self._look_at_memory()
@@ -66,7 +66,7 @@ class Guard:
     def _look_at_memory(self) -> None:
         """Note whether values of two evaluations lie in one place; all of them are still held."""
         memory = [storage_of(x)[0] for x in self.values]
-        self.copies = self.left == LOOKS - 1 or len({*memory}) < len(memory)
+        self.copies = self.left == LOOKS - 1 or self.shared or len({*memory}) < len(memory)
         if not self.left:
             self.values.clear()
 
@@ -124,6 +124,24 @@ def _is_cached_by_autocast(node: GraphNode) -> bool:
     return all(hasattr(source, "variable") for source, _ in node.next_functions)
 
 
+class Given:
+    """What the field is given at one of the first evaluations, to see whether it changes that."""
+
+    def __init__(self, given: Sequence[object]) -> None:
+        flat = [y for x in given for y in (x if isinstance(x, tuple) else (x,))]
+        self.tensors = [x for x in flat if isinstance(x, Tensor)]
+        self.versions = [version(x) for x in self.tensors]
+        # a tensor of inference mode keeps no version
+        self.values = [x.clone() if x.is_inference() else x for x in self.tensors]
+
+    def changed(self) -> bool:
+        """Return whether one of the tensors was changed in place."""
+        if self.versions != [version(x) for x in self.tensors]:
+            return True
+        pairs = zip(self.tensors, self.values)
+        return not all(x is y or torch.equal(x, y) for x, y in pairs)
+
+
 class _Snapshot:
     """The state of the random numbers, and the buffers of the modules that take part."""
 
@@ -135,7 +153,10 @@ class _Snapshot:
         self.random = random_state(device)
         self.buffers = self._buffers()
         self.versions = [version(buffer) for _, _, buffer in self.buffers]
-        self.values = [b.clone() if m.training else None for m, _, b in self.buffers]
+        # counters change in evaluation, too
+        self.values = [
+            b.clone() if m.training or b.numel() == 1 else None for m, _, b in self.buffers
+        ]
 
     def _buffers(self) -> list[tuple[nn.Module, str, Tensor]]:
         return [
@@ -145,17 +166,19 @@ class _Snapshot:
             if buffer is not None
         ]
 
-    def changed(self) -> bool:
-        """Return whether random numbers were drawn, or a buffer is another or was written to."""
-        random, now = random_state(self.device), self._buffers()
-        same = random is None or self.random is None or torch.equal(random, self.random)
-        same &= len(now) == len(self.buffers)
-        same &= all(x is y for (_, _, x), (_, _, y) in zip(now, self.buffers))
-        return not same or self.versions != [version(buffer) for _, _, buffer in now]
+    def change(self) -> str:
+        """Return what the field did in words, "" where nothing changed that was there before."""
+        random = random_state(self.device)
+        if not (random is None or self.random is None or torch.equal(random, self.random)):
+            return "draws random numbers, as dropout does"
+        for (module, name, buffer), number in zip(self.buffers, self.versions):
+            if module._buffers.get(name) is not buffer or version(buffer) != number:
+                return f"changes its buffer {name}, as batch norm does in training"
+        return ""
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put the values of buffers back that training changes."""
+        """Put buffers back, with their values where these were kept."""
         for (module, name, buffer), value in zip(self.buffers, self.values):
             if value is not None:
                 buffer.copy_(value)

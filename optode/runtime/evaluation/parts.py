@@ -18,7 +18,7 @@ from ..torch_internals import age
 from .field import BoundField
 from .guards import Guard
 from .sources import Sources
-from .weight import Room, saved_tensors
+from .weight import Room, weighed
 
 if TYPE_CHECKING:
     from ..node import Node
@@ -92,12 +92,13 @@ class Evaluation:
         if guard is None or not guard.left:
             return evaluate(time, y.unbind(), field, *length)
         since = age()
-        with saved_tensors() as saved:
-            found = guard.over(partial(evaluate, time, y.unbind(), field, *length))
+        look = partial(guard.over, partial(evaluate, time, y.unbind(), field, *length))
+        weighs = self.room.weight is None
+        found, saved = weighed(look) if weighs else (look(), {})
         outputs = [*found[0], *(f for f, _ in field.calls)]
         known = [y, *(leaf for _, leaves in field.calls for leaf in leaves)]
         guard.check_sources(outputs, known, since)
-        if self.room.weight is None:
+        if weighs:
             self.room.learn(saved, (*known, *self.sources.parameters))
         return found
 

@@ -18,7 +18,8 @@ def arguments_of(field: Any) -> tuple[float, float]:
     """Return how many positional arguments a field needs, and how many it can take.
 
     Modules that are compiled, scripted or wrapped count as what is inside them. Where nothing is
-    known, as of functions of PyTorch, any number is possible.
+    known, as of functions of PyTorch, any number is possible; where an argument has to be named,
+    none is.
     """
     while (inner := _inner(field)) is not None:
         field = inner
@@ -31,21 +32,26 @@ def arguments_of(field: Any) -> tuple[float, float]:
         parameters = [*inspect.signature(call).parameters.values()]
     except (TypeError, ValueError):
         return _ANY
+    if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+        return math.inf, 0
     positional = [p for p in parameters if p.kind in _POSITIONAL]
     needed = sum(p.default is p.empty for p in positional)
     open_ended = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     return needed, math.inf if open_ended else len(positional)
 
 
-def _inner(field: Any) -> Callable[..., Any] | None:
-    """Return what a compiled or parallel module wraps, None where it wraps nothing."""
-    if isinstance(field, nn.Module):
-        for name in ("_orig_mod", "module"):
-            inner = getattr(field, name, None)
-            parallel = isinstance(field, nn.DataParallel | nn.parallel.DistributedDataParallel)
-            if isinstance(inner, nn.Module) and (name == "_orig_mod" or parallel):
-                return inner
-    return None
+def _inner(field: Any) -> nn.Module | None:
+    """Return what a module wraps that hands any arguments on, None where it wraps nothing.
+
+    ``torch.compile`` keeps it as ``_orig_mod``, parallel and averaged modules as ``module``.
+    """
+    if not isinstance(field, nn.Module):
+        return None
+    inner = getattr(field, "_orig_mod", None) or getattr(field, "module", None)
+    if not isinstance(inner, nn.Module):
+        return None
+    kinds = [p.kind for p in inspect.signature(field.forward).parameters.values()]
+    return inner if inspect.Parameter.VAR_POSITIONAL in kinds else None
 
 
 def is_timeless(field: Callable[..., Any]) -> bool:
@@ -55,6 +61,6 @@ def is_timeless(field: Callable[..., Any]) -> bool:
 
 
 def takes(field: Callable[..., Any], count: int) -> bool:
-    """Return whether a field can be called with so many arguments."""
+    """Return whether a field is known to take so many arguments."""
     needed, most = arguments_of(field)
-    return needed <= count <= most
+    return needed <= count <= most and (needed, most) != _ANY

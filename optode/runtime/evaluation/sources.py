@@ -51,7 +51,9 @@ class Sources(NamedTuple):
         if not any(x.requires_grad for x in self.tensors):
             return self
         leaves = tuple(x.detach().requires_grad_(x.requires_grad) for x in self.tensors)
-        inputs = leaves[0] if isinstance(self.inputs, Tensor) else leaves
+        inputs: Inputs = leaves[0] if isinstance(self.inputs, Tensor) else leaves
+        if isinstance(self.inputs, tuple) and hasattr(self.inputs, "_make"):  # with names
+            inputs = self.inputs._make(leaves)
         return self._replace(inputs=inputs, tensors=leaves)
 
 

@@ -121,8 +121,8 @@ def _paired(d: float, one: Undamped, like: Tensor) -> Undamped:
 
 def _integrals(nodes: Sequence[float]) -> list[list[float]]:
     """Return the integrals from 0 to each node of the polynomials that are 1 at one node."""
-    c = torch.tensor(nodes, dtype=torch.float64)
-    powers = torch.arange(len(nodes), dtype=torch.float64)
+    c = torch.tensor(nodes, dtype=torch.float64, device="cpu")
+    powers = torch.arange(len(nodes), dtype=torch.float64, device="cpu")
     next_powers = powers[:, None] + 1
     values, integrals = c ** powers[:, None], c**next_powers / next_powers
     found: list[list[float]] = torch.linalg.solve(values, integrals).t().tolist()

@@ -56,8 +56,11 @@ def _odeint(solve: Solve, i: int, times: Tensor, states: Tensors) -> Tensors:
     adaptive = hasattr(solver, "tableau")
     begun: list[tuple[float, Tensors]] = []
 
+    first, last = times[0].item(), times[-1].item()
+
     def field(t: Tensor, states: Tensors) -> Tensors:
         solve.count_forward(1)
+        t = t.clamp(first, last)  # a first trial step may be longer than the whole solve
         return solve.evaluation.plain(i, EQUATIONS, t, torch.stack(states)).rates.unbind()
 
     def notice(event: str, t: Tensor, states: Tensors, dt: Tensor) -> None:
@@ -88,8 +91,10 @@ def _options(solve: Solve, times: Tensor, adaptive: bool) -> dict[str, Any]:
     options.pop("adjoint_norm", None)
     norm = worst_sample if options["norm"] == "sample" else options["norm"]
     options["norm"] = torch.no_grad()(norm)
-    if adaptive and {"step_t", "jump_t"}.isdisjoint(solve.node.options):
-        options["step_t"] = times[1:]
+    if adaptive:
+        cuts = {float(t) for name in ("step_t", "jump_t") for t in options.get(name, ())}
+        ends = [t for t in times[1:].tolist() if t not in cuts]
+        options["step_t"] = times.new_tensor([*map(float, options.get("step_t", ())), *ends])
     method = METHODS.get(solve.stats.method)
     if method and not method.estimates:
         size = [options.pop(name, None) for name in ("steps", "step_size")]
@@ -104,17 +109,18 @@ def _equal_steps(
     grid = []
     for start, end in pairwise(times):
         n = number_of_steps(steps, step_size, (end - start).item())
-        grid.append(start + (end - start) * torch.arange(n).to(times) / n)
+        grid.append(start + (end - start) * torch.arange(n, dtype=times.dtype, device=times.device) / n)
     return torch.cat([*grid, times[-1:]])
 
 
 def largest_norm(tensors: Tensors) -> Tensor:
     """Return the largest root mean square, as torchdiffeq does, and infinity for nan."""
-    size = torch.stack([x.abs().pow(2).mean().sqrt() for x in tensors]).max()
-    return size.nan_to_num(torch.inf, torch.inf)
+    squares = [x.abs().pow(2).sum() / max(1, x.numel()) for x in tensors]
+    return torch.stack(squares).max().sqrt().nan_to_num(torch.inf, torch.inf)
 
 
 def worst_sample(tensors: Tensors) -> Tensor:
     """Return the largest root mean square of one sample, and infinity for nan."""
-    rows = [x.square().reshape(len(x), -1).mean(1) for x in tensors]
-    return torch.stack(rows).max().sqrt().nan_to_num(torch.inf, torch.inf)
+    rows = [x.reshape(*x.shape[:1], -1) for x in tensors if x.numel()]
+    sizes = [row.square().mean(-1).max() for row in rows] or [tensors[0].new_zeros(())]
+    return torch.stack(sizes).max().sqrt().nan_to_num(torch.inf, torch.inf)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,11 +24,12 @@ def solve_by_torchode(solve: Solve, states: Tensor) -> Tensor:
     torchode: Any = import_module("torchode")
     method = getattr(torchode, solve.stats.method.capitalize())
     solve.replayed = _replayed(method.TABLEAU)
-    times = solve.clock.times.to(states.dtype)
-    columns = times.reshape(len(times), -1).expand(-1, shape[0])
+    times = solve.clock.times
+    # a float32 has few digits for times, but enough for how long after its start a sample is
+    widths = times.diff(dim=0).to(states.dtype).reshape(len(times) - 1, -1).expand(-1, shape[0])
     path = [states]
-    for i, ends in enumerate(pairwise(columns)):
-        path.append(_Interval(torchode, method, solve, i, path[-1]).solve(*ends))
+    for i, width in enumerate(widths):
+        path.append(_Interval(torchode, method, solve, i, path[-1]).solve(width))
     return torch.stack(path)
 
 
@@ -49,7 +49,7 @@ class _Interval:
         self.shape = states.shape[1:]
         self.column = (-1, *[1] * (len(self.shape) - 1))
 
-    def solve(self, start: Tensor, end: Tensor) -> Tensor:
+    def solve(self, width: Tensor) -> Tensor:
         """Return the stacked states at the end; FloatingPointError where torchode fails."""
         node, torchode = self.outer.node, self.torchode
         term = torchode.ODETerm(self.field)
@@ -59,7 +59,8 @@ class _Interval:
             max_steps=self.outer.options.max_steps,
             backprop_through_step_size_control=False,
         )
-        problem = torchode.InitialValueProblem(self.joined(self.states), start, end)
+        start = torch.zeros_like(width)
+        problem = torchode.InitialValueProblem(self.joined(self.states), start, width)
         found = solver.solve(problem, term)
         if found.status.any():
             status = found.status.tolist()
@@ -68,7 +69,7 @@ class _Interval:
         return self.split(found.ys[:, -1])
 
     def field(self, t: Tensor, y: Tensor) -> Tensor:
-        """Return the derivatives at each sample's own time."""
+        """Return the derivatives at times after each sample's own start."""
         self.outer.count_forward(1)
         evaluate = self.outer.evaluation.plain
         return self.joined(evaluate(self.i, EQUATIONS, t.view(self.column), self.split(y)).rates)
@@ -83,7 +84,8 @@ class _Interval:
 
     def size(self, y: Tensor) -> Tensor:
         """Return the largest root mean square over the states, for each sample."""
-        return self.split(y).flatten(2).square().mean(2).sqrt().amax(0)
+        rows = self.split(y).flatten(2)
+        return (rows.square().sum(2) / max(1, rows.shape[2])).sqrt().amax(0)
 
     def controller(self, *settings: float, **others: Any) -> Any:
         """Return torchode's controller, which keeps the accepted steps here."""

@@ -36,7 +36,7 @@ class Tolerances:
         if squares.numel() == 0:
             return squares.new_zeros(len(squares))
         if self.by_sample and squares.ndim > 1:
-            return squares.flatten(0, 1).flatten(1).mean(1).view(squares.shape[:2]).amax(1).sqrt()
+            return squares.reshape(*squares.shape[:2], -1).mean(2).amax(1).sqrt()
         return squares.reshape(len(squares), -1).mean(1).sqrt()
 
     def step_ratios(self, errors: Tensor, states: Tensor, ends: Tensor) -> Tensor:
