@@ -116,7 +116,7 @@ class Solve:
         if not (traced or is_transformed()):
             pure = node.gradient != "autograd"
             learned = self.seen.learned(True) if self.apart else None
-            guard = Guard(node, self.seen.inputs, self.like.device, pure, learned)
+            guard = Guard(node, self.seen.modules, self.like.device, pure, learned)
         return Evaluation(node, self.clock, room, self.stats, self.seen, guard, discrete, counts)
 
     @cached_property

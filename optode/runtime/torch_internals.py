@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import Node as GraphNode
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -53,6 +53,25 @@ def add_scaled(into: list[Tensor], added: list[Tensor], weight: float) -> None:
 def scaled(tensors: list[Tensor], weight: float) -> tuple[Tensor, ...]:
     """Return new tensors, each the weight times a given one."""
     return torch._foreach_mul(tensors, weight)
+
+
+def modules_of(
+    *roots: nn.Module,
+) -> tuple[tuple[nn.Module, ...], list[nn.Parameter | None]]:
+    """Return all modules within some, and their parameters in this order.
+
+    ``Module.modules`` and ``parameters`` make names on their way, which costs ten times as much.
+    """
+    found: dict[int, nn.Module] = {}
+    parameters: list[nn.Parameter | None] = []
+    left = [*roots][::-1]
+    while left:
+        module = left.pop()
+        if id(module) not in found:
+            found[id(module)] = module
+            parameters += module._parameters.values()
+            left += [m for m in module._modules.values() if m is not None][::-1]
+    return tuple(found.values()), parameters
 
 
 def version(x: Tensor) -> int:

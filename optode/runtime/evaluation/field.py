@@ -116,39 +116,36 @@ def evaluate(
         given = (*given, inputs(t) if callable(inputs) else inputs)
     if torch.compiler.is_compiling():
         return _fitting(node.field(*given), states[0])
-    before = [version(x) for x in states]
+    before = sum(map(version, states))
     seen = Given(given) if guard is not None and guard.left else None
-    f = _fitting(_called(node.field, given), states[0])
-    if before != [version(x) for x in states] or (seen is not None and seen.changed()):
+    try:
+        f = _fitting(node.field(*given), states[0])
+    except TypeError as error:
+        if takes(node.field, len(given)):
+            raise
+        raise ValueError(
+            f"field is called with {len(given)} arguments, the time, the states it reads and the "
+            f"inputs where there are any, which it does not take: {error}"
+        ) from None
+    if before != sum(map(version, states)) or (seen is not None and seen.changed()):
         raise ValueError(
             "field changes its states, the time or its inputs in place: it has to leave what it is "
             "given"
         )
     if guard is None:
         return f
-    guard.note(f)
+    if guard.left:
+        guard.note(f)
     return f.clone() if guard.copies else f
-
-
-def _called(field: Callable[..., Tensor], given: tuple[Any, ...]) -> Tensor:
-    """Return the field's value; ValueError where it does not take so many arguments."""
-    try:
-        return field(*given)
-    except TypeError as error:
-        if takes(field, len(given)):
-            raise
-        raise ValueError(
-            f"field is called with {len(given)} arguments, the time, the states it reads and the "
-            f"inputs where there are any, which it does not take: {error}"
-        ) from None
 
 
 def _fitting(f: object, like: Tensor) -> Tensor:
     """Return a value of the field, of the shape, dtype and device of a state: else ValueError."""
     if isinstance(f, Tensor):
-        if f.dtype != like.dtype and torch.is_autocast_enabled(like.device.type):
-            f = f.to(like.dtype)
-        if f.shape == like.shape and f.dtype == like.dtype and f.device == like.device:
+        same = f.dtype == like.dtype
+        if not same and torch.is_autocast_enabled(like.device.type):
+            f, same = f.to(like.dtype), True
+        if same and f.shape == like.shape and f.device == like.device:
             return f
     raise ValueError(f"field must return shape {_words(like)}, got {_words(f)}")
 

@@ -33,12 +33,12 @@ class Guard:
     def __init__(
         self,
         node: nn.Module,
-        inputs: object,
+        modules: Sequence[nn.Module],
         device: torch.device,
         pure: bool,
         sources: Tensors | None,
     ) -> None:
-        self.node, self.inputs, self.device = node, inputs, device
+        self.node, self.modules, self.device = node, modules, device
         self.pure, self.sources = pure, sources
         self.left, self.copies, self.shared = LOOKS, True, False
         self.values: list[Tensor] = []
@@ -51,7 +51,8 @@ class Guard:
 
     def over(self, evaluate: Callable[[], Any]) -> Any:
         """Return what an evaluation returns, and refuse what it may not have done: ValueError."""
-        before = _Snapshot(self.device, self.node, self.inputs) if self.pure else None
+        looks_first = self.pure and self.left == LOOKS
+        before = _Snapshot(self.device, self.modules) if looks_first else None
         found = evaluate()
         if before is not None and (change := before.change()):
             before.restore()
@@ -145,11 +146,8 @@ class Given:
 class _Snapshot:
     """The state of the random numbers, and the buffers of the modules that take part."""
 
-    def __init__(self, device: torch.device, *sources: object) -> None:
-        self.device = device
-        self.modules = [
-            m for source in sources if isinstance(source, nn.Module) for m in source.modules()
-        ]
+    def __init__(self, device: torch.device, modules: Sequence[nn.Module]) -> None:
+        self.device, self.modules = device, modules
         self.random = random_state(device)
         self.buffers = self._buffers()
         self.versions = [version(buffer) for _, _, buffer in self.buffers]

@@ -50,8 +50,10 @@ class Evaluation:
     def plain(self, i: int, part: Part, s: float | Tensor, y: Tensor, *length: float) -> Evaluated:
         """Return a part's rates in the i-th interval for stacked states, by PyTorch's own graph."""
         time, speed = self.clock.at(i, s)
-        drops = (self.drops or self._looks) and not torch.is_grad_enabled()
-        field = BoundField(self.node, time, self.inputs, None, self.guard, drops)
+        guard = self.guard
+        looks = guard is not None and guard.left and guard.sources is not None
+        drops = (self.drops or looks) and not torch.is_grad_enabled()
+        field = BoundField(self.node, time, self.inputs, None, guard, bool(drops))
         rates = joined(self._look(part, field, time, y, length)[0])
         if self.counts and part.calls_field and rates.requires_grad:
             rates.register_hook(self.stats.count_backward)  # type: ignore[no-untyped-call]
@@ -75,11 +77,6 @@ class Evaluation:
         rates = joined(found)
         pulled = _joined_pull(part, field, pull, speed, self.stats)
         return Evaluated(rates if speed is None else speed * rates, pulled)
-
-    @property
-    def _looks(self) -> bool:
-        """Whether the guard has still to look at the graph of an evaluation."""
-        return self.guard is not None and self.guard.left > 0 and self.guard.sources is not None
 
     def _look(
         self, part: Part, field: BoundField, time: Tensor, y: Tensor, length: Sequence[float]

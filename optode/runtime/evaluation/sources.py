@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ..aliases import Inputs, Tensors
+from ..torch_internals import modules_of
 
 if TYPE_CHECKING:
     from ..node import Node
@@ -18,13 +19,15 @@ class Sources(NamedTuple):
     """The parameters and the inputs of a solve.
 
     ``inputs`` are those that the field gets, ``tensors`` the tensors among them. ``own`` are the
-    parameters of the node itself, ``others`` those of its modules and of inputs that are modules.
+    parameters of the node itself, ``others`` those of its modules and of inputs that are modules;
+    ``modules`` are all of these.
     """
 
     inputs: Inputs
     tensors: Tensors
     own: Tensors
     others: Tensors
+    modules: tuple[nn.Module, ...]
 
     @property
     def parameters(self) -> Tensors:
@@ -59,17 +62,24 @@ class Sources(NamedTuple):
 
 def sources_of(node: Node, inputs: Inputs) -> Sources:
     """Return the sources of a solve; ValueError for parameters that have no shape yet."""
-    own = tuple(node.parameters(recurse=False))
-    modules = [*node.children()] + ([inputs] if isinstance(inputs, nn.Module) else [])
-    others = tuple(p for m in modules for p in m.parameters())
-    if not torch.compiler.is_compiling() and any(map(is_lazy, others)):
-        raise ValueError(
-            "field has lazy parameters without a shape: call it once on a batch, before the first "
-            "solve"
-        )
+    roots = (node, inputs) if isinstance(inputs, nn.Module) else (node,)
+    if torch.compiler.is_compiling():  # a trace may not depend on which modules these are
+        modules: tuple[nn.Module, ...] = ()
+        own = tuple(node.parameters(recurse=False))
+        others = tuple(p for m in (*node.children(), *roots[1:]) for p in m.parameters())
+    else:
+        modules, parameters = modules_of(*roots)
+        count = len(node._parameters)
+        own = tuple(p for p in parameters[:count] if p is not None)
+        others = tuple(p for p in parameters[count:] if p is not None)
+        if any(map(is_lazy, others)):
+            raise ValueError(
+                "field has lazy parameters without a shape: call it once on a batch, before the "
+                "first solve"
+            )
     tensors: Tensors = ()
     if isinstance(inputs, Tensor):
         tensors = (inputs,)
     elif isinstance(inputs, tuple):
         tensors = inputs
-    return Sources(inputs, tensors, own, others)
+    return Sources(inputs, tensors, own, others, modules)
