@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .lending import lent_value
+
 Value: TypeAlias = float | Tensor | None
 """A value that learning begins from, an ``nn.Parameter`` that is the value, or None: the spec's."""
 
 Learn: TypeAlias = bool | str | Collection[str]
 """Whether values are learned, or the names of those that are."""
-
 Transform: TypeAlias = Callable[[Tensor], Tensor]
 
 
@@ -91,7 +92,8 @@ def set_learned(
 
 def learned_value(node: nn.Module, name: str, transform: Transform | None = None) -> Tensor:
     """Return the value of a learned parameter: transform(raw), or the parameter given for it."""
-    given = node._parameters.get(name)
+    given = lent_value(node, name)
+    given = node._parameters.get(name) if given is None else given
     if given is not None:
         return given
     raw: Tensor = getattr(node, f"raw_{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,7 @@ from .evaluation.sources import sources_of
 from .evaluation.weight import Room
 from .gradients.discrete import Record
 from .gradients.trajectories import trajectories
+from .lending import lent
 from .methods.catalogue import solver_of
 from .methods.step import Stages, Step, Taken
 from .methods.undamping import values_of
@@ -97,13 +99,17 @@ class Solve:
         if self.apart:
             self.seen = self.sources.apart()
             self.clock.detach()
+        self.learned = tuple(getattr(node, name) for name in node.learned_names)
+        check_learned(node, self.learned)
+        self.inner = self.learned
+        if self.apart:  # leaves, since the solve has no part in the graph that made them
+            self.inner = tuple(x.detach().requires_grad_(x.requires_grad) for x in self.learned)
         self.evaluation = self._evaluation(room)
         if self.apart:
             self.evaluation.learned = self.seen.learned(own=False)
         self.notices = Notices(node, self.clock, self.stats)
         self.record = Record()
         self.errors: Errors = []
-        self.learned: Tensors = ()
         self.autocast = same_autocast(self.like.device.type)
 
     def _evaluation(self, room: Room) -> Evaluation:
@@ -115,9 +121,13 @@ class Solve:
         counts = not self.apart and not traced
         if not (traced or is_transformed()):
             pure = node.gradient != "autograd"
-            learned = self.seen.learned(True) if self.apart else None
+            learned = (*self.inner, *self.seen.learned(True)) if self.apart else None
             guard = Guard(node, self.seen.modules, self.like.device, pure, learned)
         return Evaluation(node, self.clock, room, self.stats, self.seen, guard, discrete, counts)
+
+    def lent(self) -> AbstractContextManager[None]:
+        """Return a context in which the equations have this solve's learned values."""
+        return lent(self.node, dict(zip(self.node.learned_names, self.inner)))
 
     @cached_property
     def values(self) -> list[float]:
@@ -131,13 +141,9 @@ class Solve:
 
     def trajectories(self, states: Tensors) -> Tensors:
         """Return every state at the knots, stacked, with the gradient that the node asks for."""
-        self.learned = tuple(getattr(self.node, name) for name in self.node.learned_names)
-        check_learned(self.node, self.learned)
         start = torch.stack(states)
         if self.apart:
-            sources = self.sources.learned(self.by_graphs)
-            if not self.by_graphs:
-                sources = (*self.learned, *sources)
+            sources = (*self.learned, *self.sources.learned(self.by_graphs))
             path = trajectories(self, self.clock.grid.times, start, *sources)
         else:
             path = self.path(start)
@@ -146,7 +152,7 @@ class Solve:
     def path(self, states: Tensor) -> Tensor:
         """Return the states at the knots, of shape (knots, states, ...); counts the work."""
         solvers = {"torchdiffeq": solve_by_torchdiffeq, "torchode": solve_by_torchode}
-        with saving_hooks_at_rest():
+        with saving_hooks_at_rest(), self.lent():
             path = solvers.get(self.solver, Solve._by_steps)(self, states)
         # steps that are counted may have been too long
         if not self.plan.counted and not holds(path.isfinite().all()):

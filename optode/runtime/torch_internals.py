@@ -4,14 +4,14 @@
 backward pass of a small network. ``Tensor._version`` alone shows that a buffer was changed in
 place, ``_sequence_nr`` alone which node of a graph is the older, and ``Tensor._backward_hooks``
 alone lets hooks rest. ``torch._C`` alone says whether hooks for saved tensors or a transform of
-``torch.func`` are at work, and how many tensors hold a memory. ``UntypedStorage._cdata`` is the one key of memory that wrapped tensors
-have too, as in a Jacobian-vector product. ``torch._dynamo`` alone says whether a call compiled, and
-has the limits of its cache.
+``torch.func`` are at work, and how many tensors hold a memory. ``UntypedStorage._cdata`` is the one
+key of memory that wrapped tensors have too, as in a Jacobian-vector product. ``torch._dynamo`` alone
+says whether a call compiled, and has the limits of its cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -74,6 +74,14 @@ def modules_of(
     return tuple(found.values()), parameters
 
 
+def versions(tensors: Sequence[Tensor]) -> list[int]:
+    """Return the numbers of changes that were made to tensors in place, [] where none are kept."""
+    try:
+        return [x._version for x in tensors]
+    except RuntimeError:  # of inference mode
+        return []
+
+
 def version(x: Tensor) -> int:
     """Return the number of changes that were made to a tensor in place, 0 where none is kept."""
     return 0 if x.is_inference() else x._version
@@ -81,7 +89,10 @@ def version(x: Tensor) -> int:
 
 @torch.enable_grad()
 def age() -> int:
-    """Return a number that is below those of graph nodes made from now on in this thread."""
+    """Return a number that is not above those of graph nodes made from now on in this thread."""
+    count = getattr(torch._C._autograd, "_get_sequence_nr", None)  # not in every PyTorch
+    if count is not None:
+        return int(count())
     return born(torch.ones((), requires_grad=True, device="cpu").view(()).grad_fn)
 
 

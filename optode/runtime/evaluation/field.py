@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..aliases import Inputs, Tensors
-from ..torch_internals import version
+from ..torch_internals import versions
 from .guards import Given, Guard
 from .signature import takes
 
@@ -116,7 +116,7 @@ def evaluate(
         given = (*given, inputs(t) if callable(inputs) else inputs)
     if torch.compiler.is_compiling():
         return _fitting(node.field(*given), states[0])
-    before = sum(map(version, states))
+    before = versions(states)
     seen = Given(given) if guard is not None and guard.left else None
     try:
         f = _fitting(node.field(*given), states[0])
@@ -127,7 +127,7 @@ def evaluate(
             f"field is called with {len(given)} arguments, the time, the states it reads and the "
             f"inputs where there are any, which it does not take: {error}"
         ) from None
-    if before != sum(map(version, states)) or (seen is not None and seen.changed()):
+    if before != versions(states) or (seen is not None and seen.changed()):
         raise ValueError(
             "field changes its states, the time or its inputs in place: it has to leave what it is "
             "given"

@@ -50,11 +50,12 @@ class Evaluation:
     def plain(self, i: int, part: Part, s: float | Tensor, y: Tensor, *length: float) -> Evaluated:
         """Return a part's rates in the i-th interval for stacked states, by PyTorch's own graph."""
         time, speed = self.clock.at(i, s)
-        guard = self.guard
-        looks = guard is not None and guard.left and guard.sources is not None
-        drops = (self.drops or looks) and not torch.is_grad_enabled()
-        field = BoundField(self.node, time, self.inputs, None, guard, bool(drops))
-        rates = joined(self._look(part, field, time, y, length)[0])
+        guard, drops = self.guard, self.drops
+        if guard is not None and guard.left and guard.sources is not None:
+            drops = True
+        drops = drops and not torch.is_grad_enabled()
+        field = BoundField(self.node, time, self.inputs, None, guard, drops)
+        rates = joined(self._evaluate(part, field, time, y, length)[0])
         if self.counts and part.calls_field and rates.requires_grad:
             rates.register_hook(self.stats.count_backward)  # type: ignore[no-untyped-call]
         return Evaluated(rates if speed is None else speed * rates)
@@ -73,23 +74,34 @@ class Evaluation:
         """Return a part's rates with the map from costates to -J^T of them."""
         time, speed = self.clock.at(i, s)
         field = BoundField(self.node, time, self.inputs, self.learned, self.guard)
-        found, pull = self._look(part, field, time, y, length)
+        found, pull = self._evaluate(part, field, time, y, length)
         rates = joined(found)
         pulled = _joined_pull(part, field, pull, speed, self.stats)
         return Evaluated(rates if speed is None else speed * rates, pulled)
 
-    def _look(
+    def _evaluate(
         self, part: Part, field: BoundField, time: Tensor, y: Tensor, length: Sequence[float]
     ) -> tuple[Tensors, Pull]:
-        """Return the rates and the pull, and have the guard look at the first evaluations."""
+        """Return the rates and the pull."""
         evaluate: Callable[..., tuple[Tensors, Pull]] = getattr(self.node, part.method)
-        guard = self.guard
         if not part.calls_field:
             return evaluate(time, y.unbind(), *length)
-        if guard is None or not guard.left:
-            return evaluate(time, y.unbind(), field, *length)
+        if self.guard is not None and self.guard.left:
+            return self._looked_at(
+                self.guard, lambda: evaluate(time, y.unbind(), field, *length), field, y
+            )
+        return evaluate(time, y.unbind(), field, *length)
+
+    def _looked_at(
+        self,
+        guard: Guard,
+        evaluate: Callable[[], tuple[Tensors, Pull]],
+        field: BoundField,
+        y: Tensor,
+    ) -> tuple[Tensors, Pull]:
+        """Return the rates and the pull of one of the first evaluations, which are looked at."""
         since = age()
-        look = partial(guard.over, partial(evaluate, time, y.unbind(), field, *length))
+        look = partial(guard.over, evaluate)
         weighs = self.room.weight is None
         found, saved = weighed(look) if weighs else (look(), {})
         outputs = [*found[0], *(f for f, _ in field.calls)]

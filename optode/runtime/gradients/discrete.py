@@ -61,7 +61,10 @@ class _Graphs:
 
     def __init__(self, solve: Solve, bars: Bars) -> None:
         self.solve, self.bars = solve, bars
-        self.learned = solve.seen.learned(own=True)
+        sources = (*solve.inner, *solve.seen.learned(own=True))
+        self.places = [k for k, x in enumerate(sources) if x.requires_grad]
+        self.learned = [sources[k] for k in self.places]
+        self.count = len(sources)
 
     def step_back(self, step: Step, taken: Taken | None, costates: Tensor) -> Tensor:
         """Return the costates at the start of a step."""
@@ -76,7 +79,10 @@ class _Graphs:
         inputs = (step.states, *self.learned)
         found = torch.autograd.grad(ends, inputs, costates, allow_unused=True)
         solve.stats.count_backward(products=solve.replayed.evaluations(False, False))
-        self.bars.add(found[1:])
+        bars: list[Tensor | None] = [None] * self.count
+        for place, bar in zip(self.places, found[1:]):
+            bars[place] = bar
+        self.bars.add(bars)
         start: Tensor = found[0]
         return start
 

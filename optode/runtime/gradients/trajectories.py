@@ -43,7 +43,7 @@ class Trajectories(torch.autograd.Function):
         bars = Bars(len(sources))
         by_adjoint = solve.way_back == "adjoint"
         go_back = adjoint.integrate_adjoint if by_adjoint else discrete.go_back
-        with solve.autocast(), without_hooks(solve.seen.parameters):
+        with solve.autocast(), solve.lent(), without_hooks(solve.seen.parameters):
             costates = go_back(solve, path, cotangents, bars)
             t_bar = None
             if ctx.needs_input_grad[1]:
