@@ -16,7 +16,7 @@ from .plan import Plan
 from .reasons import refuse
 from .solve import Errors, Found
 from .times import Clock, Grid
-from .torch_internals import holds
+from .torch_internals import has_saving_hooks, holds
 
 if TYPE_CHECKING:
     from .node import Node
@@ -45,21 +45,20 @@ class AutomaticGrid(nn.Module):
         self.index = 0
         self.easy_solves = 0
 
-    def get_extra_state(self) -> dict[str, int]:
-        """Return what the solves so far have taught."""
-        return {"index": self.index, "easy_solves": self.easy_solves}
+    def get_extra_state(self) -> Tensor:
+        """Return what the solves so far have taught: a tensor, as all that is saved with it."""
+        return torch.tensor([self.index, self.easy_solves], device="cpu")
 
-    def set_extra_state(self, state: dict[str, int]) -> None:
+    def set_extra_state(self, state: Tensor) -> None:
         """Take what the solves of a saved node have taught."""
-        self.index, self.easy_solves = state["index"], state["easy_solves"]
+        self.index, self.easy_solves = map(int, state)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         if self.index or self.easy_solves:  # a node without a grid saves its parameters alone
             super()._save_to_state_dict(destination, prefix, keep_vars)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
-        new = {"index": 0, "easy_solves": 0}
-        state_dict.setdefault(f"{prefix}_extra_state", new)
+        state_dict.setdefault(f"{prefix}_extra_state", (0, 0))
         super()._load_from_state_dict(state_dict, prefix, *others)
 
     @property
@@ -81,6 +80,15 @@ class AutomaticGrid(nn.Module):
                 "give compile=True instead"
             )
         self._fit(grid, Options.of(node.options))
+        if has_saving_hooks() and torch.is_grad_enabled():
+            # a checkpoint solves again and has to save as much: nothing of solves that are repeated
+            with torch.no_grad():
+                self._fitting(node, grid, states, inputs, dense)
+        return self._fitting(node, grid, states, inputs, dense)
+
+    def _fitting(
+        self, node: Node, grid: Grid, states: Tensors, inputs: Inputs, dense: bool
+    ) -> Found:
         evaluations, tries, seconds = 0, 0, 0.0
         while True:
             found = solve_with(node, grid, states, inputs, Plan(self.steps, dense))
@@ -93,7 +101,8 @@ class AutomaticGrid(nn.Module):
             ratios = torch.stack([ratio for _, ratio in errors]).nan_to_num(math.inf, math.inf)
             largest = _largest(path, ratios)
             if largest <= 1:
-                self._remember(largest, METHODS[stats.method].error_order)
+                if not has_saving_hooks():  # within a checkpoint the grid stays as it is
+                    self._remember(largest, METHODS[stats.method].error_order)
                 return found
             if largest == math.inf:  # of a step too long, if not from the start on
                 refuse(node, Clock(grid, states[0]), inputs, torch.stack([x[:1] for x in path], 1))

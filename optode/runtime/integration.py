@@ -10,7 +10,7 @@ from torch import Tensor
 from .aliases import Inputs, Tensors, Times
 from .compiling import solve_with
 from .dense import ends_of, interpolant_of, interpolates, obstacle_of
-from .methods.catalogue import METHODS
+from .methods.catalogue import METHODS, solver_of
 from .plan import Plan
 from .quadrature import RunningCost, rows_of
 from .settings import check_inputs, check_states, check_tolerance, settle
@@ -18,6 +18,7 @@ from .singular_start import Start, leave_pole
 from .solution import Solution
 from .solve import Found
 from .times import Grid, Span, grid_of, own_start
+from .torch_internals import is_transformed
 
 if TYPE_CHECKING:
     from .node import Node
@@ -25,6 +26,26 @@ if TYPE_CHECKING:
 
 def integrate(node: Node, states: Tensor | Tensors, t: Times, inputs: Inputs) -> Solution:
     """Return all states of a node at the times t; see ``Node.integrate``."""
+    if not is_transformed():
+        return _integrated(node, states, t, inputs)
+    try:
+        return _integrated(node, states, t, inputs)
+    except RuntimeError as error:
+        if solver_of(node.method)[0]:
+            others = f"{node.method} has steps of another library"
+            raise RuntimeError(
+                f"{others}: torch.func and forward-mode differentiation may not go through them, "
+                f"take a method of this package: {error}"
+            ) from error
+        if "vmap" in str(error):
+            raise RuntimeError(
+                "vmap batches steps of equal size: give steps or step_size among the options, since "
+                f"fitted ones depend on values: {error}"
+            ) from error
+        raise
+
+
+def _integrated(node: Node, states: Tensor | Tensors, t: Times, inputs: Inputs) -> Solution:
     settle(node)
     check_inputs(inputs)
     evaluations = 0

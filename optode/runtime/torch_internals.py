@@ -139,14 +139,23 @@ def is_transformed() -> bool:
     return level is not None or torch.autograd.forward_ad._current_level >= 0
 
 
+def is_batched(x: Tensor | None) -> bool:
+    """Return whether a tensor stands for a batch, as where many cotangents go back together."""
+    if x is None:
+        return False
+    functorch = torch._C._functorch
+    return functorch.is_legacy_batchedtensor(x) or functorch.is_batchedtensor(x)
+
+
 def may_be_rewritten(x: Tensor) -> bool:
     """Return whether others may write to a tensor's memory: it was written to, or they hold it.
 
-    A graph that made the tensor may hold its memory, too.
+    A graph that made the tensor may hold its memory, too. A tensor of inference mode does not tell
+    whether it was written to.
     """
     if x.layout is not torch.strided:
         return False
-    if version(x) > 0:
+    if x.is_inference() or version(x) > 0:
         return True
     memory = x.untyped_storage()  # counted as one that holds it, as the tensor is
     return x.grad_fn is None and int(torch._C._storage_Use_Count(memory._cdata)) > 2

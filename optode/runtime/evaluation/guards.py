@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node as GraphNode
 
 from ..aliases import Tensors
-from ..torch_internals import born, may_be_rewritten, random_state, storage_of, version
+from ..torch_internals import (
+    born,
+    is_transformed,
+    may_be_rewritten,
+    random_state,
+    storage_of,
+    version,
+)
 
 LOOKS = 2
 """How many evaluations of a solve are looked at: a cache shows itself in the second."""
@@ -45,7 +52,7 @@ class Guard:
 
     def note(self, value: Tensor) -> None:
         """Keep a value of the field, so that memory is seen to be used twice."""
-        if self.left:
+        if self.left and not is_transformed():  # a tangent is computed by wrapped tensors
             self.shared = self.shared or may_be_rewritten(value)
             self.values.append(value)
 

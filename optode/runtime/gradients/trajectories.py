@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..bars import Bars
-from ..torch_internals import without_hooks
+from ..torch_internals import is_batched, without_hooks
 from . import adjoint, discrete
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ class Trajectories(torch.autograd.Function):
             raise RuntimeError('second derivatives need gradient="autograd"')
         solve: Solve = ctx.solve
         times, path, *sources = (x.detach() for x in ctx.saved_tensors)
+        if is_batched(cotangents):
+            raise RuntimeError(
+                "cotangents in a batch (is_grads_batched, vectorize=True) need "
+                'gradient="autograd"'
+            )
         if cotangents is None:
             return (None,) * (3 + len(sources))
         bars = Bars(len(sources))
