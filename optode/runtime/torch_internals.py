@@ -101,6 +101,23 @@ def born(node: GraphNode | None) -> int:
     return 0 if node is None else int(node._sequence_nr())
 
 
+def pulled(value: Tensor, costate: Tensor, inputs: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Return the vector-Jacobian product by every input, None where the value does not depend on it.
+
+    As ``torch.autograd.grad``, without its checks, which take a fifth of the time of a small step.
+    """
+    found: Sequence[Tensor | None] = torch.autograd.Variable._execution_engine.run_backward(
+        (value,),
+        (costate,),
+        False,
+        False,
+        tuple(inputs),
+        allow_unreachable=True,
+        accumulate_grad=False,
+    )
+    return found
+
+
 @contextmanager
 def without_hooks(tensors: Iterable[Tensor]) -> Iterator[None]:
     """Suspend the hooks of leaf tensors, which are meant for a total and not for its terms."""

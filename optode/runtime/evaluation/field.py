@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..aliases import Inputs, Tensors
-from ..torch_internals import versions
+from ..torch_internals import pulled, versions
 from .guards import Given, Guard
 from .signature import takes
 
@@ -66,10 +66,8 @@ class BoundField:
         calls = self.calls
         leaves = calls[0][1] if len(calls) == 1 else next(x for g, x in calls if g is f)
         parameters = self._parameters or ()
-        found: tuple[Tensor | None, ...] = torch.autograd.grad(
-            f, leaves + parameters, costate, allow_unused=True
-        )
-        bars, known_bars = found[len(leaves) :], self._bars
+        found = pulled(f, costate, leaves + parameters)
+        bars, known_bars = tuple(found[len(leaves) :]), self._bars
         if known_bars is not None:
             bars = tuple(_sum(x, y) for x, y in zip(known_bars, bars))
         self._bars = bars

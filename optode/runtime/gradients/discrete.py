@@ -12,6 +12,7 @@ from torch import Tensor
 from ..bars import Bars
 from ..methods.nystrom import Nystrom
 from ..methods.step import Stages, Step, Taken
+from ..torch_internals import pulled
 
 if TYPE_CHECKING:
     from ..solve import Solve
@@ -64,7 +65,7 @@ class _Graphs:
         sources = (*solve.inner, *solve.seen.learned(own=True))
         self.places = [k for k, x in enumerate(sources) if x.requires_grad]
         self.learned = [sources[k] for k in self.places]
-        self.count = len(sources)
+        self.sums = Bars(len(self.places))
 
     def step_back(self, step: Step, taken: Taken | None, costates: Tensor) -> Tensor:
         """Return the costates at the start of a step."""
@@ -76,18 +77,17 @@ class _Graphs:
                 ends = solve.replayed.step(evaluate, step).states
         else:
             ends = taken.states
-        inputs = (step.states, *self.learned)
-        found = torch.autograd.grad(ends, inputs, costates, allow_unused=True)
+        found = pulled(ends, costates, (step.states, *self.learned))
         solve.stats.count_backward(products=solve.replayed.evaluations(False, False))
-        bars: list[Tensor | None] = [None] * self.count
-        for place, bar in zip(self.places, found[1:]):
-            bars[place] = bar
-        self.bars.add(bars)
-        start: Tensor = found[0]
+        self.sums.add(found[1:])
+        start = found[0]
+        assert start is not None  # every step depends on the states at its start
         return start
 
     def finish(self, steps: Sequence[Step]) -> None:
-        """Add nothing: the graphs reach every source."""
+        """Hand the gradients over; the graphs reach every source."""
+        for place, total in zip(self.places, self.sums.found):
+            self.bars.found[place] = total
 
 
 class _NystromSteps:
