@@ -67,11 +67,13 @@ class Evaluation:
         found = self.linearized(i, part, s, y, *length)
         return found if self.room.holds_another() else Evaluated(found.rates)
 
-    @torch.no_grad()
     def linearized(
         self, i: int, part: Part, s: float | Tensor, y: Tensor, *length: float
     ) -> Evaluated:
-        """Return a part's rates with the map from costates to -J^T of them."""
+        """Return a part's rates with the map from costates to -J^T of them.
+
+        To be called without grad mode, as autograd calls its functions.
+        """
         time, speed = self.clock.at(i, s)
         field = BoundField(self.node, time, self.inputs, self.learned, self.guard)
         found, pull = self._evaluate(part, field, time, y, length)
