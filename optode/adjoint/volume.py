@@ -13,8 +13,9 @@ from typing import Any
 import sympy as sp
 
 from optode.calculus.integrals import growth
+from optode.language.derivative import partial
 from optode.language.presentation import present
-from optode.language.symbols import Field, Tangent, dot, partial, total
+from optode.language.symbols import Field, Tangent, dot, total
 from optode.model.model import NeuralODE
 
 ELEMENTS = sp.Symbol("N", positive=True)

@@ -10,8 +10,9 @@ import sympy as sp
 
 from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series
 from optode.calculus.tangent import tangent
+from optode.language.derivative import partial
 from optode.language.functions import function_of
-from optode.language.symbols import COUNTER, TIME, Call, dot, partial
+from optode.language.symbols import COUNTER, TIME, Call, dot
 
 _MAX_EXTRA_ORDER = 12
 

@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 import sympy as sp
 
+from optode.language.derivative import partial
 from optode.language.presentation import distributed
-from optode.language.symbols import TIME, Call, Opaque, Tangent, dot, partial
+from optode.language.symbols import TIME, Call, Opaque, Tangent, dot
 
 Rates: TypeAlias = Mapping[sp.Symbol, sp.Expr]
 

@@ -17,6 +17,7 @@ from optode.adjoint.adjoint import adjoint_system
 from optode.codegen.layout import BODY, call_lines, indented, tuple_lines
 from optode.codegen.methods import Signature, rates_method
 from optode.codegen.statements import StatementPrinter, kinds_of
+from optode.language.derivative import partial
 from optode.language.presentation import present
 from optode.language.program import lower
 from optode.language.symbols import TIME, Field, symbol
@@ -121,7 +122,7 @@ def _slopes(stepper: Damped) -> list[str]:
     made = []
     for name in names:
         root, curvature, rate = (
-            present(sp.diff(value, name))
+            present(partial(value, name))
             for value in (stepper.root, stepper.curvature, stepper.damping)
         )
         suffix = f"_{name}" if len(names) > 1 else ""

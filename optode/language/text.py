@@ -13,12 +13,16 @@ from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot
 
 
+_LARGEST_DENOMINATOR = 10**330
+"""No float has more decimals."""
+
+
 def decimal_text(number: sp.Rational) -> str | None:
     """The exact decimal of a rational whose denominator has no prime factor but 2 and 5, else None.
 
     Halves, quarters and eighths stay fractions (None), as people write them.
     """
-    if number.q in (1, 2, 4, 8) or set(sp.factorint(number.q)) - {2, 5}:
+    if number.q in (1, 2, 4, 8) or _LARGEST_DENOMINATOR % number.q:
         return None
     text = repr(float(number))
     return text if sp.Rational(text) == number else None

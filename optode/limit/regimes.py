@@ -9,7 +9,8 @@ from fractions import Fraction
 import sympy as sp
 
 from optode.diagnostics import SpecError
-from optode.language.symbols import COUNTER, partial, symbol
+from optode.language.derivative import partial
+from optode.language.symbols import COUNTER, symbol
 from optode.language.text import to_text
 from optode.limit.exponents import Regime
 from optode.limit.limit import ContinuousLimit, continuous_limit

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sympy as sp
 
 from optode.calculus.tangent import derivative_along, substituted
+from optode.language.derivative import partial
 from optode.language.presentation import present
 from optode.language.symbols import TIME, velocity_symbol
 
@@ -23,7 +24,7 @@ def second_order_form(
     if len(states) != 2:
         return None
     x, v = states
-    slope = fields[0][0].diff(v)
+    slope = partial(fields[0][0], v)
     if slope == 0 or slope.has(x, v, TIME) or sp.expand(fields[0][0] - slope * v) != 0:
         return None
     x_dot = velocity_symbol(x)

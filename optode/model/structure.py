@@ -21,6 +21,7 @@ from typing import ClassVar, TypeAlias
 import sympy as sp
 
 from optode.calculus.integrals import antiderivative
+from optode.language.derivative import partial
 from optode.language.elementwise import expm1
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Tangent, dot
@@ -120,7 +121,7 @@ def _damped(model: NeuralODE) -> Damped:
     fixed = {p.symbol: p.value for p in model.parameters if p.value is not None}
     if root.xreplace(fixed).has(sp.zoo, sp.nan):
         raise _Unfit(f"the integral of the damping {damping} has another form for these constants")
-    curvature = sp.factor(damping**2 / 4 + sp.diff(damping, TIME) / 2)
+    curvature = sp.factor(damping**2 / 4 + partial(damping, TIME) / 2)
     return Damped(model, damping, force, root, curvature)
 
 
@@ -173,7 +174,7 @@ def _linear(equation: sp.Expr, state: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
     """Split an equation into c and F of ``-c state + F``, neither of which has the state."""
     if any(node.has(state) for node in _opaque(equation)):
         raise _Unfit(f"{state} enters its own derivative through f, a norm or a product")
-    slope = sp.cancel(sp.diff(equation, state))
+    slope = sp.cancel(partial(equation, state))
     rest = present(equation.xreplace({state: sp.S.Zero}))
     if slope.has(state):
         raise _Unfit(f"{state} does not enter its own derivative linearly")
@@ -222,7 +223,7 @@ def _rational_integral(rate: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
             if len(factors) > 1:
                 return None
             [(base, order)] = factors
-            share = sp.cancel(above / (coefficient * sp.diff(base, TIME)))
+            share = sp.cancel(above / (coefficient * partial(base, TIME)))
             if share.has(TIME):
                 return None
             if order == 1:
@@ -242,4 +243,4 @@ def _other_integral(rate: sp.Expr) -> sp.Expr | None:
     functions = (node for node in found.atoms(sp.Function) if node.has(TIME))
     if not all(isinstance(node, sp.exp) for node in functions):
         return None
-    return found if sp.simplify(sp.diff(found, TIME) - rate) == 0 else None
+    return found if sp.simplify(partial(found, TIME) - rate) == 0 else None

@@ -8,10 +8,12 @@ import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion
-from optode.language.functions import by_formula
+from optode.language.numbers import real_value
+from optode.language.symbols import Opaque, dot, total
 from optode.rule.rule import UpdateRule
 
 _TRIAL_STEPS = 400
+_LARGE = 10**12
 
 
 def growing_states(rule: UpdateRule) -> dict[sp.Symbol, Fraction]:
@@ -43,11 +45,13 @@ def positive(state: sp.Symbol) -> sp.Symbol:
 
 
 def _grows(state: sp.Symbol, value: sp.Expr, start: sp.Expr) -> bool:
-    step = sp.lambdify(state, by_formula(value), "math")
-    halfway = end = float(start)
+    """Carry the recursion out in numbers: it has to stay positive, and to go on growing."""
+    if value.has(Opaque, dot, total):
+        return False
+    halfway = end = real_value(start, {})
     for k in range(_TRIAL_STEPS):
-        end = step(end)
+        end = real_value(value, {state: end})
         halfway = end if k == _TRIAL_STEPS // 2 else halfway
-        if not 0 < end < 1e12:
+        if end is None or not 0 < end < _LARGE:
             return False
-    return end > 1.1 * halfway > 1.0
+    return bool(end > 1.1 * halfway > 1.0)

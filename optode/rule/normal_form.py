@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import sympy as sp
 
-from optode.language.symbols import COUNTER, At, Gradient, partial, symbol
+from optode.language.derivative import partial
+from optode.language.symbols import COUNTER, At, Gradient, symbol
 from optode.rule.growing_states import growing_states, positive
 from optode.rule.rule import UpdateRule
 
