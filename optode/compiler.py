@@ -30,6 +30,8 @@ from optode.rule.rule import UpdateRule
 from optode.show.equations import Form, Stage, show
 from optode.spec.reader import Spec, UnfinishedSpec, read_spec
 from optode.spec.shipped import find_spec, shipped_specs
+from optode.time_limit import time_limit
+from optode.unexpected import stage, staged
 from optode.version import __version__
 
 AnySpec: TypeAlias = str | Path | Spec | Formulation
@@ -53,7 +55,7 @@ class Derivation:
         return self.spec.rule.name if isinstance(self.spec, Formulation) else self.spec.name.text
 
     @property
-    def _place(self) -> Span | None:
+    def place(self) -> Span | None:
         """Where errors of the whole point: at the name of the spec, of Python nowhere."""
         return self.spec.name.span if isinstance(self.spec, Spec) else None
 
@@ -63,6 +65,7 @@ class Derivation:
         return f"{self.name}_order{self.order}" if self.order else self.name
 
     @cached_property
+    @staged("rule")
     def given(self) -> UpdateRule | ContinuousLimit:
         """What the author states: an optimizer's step in normal form, or an ODE."""
         if isinstance(self.spec, Formulation):
@@ -74,44 +77,50 @@ class Derivation:
         """One step of the optimizer, in normal form."""
         if isinstance(self.given, UpdateRule):
             return self.given
-        raise SpecError([Diagnostic("E405", "no rule: an ODE is given", self._place)])
+        raise SpecError([Diagnostic("E405", "no rule: an ODE is given", self.place)])
 
     @cached_property
+    @staged("limit")
     def scaling(self) -> Scaling:
         """The powers of the step size: declared, or the only distinguished limit there is."""
         return only_scaling(self.rule)
 
     @cached_property
+    @staged("limit")
     def limit(self) -> ContinuousLimit:
         """The continuous limit of the rule, or the ODE as it was given."""
         if isinstance(self.given, UpdateRule):
             return continuous_limit(self.given, self.scaling, self.order)
         if self.order:
             message = "no next order: an ODE is given, not a rule"
-            raise SpecError([Diagnostic("E405", message, self._place)])
+            raise SpecError([Diagnostic("E405", message, self.place)])
         return self.given
 
     @cached_property
+    @staged("model")
     def architecture(self) -> Architecture:
         """The model section of the spec, or of the formulation."""
         rule = None if self.spec.is_ode else self.rule
         if isinstance(self.spec, Spec):
             return read_architecture(self.spec, self.limit, self.step, rule)
         if self.spec.architecture is None:
-            raise no_model(self._place)
+            raise no_model(self.place)
         return fitted(self.spec.architecture, self.limit, rule, self.step)
 
     @cached_property
+    @staged("model")
     def model(self) -> NeuralODE:
         """The limit with the network in the gradient's place."""
         return neural_ode(self.limit, self.architecture, self.spec.title, self.spec.references)
 
     @cached_property
+    @staged("adjoint")
     def adjoint(self) -> AdjointSystem:
         """The costate equations and the programs of the module."""
         return adjoint_system(self.model)
 
     @cached_property
+    @staged("stepper")
     def stepper(self) -> Stepper:
         """The structure of the model that an integrator can use."""
         return derive_stepper(self.model)
@@ -121,6 +130,7 @@ class Derivation:
         """The PyTorch module, byte-equal on every machine."""
         return self.text_importing(RUNTIME)
 
+    @staged("module")
     def text_importing(self, runtime: str) -> str:
         """Return the PyTorch module, with its base class imported from ``runtime``."""
         origin = self.spec.origin
@@ -143,6 +153,7 @@ class Derivation:
         model = ["model", "adjoint"] if self.spec.has_model else []
         return tuple(getattr(self, name) for name in names or (*rule, "limit", *model))
 
+    @staged("show")
     def show(self, *names: str, form: Form = "text") -> str:
         """Return the equations of the named stages (default: all) as ``text``, ``latex`` or ``markdown``."""
         return show(self.stages(*names), form, self.spec.title)
@@ -195,7 +206,8 @@ def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivati
 def with_expression_errors(read: Callable[[], Spec]) -> Spec:
     """Call ``read``; if the spec has errors, raise them together with those of its expressions."""
     try:
-        return read()
+        with stage("spec"):
+            return read()
     except UnfinishedSpec as error:
         raise SpecError((*error.diagnostics, *expression_errors(error.spec, error.keys))) from None
 
@@ -240,15 +252,17 @@ def modules(
     step: float | None = None,
     *,
     standalone: bool = False,
+    seconds: float | None = None,
 ) -> dict[Path, str]:
-    """Return the texts that ``generate`` writes, by path."""
+    """Return the texts that ``generate`` writes, by path; each spec may take so many seconds."""
     texts = runtime_copy(directory) if standalone else {}
     errors: list[Diagnostic] = []
     for spec in specs:
         try:
-            derivation = derive(spec, order, step)
-            name = derivation.file_name
-            text = derivation.text_importing(COPY) if standalone else derivation.module_text
+            with time_limit(seconds):
+                derivation = derive(spec, order, step)
+                name = derivation.file_name
+                text = derivation.text_importing(COPY) if standalone else derivation.module_text
             if texts.setdefault(directory / f"{name}.py", text) != text:
                 errors.append(Diagnostic("E604", f"two modules are named `{name}`"))
         except SpecError as error:

@@ -12,7 +12,6 @@ from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot
 
-
 _LARGEST_DENOMINATOR = 10**330
 """No float has more decimals."""
 

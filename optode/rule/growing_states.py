@@ -48,10 +48,11 @@ def _grows(state: sp.Symbol, value: sp.Expr, start: sp.Expr) -> bool:
     """Carry the recursion out in numbers: it has to stay positive, and to go on growing."""
     if value.has(Opaque, dot, total):
         return False
-    halfway = end = real_value(start, {})
-    for k in range(_TRIAL_STEPS):
-        end = real_value(value, {state: end})
-        halfway = end if k == _TRIAL_STEPS // 2 else halfway
-        if end is None or not 0 < end < _LARGE:
-            return False
-    return bool(end > 1.1 * halfway > 1.0)
+    reached: list[sp.Expr] = []
+    now = real_value(start, {})
+    while now is not None and 0 <= now < _LARGE and len(reached) <= _TRIAL_STEPS:
+        reached.append(now)
+        now = real_value(value, {state: now})
+    if len(reached) <= _TRIAL_STEPS or 0 in reached[1:]:
+        return False
+    return bool(reached[-1] > 1.1 * reached[_TRIAL_STEPS // 2 + 1] > 1.0)

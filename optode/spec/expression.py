@@ -126,8 +126,8 @@ class _Walk:
     def _integer(self, number: int, node: ast.Constant) -> sp.Expr | None:
         if number <= MAX_INTEGER:
             return sp.Integer(number)
-        first, *digits = str(number)
-        hint = f"as a decimal number: `{first}.{digits[0]}e+{len(digits)}`"
+        digits = str(number)
+        hint = f"as a decimal number: `{digits[0]}.{digits[1]}e+{len(digits) - 1}`"
         return self._refuse("E207", f"an integer is at most {MAX_INTEGER:.0e}", node, hint)
 
     def _decimal(self, number: float, node: ast.Constant) -> sp.Expr | None:
