@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import sympy as sp
+from sympy.core.function import ArgumentIndexError
 
 _SLOPES: Mapping[type[sp.Function], Callable[[sp.Expr], sp.Expr]] = {
     sp.Abs: sp.sign,
@@ -59,5 +60,5 @@ def _slope(call: sp.Expr, index: int) -> sp.Expr:
         return own(*call.args)
     try:
         return call.fdiff(index + 1)
-    except sp.ArgumentIndexError:
+    except ArgumentIndexError:
         return sp.Function.fdiff(call, index + 1)
