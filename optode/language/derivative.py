@@ -7,7 +7,7 @@ function has the derivative of real calculus, almost everywhere: kinks and jumps
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import sympy as sp
 from sympy.core.function import ArgumentIndexError
@@ -28,7 +28,11 @@ def partial(expression: sp.Expr, variable: sp.Symbol) -> sp.Expr:
         return sp.S.One
     if variable not in expression.free_symbols:
         return sp.S.Zero
-    inner = [partial(argument, variable) for argument in expression.args]
+    return chained(expression, [partial(argument, variable) for argument in expression.args])
+
+
+def chained(expression: sp.Expr, inner: Sequence[sp.Expr]) -> sp.Expr:
+    """Return the derivative of an expression, given those of its arguments: the chain rule."""
     if isinstance(expression, sp.Add):
         return sp.Add(*inner)
     if isinstance(expression, sp.Mul):
@@ -38,7 +42,7 @@ def partial(expression: sp.Expr, variable: sp.Symbol) -> sp.Expr:
     return sp.Add(*(_slope(expression, i) * d for i, d in enumerate(inner) if d != 0))
 
 
-def _of_product(factors: tuple[sp.Expr, ...], inner: list[sp.Expr]) -> sp.Expr:
+def _of_product(factors: tuple[sp.Expr, ...], inner: Sequence[sp.Expr]) -> sp.Expr:
     terms = (
         sp.Mul(*factors[:i], derivative, *factors[i + 1 :])
         for i, derivative in enumerate(inner)
