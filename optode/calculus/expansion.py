@@ -19,6 +19,7 @@ _Product: TypeAlias = tuple[Fraction, tuple[sp.Expr, ...]]
 """An exponent of Delta, and the directions of a Jacobian product."""
 
 _MAX_EXTRA_ORDER = 12
+MOST_PRODUCTS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,29 @@ def expand_at(expression: sp.Expr, leaves: Mapping[sp.Symbol, Series], order: Or
     return _known_to(expression, leaves, frozenset(leaves) - {TIME}, order)
 
 
+def at_infinity(expression: sp.Expr, variable: sp.Symbol) -> sp.Expr:
+    """Return the limit of an expression as a variable grows without bound.
+
+    Raises NoExpansion where there is none.
+    """
+    large = sp.Dummy(positive=True)
+    scale = Scale(((large, sp.S.One, Fraction(-1)),))
+    series = expand(expression.xreplace({variable: large}), scale, Fraction(1, 2))
+    if series.terms and series.terms[0][0] < 0:
+        raise NoExpansion(f"{expression} grows without bound")
+    return series.coefficient(Fraction(0))
+
+
 def _known_to(
     expression: sp.Expr,
     leaves: Mapping[sp.Symbol, Series],
     vectors: frozenset[sp.Symbol],
     order: Order,
 ) -> Series:
+    work = _Work()
     for extra in range(_MAX_EXTRA_ORDER):
         try:
-            series = _Expansion(leaves, vectors, order + extra).of(expression)
+            series = _Expansion(leaves, vectors, order + extra, work).of(expression)
         except LostPrecision:
             continue
         if series.order >= order:
@@ -66,12 +81,30 @@ def _known_to(
     raise NoExpansion(f"no leading term found in {expression}")
 
 
+class _Work:
+    """Counts the products that the coefficients of an expansion take."""
+
+    def __init__(self) -> None:
+        self.products = 0
+
+    def add(self, products: int) -> None:
+        """Count some more. Raises NoExpansion where they are too many."""
+        self.products += products
+        if self.products > MOST_PRODUCTS:
+            raise NoExpansion(f"its series takes more than {MOST_PRODUCTS} products")
+
+
 class _Expansion:
     """One pass over an expression tree with a fixed working order."""
 
     def __init__(
-        self, leaves: Mapping[sp.Symbol, Series], vectors: frozenset[sp.Symbol], order: Order
+        self,
+        leaves: Mapping[sp.Symbol, Series],
+        vectors: frozenset[sp.Symbol],
+        order: Order,
+        work: _Work,
     ) -> None:
+        self.work = work
         self.order = order
         self.vectors = vectors
         self.leaves = leaves
@@ -86,7 +119,7 @@ class _Expansion:
         if isinstance(expression, sp.Mul):
             product = Series.monomial(sp.S.One)
             for factor in expression.args:
-                product = product.times(self.of(factor), self.order)
+                product = self.product(product, self.of(factor), self.order)
             return product
         if isinstance(expression, sp.exp):
             return self.exponential(self.of(expression.args[0]), expression)
@@ -102,6 +135,10 @@ class _Expansion:
             return self.inner_product(*map(self.of, expression.args))
         return self.function(expression)
 
+    def product(self, left: Series, right: Series, order: Order) -> Series:
+        self.work.add(len(left.terms) * len(right.terms))
+        return left.times(right, order)
+
     def power(self, expression: sp.Pow) -> Series:
         base, exponent = expression.args
         series = self.of(base)
@@ -110,7 +147,7 @@ class _Expansion:
         if not exponent.has(*self.leaves) and series.leading[0] == 0:
             return self.constant_power(series, exponent)
         return self.exponential(
-            self.of(exponent).times(self.logarithm(series, base), self.order), expression
+            self.product(self.of(exponent), self.logarithm(series, base), self.order), expression
         )
 
     def constant_power(self, series: Series, power: sp.Expr) -> Series:
@@ -167,6 +204,7 @@ class _Expansion:
         total: dict[Fraction, sp.Expr] = {}
         n = 0
         while products:
+            self.work.add(len(products))
             for exponent, vectors in products:
                 term = tangent(at, vectors, self.vectors) if vectors else at
                 total[exponent] = total.get(exponent, sp.S.Zero) + term / sp.factorial(n)
@@ -237,7 +275,7 @@ class _Expansion:
             n += 1
             if n * small.leading[0] >= order:
                 return total + Series((), min(order, small.order))
-            power = power.times(small, order)
+            power = self.product(power, small, order)
             total = total + power.shifted(Fraction(0), coefficient(n))
 
 

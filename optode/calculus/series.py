@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.language.symbols import Opaque, dot
+from optode.language.effort import expanded, is_zero
 
 Order: TypeAlias = Fraction | float
 EXACT = float("inf")
@@ -88,21 +88,7 @@ def _normal(coefficient: sp.Expr) -> sp.Expr:
     """Return the coefficient, or 0 where its terms cancel identically."""
     if not coefficient.is_Add:
         return coefficient
-    expanded = sp.expand(coefficient)
-    if expanded == 0 or not expanded.is_Add:
-        return expanded
-    return sp.S.Zero if _vanishes(coefficient) else coefficient
-
-
-def _vanishes(expression: sp.Expr) -> bool:
-    """Tell whether the expression is zero: tried at points, then proved by simplification."""
-    atoms = sorted(
-        expression.free_symbols | expression.atoms(Opaque, dot),
-        key=sp.default_sort_key,
-    )
-    for seed in (3, 7):
-        point = {a: sp.Rational(seed + 2 * i, 5 + i) for i, a in enumerate(atoms)}
-        value = expression.xreplace(point).evalf(30, maxn=200)
-        if not value.is_number or abs(value) > 1e-20:
-            return False
-    return bool(sp.simplify(expression) == 0)
+    multiplied_out = expanded(coefficient)
+    if multiplied_out == 0 or not multiplied_out.is_Add:
+        return multiplied_out
+    return sp.S.Zero if is_zero(coefficient) else coefficient

@@ -11,36 +11,47 @@ from optode.language.elementwise import Elementwise
 DIGITS = 15
 MAX_BITS = 4096
 """Of a numerator or a denominator."""
-_SMALLEST, _LARGEST = sp.Float("1e-307"), sp.Float("1e308")
+_SMALLEST, _LARGEST = 1e-307, 1e308
 
 
 def in_range(number: sp.Expr) -> bool:
     """Return whether a real number is 0 or of a size that a float has, and not of endless digits."""
     if number.is_Rational and max(int(number.p).bit_length(), number.q.bit_length()) > MAX_BITS:
         return False
-    return bool(number.is_zero or _SMALLEST <= abs(number) <= _LARGEST)
+    try:
+        size = abs(float(number))
+    except OverflowError:
+        return False
+    return _SMALLEST <= size <= _LARGEST or number.is_zero is True
 
 
-def real_value(expression: sp.Expr, values: Mapping[sp.Expr, sp.Expr]) -> sp.Expr | None:
+def real_value(
+    expression: sp.Expr, values: Mapping[sp.Expr, sp.Expr], digits: int = DIGITS
+) -> sp.Expr | None:
     """Evaluate an elementwise expression in floats, given the values of its symbols and calls.
 
     None where it, or a part of it, is no real number in the range of floats. It goes from part to
     part, as a machine does: SymPy would carry ``exp(exp(exp(x)))`` to any number of digits.
     """
-    if expression in values:
-        return values[expression]
-    if not expression.args:
-        return _float(expression)
-    inner = [real_value(argument, values) for argument in expression.args]
-    if any(value is None for value in inner):
-        return None
-    if isinstance(expression, Elementwise):
-        return _float(expression.formula(*inner))
-    return _float(expression.func(*inner))
+    known: dict[sp.Expr, sp.Expr | None] = dict(values)
+
+    def value(part: sp.Expr) -> sp.Expr | None:
+        if part not in known:
+            inner = [value(argument) for argument in part.args]
+            known[part] = None if None in inner else _float(_call(part, inner), digits)
+        return known[part]
+
+    return value(expression)
 
 
-def _float(number: sp.Expr) -> sp.Expr | None:
-    number = number.evalf(DIGITS) if number.is_number else number
+def _call(part: sp.Expr, inner: list[sp.Expr]) -> sp.Expr:
+    if isinstance(part, Elementwise):
+        return part.formula(*inner)
+    return part.func(*inner) if inner else part
+
+
+def _float(number: sp.Expr, digits: int) -> sp.Expr | None:
+    number = number if number.is_Float or not number.is_number else number.evalf(digits)
     return number if number.is_Number and number.is_finite and in_range(number) else None
 
 

@@ -10,6 +10,7 @@ import sympy as sp
 from optode.calculus.series import Series
 from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import Diagnostic, SpecError
+from optode.language.effort import expanded, solutions
 from optode.language.elementwise import maximum, reaches, relu
 from optode.language.symbols import TIME, Oracle
 from optode.limit.modified_equation import modified_fields
@@ -158,8 +159,8 @@ def _at_best_offset(reduced: Reduced, kappa: sp.Symbol) -> Reduced:
     depend on kappa, so that the increments and the manifold are those of any offset.
     """
     next_order = reduced.second_order[1] if reduced.second_order else sp.Add(*reduced.fields[1])
-    poles = sp.expand(next_order).coeff(TIME, -2)
-    roots = sp.solve(poles, kappa) if poles.has(kappa) else []
+    poles = expanded(next_order).coeff(TIME, -2)
+    roots = solutions(poles, kappa) if poles.has(kappa) else []
     constant = len(roots) == 1 and not roots[0].has(TIME, *reduced.increments.states)
     offset = roots[0] if constant else sp.S.Zero
     chosen = {kappa: offset}

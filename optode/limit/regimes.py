@@ -8,8 +8,10 @@ from fractions import Fraction
 
 import sympy as sp
 
+from optode.calculus.expansion import at_infinity
 from optode.diagnostics import SpecError
 from optode.language.derivative import partial
+from optode.language.effort import expanded
 from optode.language.symbols import COUNTER, symbol
 from optode.language.text import to_text
 from optode.limit.exponents import Regime
@@ -95,8 +97,8 @@ def rates(rule: UpdateRule, values: Mapping[str, float], horizon: float) -> tupl
     step = float(unit.xreplace(numbers))
     found = []
     for state, value in zip(rule.states[1:], rule.step_map[1:], strict=True):
-        kept = partial(sp.expand(value), state).xreplace(numbers)
-        kept = sp.limit(kept, COUNTER, sp.oo) if kept.has(COUNTER) else kept
+        kept = partial(expanded(value), state).xreplace(numbers)
+        kept = at_infinity(kept, COUNTER) if kept.has(COUNTER) else kept
         if not kept.is_number:
             missing = ", ".join(sorted(map(str, kept.free_symbols)))
             raise ValueError(f"no value for {missing}")
@@ -131,7 +133,7 @@ def limit_at(rule: UpdateRule, found: tuple[Rate, ...]) -> ContinuousLimit | Non
 
 def _regime_of(decay: sp.Symbol, rule: UpdateRule, kinds: Mapping[sp.Symbol, Regime]) -> Regime:
     for state, value in zip(rule.states, rule.step_map, strict=True):
-        if state in kinds and partial(sp.expand(value), state).has(decay):
+        if state in kinds and partial(expanded(value), state).has(decay):
             return kinds[state]
     return "inertial"
 

@@ -30,7 +30,13 @@ from optode.limit.exponents import (
     Sizes,
 )
 from optode.limit.in_step_size import in_step_size, step_map_in_step_size
-from optode.limit.increment_terms import Term, grouped_terms, opened
+from optode.limit.increment_terms import (
+    MOST_TERMS_OF_AN_INCREMENT,
+    Term,
+    TooManyTerms,
+    grouped_terms,
+    opened,
+)
 from optode.rule.growing_states import growing_states
 from optode.rule.rule import UpdateRule
 
@@ -109,9 +115,20 @@ class _Problem:
         self.terms = [
             term
             for index, value in enumerate(step_map_in_step_size(rule))
-            for term in grouped_terms(rule, index, opened(value, rule.step_size), self.growing)
+            for term in self.increment(index, opened(value, rule.step_size))
         ]
         self.floors = {z: in_step_size(rule, b) for z, b in rule.floors.items()}
+
+    def increment(self, index: int, value: sp.Expr) -> list[Term]:
+        """Return the terms of a state's increment. Raises SpecError (E406) if they are too many."""
+        try:
+            return list(grouped_terms(self.rule, index, value, self.growing))
+        except TooManyTerms as error:
+            hint = (
+                f"at most {MOST_TERMS_OF_AN_INCREMENT}: name a part of it as a state, or bound it"
+            )
+            span = self.rule.span_of(index)
+            raise SpecError([Diagnostic("E406", str(error), span, hint)]) from error
 
     def solve(self, regimes: tuple[Regime, ...]) -> list[Scaling]:
         """Find the scalings of one regime of the decays: from several guesses."""

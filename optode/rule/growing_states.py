@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 
 import sympy as sp
 
@@ -16,6 +17,7 @@ _TRIAL_STEPS = 400
 _LARGE = 10**12
 
 
+@lru_cache(maxsize=32)
 def growing_states(rule: UpdateRule) -> dict[sp.Symbol, Fraction]:
     """Find the states that depend on themselves alone and grow like a power of k: FISTA's theta.
 

@@ -1,0 +1,148 @@
+"""Simplify as far as the effort is bounded: beyond it the expression stands as it is.
+
+The effort is counted in terms, before any work is done: how many an expression has once it is
+multiplied out, over one denominator. So the output is the same on every machine, however fast.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import comb, prod
+from typing import NamedTuple
+
+import sympy as sp
+
+from optode.language.numbers import real_value
+from optode.language.symbols import Opaque, dot
+from optode.time_limit import at_work
+
+MOST_TERMS = 400
+"""Of a numerator and a denominator together."""
+MOST_OPERATIONS = 600
+"""Of an expression whose common factors are sought."""
+MOST_TO_SOLVE = 40
+"""Operations of an equation that is solved, or of a difference that is proved to be zero."""
+
+_UNBOUNDED = 10**9
+_SEEDS = (3, 7, 11)
+_DIGITS = 40
+_NEGLIGIBLE = sp.Float("1e-25")
+_FAILURES = (
+    ArithmeticError, AttributeError, LookupError, NotImplementedError, RecursionError, TypeError,
+    ValueError, sp.PolynomialError,
+)  # fmt: skip
+"""What SymPy raises at equations that it cannot solve."""
+
+
+class Terms(NamedTuple):
+    """How many terms a numerator and a denominator have, multiplied out; an upper bound."""
+
+    above: int
+    below: int
+
+    @property
+    def total(self) -> int:
+        return self.above + self.below
+
+
+_ONE = Terms(1, 1)
+
+
+@lru_cache(maxsize=8192)
+def terms(expression: sp.Expr) -> Terms:
+    """Count the terms of an expression over one denominator, without multiplying out."""
+    if isinstance(expression, sp.Add):
+        return _of_sum([terms(argument) for argument in expression.args])
+    if isinstance(expression, sp.Mul):
+        return _product([terms(argument) for argument in expression.args])
+    if isinstance(expression, sp.Pow) and expression.exp.is_Integer:
+        above, below = (_of_power(n, abs(int(expression.exp))) for n in terms(expression.base))
+        return Terms(above, below) if expression.exp > 0 else Terms(below, above)
+    return _ONE
+
+
+def _of_sum(parts: list[Terms]) -> Terms:
+    whole = min(prod(part.below for part in parts), _UNBOUNDED)
+    above = sum(part.above * (whole // part.below or 1) for part in parts)
+    return Terms(min(above, _UNBOUNDED), whole)
+
+
+def _product(parts: list[Terms]) -> Terms:
+    above, below = (min(prod(numbers), _UNBOUNDED) for numbers in zip(*parts, strict=True))
+    return Terms(above, below)
+
+
+def _of_power(count: int, exponent: int) -> int:
+    return 1 if count == 1 else min(comb(count + exponent - 1, exponent), _UNBOUNDED)
+
+
+def is_modest(*expressions: sp.Expr) -> bool:
+    """Return whether expressions may be multiplied out, brought over one denominator, factored."""
+    return all(terms(expression).total <= MOST_TERMS for expression in expressions)
+
+
+def is_short(expression: sp.Expr, most: int = MOST_OPERATIONS) -> bool:
+    """Return whether an expression has no more operations than that."""
+    count = 0
+    for node in sp.preorder_traversal(expression):
+        count += bool(node.args)
+        if count > most:
+            return False
+    return True
+
+
+def expanded(expression: sp.Expr) -> sp.Expr:
+    """Multiply an expression out."""
+    with at_work(expression=expression):
+        return sp.expand(expression) if is_modest(expression) else expression
+
+
+def cancelled(expression: sp.Expr) -> sp.Expr:
+    """Write an expression as one fraction in lowest terms."""
+    with at_work(expression=expression):
+        return sp.cancel(sp.together(expression)) if is_modest(expression) else expression
+
+
+def factored(expression: sp.Expr, *, deep: bool = True) -> sp.Expr:
+    """Write an expression as a product of powers."""
+    with at_work(expression=expression):
+        return sp.factor(expression, deep=deep) if is_modest(expression) else expression
+
+
+def solutions(equation: sp.Expr, unknown: sp.Symbol) -> list[sp.Expr]:
+    """Return the solutions of ``equation = 0`` that are found: none of a long equation."""
+    if not is_short(equation, MOST_TO_SOLVE) or not is_modest(equation):
+        return []
+    with at_work(expression=equation):
+        try:
+            found: list[sp.Expr] = sp.solve(equation, unknown)
+        except _FAILURES:
+            return []
+    return [solution for solution in found if isinstance(solution, sp.Expr)]
+
+
+def is_zero(expression: sp.Expr) -> bool:
+    """Tell whether an expression is zero: it is at several points, and a short one is proved to be.
+
+    A long one is taken to be zero where it is at all points, to 25 digits of its terms.
+    """
+    with at_work(expression=expression):
+        atoms = sorted(
+            expression.free_symbols | expression.atoms(Opaque, dot), key=sp.default_sort_key
+        )
+        found = [_is_small(expression, atoms, seed) for seed in _SEEDS]
+        if False in found:
+            return False
+        if is_short(expression, MOST_TO_SOLVE) and is_modest(expression):
+            return bool(sp.simplify(expression) == 0)
+        return True in found
+
+
+def _is_small(expression: sp.Expr, atoms: list[sp.Expr], seed: int) -> bool | None:
+    """Return whether an expression is negligible beside its terms at a point; None: no number."""
+    point = {a: sp.Float(sp.Rational(seed + 2 * i, 5 + i), _DIGITS) for i, a in enumerate(atoms)}
+    terms = sp.Add.make_args(expression)
+    values: list[sp.Expr] = [real_value(term, point, _DIGITS) for term in terms]
+    if None in values:
+        return None
+    return bool(abs(sp.Add(*values)) <= _NEGLIGIBLE * max(abs(value) for value in values))
