@@ -18,6 +18,7 @@ from optode.codegen.module import RUNTIME, render
 from optode.codegen.standalone import COPY, runtime_copy
 from optode.diagnostics import Diagnostic, Span, SpecError
 from optode.formulation import Formulation
+from optode.language.program import NoProgram
 from optode.limit.from_spec import given_limit
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling, scalings
@@ -117,7 +118,12 @@ class Derivation:
     @staged("adjoint")
     def adjoint(self) -> AdjointSystem:
         """The costate equations and the programs of the module."""
-        return adjoint_system(self.model)
+        try:
+            return adjoint_system(self.model)
+        except NoProgram as error:
+            hint = "the stages before the adjoint are there, and the orders below"
+            message = f"no adjoint of order {self.order}: {error}"
+            raise SpecError([Diagnostic("E405", message, self.place, hint)]) from error
 
     @cached_property
     @staged("stepper")
@@ -148,9 +154,12 @@ class Derivation:
         return sealed(text)
 
     def stages(self, *names: str) -> tuple[Stage, ...]:
-        """Return the results of the named stages; without names, of all stages but the stepper."""
+        """Return the results of the named stages.
+
+        Without names, of all but the stepper, and from order 2 on the adjoint, which has no program.
+        """
         rule = [] if self.spec.is_ode else ["rule"]
-        model = ["model", "adjoint"] if self.spec.has_model else []
+        model = ["model", *(["adjoint"] if self.order < 2 else [])] if self.spec.has_model else []
         return tuple(getattr(self, name) for name in names or (*rule, "limit", *model))
 
     @staged("show")

@@ -12,6 +12,7 @@ import sympy as sp
 from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series
 from optode.calculus.tangent import tangent
 from optode.language.derivative import partial
+from optode.language.effort import operations
 from optode.language.functions import function_of
 from optode.language.symbols import COUNTER, TIME, Call, Tangent, dot
 
@@ -19,7 +20,7 @@ _Product: TypeAlias = tuple[Fraction, tuple[sp.Expr, ...]]
 """An exponent of Delta, and the directions of a Jacobian product."""
 
 _MAX_EXTRA_ORDER = 12
-MOST_PRODUCTS = 2000
+MOST_WORK = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +83,16 @@ def _known_to(
 
 
 class _Work:
-    """Counts the products that the coefficients of an expansion take."""
+    """Counts the operations that the coefficients of an expansion are made of."""
 
     def __init__(self) -> None:
-        self.products = 0
+        self.operations = 0
 
-    def add(self, products: int) -> None:
-        """Count some more. Raises NoExpansion where they are too many."""
-        self.products += products
-        if self.products > MOST_PRODUCTS:
-            raise NoExpansion(f"its series takes more than {MOST_PRODUCTS} products")
+    def on(self, made: Iterable[sp.Expr]) -> None:
+        """Count some coefficients. Raises NoExpansion where the work grows too large."""
+        self.operations += sum(1 + operations(coefficient) for coefficient in made)
+        if self.operations > MOST_WORK:
+            raise NoExpansion(f"its series takes more than {MOST_WORK} operations")
 
 
 class _Expansion:
@@ -136,8 +137,9 @@ class _Expansion:
         return self.function(expression)
 
     def product(self, left: Series, right: Series, order: Order) -> Series:
-        self.work.add(len(left.terms) * len(right.terms))
-        return left.times(right, order)
+        product = left.times(right, order)
+        self.work.on(coefficient for _, coefficient in product.terms)
+        return product
 
     def power(self, expression: sp.Pow) -> Series:
         base, exponent = expression.args
@@ -204,10 +206,10 @@ class _Expansion:
         total: dict[Fraction, sp.Expr] = {}
         n = 0
         while products:
-            self.work.add(len(products))
             for exponent, vectors in products:
                 term = tangent(at, vectors, self.vectors) if vectors else at
                 total[exponent] = total.get(exponent, sp.S.Zero) + term / sp.factorial(n)
+            self.work.on(total.values())
             products, n = self._each_along(products, shifts), n + 1
         return Series.of(total, self._known(moved, directions, bool(shifts)))
 

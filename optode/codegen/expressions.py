@@ -65,6 +65,7 @@ class TorchPrinter:
         self.floats = frozenset(floats)
         self.scalars = self.floats.union(scalars)
         self.operators_only = operators_only
+        self._shown: dict[sp.Expr, _Text] = {}
 
     def text(self, expression: sp.Expr) -> str:
         """One line: ``-gamma * m + f``."""
@@ -75,6 +76,11 @@ class TorchPrinter:
         return bool(expression.free_symbols <= self.floats)
 
     def _show(self, e: sp.Expr) -> _Text:
+        if e not in self._shown:
+            self._shown[e] = self._print(e)
+        return self._shown[e]
+
+    def _print(self, e: sp.Expr) -> _Text:
         if isinstance(e, sp.Symbol):
             return _Text(e.name, Binding.ATOM)
         if e.is_number:
