@@ -221,12 +221,16 @@ def with_expression_errors(read: Callable[[], Spec]) -> Spec:
         raise SpecError((*error.diagnostics, *expression_errors(error.spec, error.keys))) from None
 
 
-def check(spec: AnySpec) -> tuple[Diagnostic, ...]:
-    """Return all errors of the first stage that has errors; empty if every stage succeeds."""
+def check(spec: AnySpec, seconds: float | None = None) -> tuple[Diagnostic, ...]:
+    """Return all errors of the first stage that has errors; empty if every stage succeeds.
+
+    A check that takes more than so many seconds has an error, too.
+    """
     try:
-        derivation = derive(spec)
-        derivation.stages()
-        _ = derivation.spec.has_model and derivation.module_text
+        with time_limit(seconds):
+            derivation = derive(spec)
+            derivation.stages()
+            _ = derivation.spec.has_model and derivation.module_text
     except SpecError as error:
         return error.diagnostics
     return ()

@@ -6,10 +6,12 @@ import os
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from optode.cli.boundary import DEBUG, boundary
 from optode.cli.claims import claims
 from optode.cli.options import (
     AllModels,
@@ -19,17 +21,32 @@ from optode.cli.options import (
     SpecsOrAll,
     StepSize,
     TableFormat,
+    TimeLimit,
     one_or_all,
 )
 from optode.cli.terminal import errors_reported, print_error
 from optode.cli.verify import verify
+from optode.time_limit import DEFAULT_SECONDS, time_limit
 from optode.version import __version__
 
 if TYPE_CHECKING:
     from optode.compiler import Derivation
     from optode.show.equations import Stage
 
+
+class _Group(TyperGroup):
+    """The commands; ``--debug`` may stand anywhere."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        rest = [argument for argument in args if argument != DEBUG]
+        parsed: list[str] = super().parse_args(
+            ctx, [*([DEBUG] if len(rest) < len(args) else []), *rest]
+        )
+        return parsed
+
+
 app = typer.Typer(
+    cls=_Group,
     name="optode",
     help="A compiler from optimizer update rules to neural ODEs.",
     epilog="SPEC is a path, else the name of a shipped spec: `optode list` shows them.",
@@ -61,17 +78,18 @@ class Format(str, Enum):
 
 def main() -> None:
     """Run the ``optode`` command: exit code 1 for an error in a spec or file, 2 for misuse."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without Greek letters is no error
-    try:
+    with boundary():
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # a terminal without Greek letters is no error
         try:
-            app()
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader has gone, as in `optode list | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:  # the reader has gone, as in `optode list | head -1`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
 
 
 def _version(wanted: bool) -> None:
@@ -84,6 +102,9 @@ def _version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show the traceback behind an error, with any command.")
     ] = False,
 ) -> None:
     """Return a compiler from optimizer update rules to neural ODEs."""
@@ -108,6 +129,7 @@ def generate(
     ] = False,
     order: ModelOrder = 0,
     step: StepSize = None,
+    seconds: TimeLimit = DEFAULT_SECONDS,
     standalone: Annotated[
         bool,
         typer.Option(
@@ -123,7 +145,7 @@ def generate(
     one_or_all(specs, every, "one or more SPECs")
     with errors_reported():
         chosen = shipped_models() if every else specs or ()
-        texts = modules(chosen, directory, order, step, standalone=standalone)
+        texts = modules(chosen, directory, order, step, standalone=standalone, seconds=seconds)
         if check_only:
             _report_stale(differences(texts))
             return
@@ -163,11 +185,12 @@ def derive(
             "--at", metavar="NAME=NUMBER,...", help="Show which scaling fits these numbers."
         ),
     ] = None,
+    seconds: TimeLimit = DEFAULT_SECONDS,
 ) -> None:
     """Show the rule, its limit, the neural ODE and its adjoint."""
     from optode import compiler
 
-    with errors_reported():
+    with errors_reported(), time_limit(seconds):
         derivation = compiler.derive(spec, order, step)
         if every_scaling or numbers is not None:
             _show_regimes(derivation, numbers)
@@ -209,6 +232,7 @@ def _json(name: str, stages: tuple[Stage, ...]) -> str:
 @app.command()
 def check(
     specs: Specs,
+    seconds: TimeLimit = DEFAULT_SECONDS,
 ) -> None:
     """Report every error of each spec, or `ok`."""
     from optode import compiler
@@ -216,7 +240,7 @@ def check(
 
     failures = 0
     for spec in specs:
-        errors = compiler.check(spec)
+        errors = compiler.check(spec, seconds)
         failures += bool(errors)
         if errors:
             print_error(SpecError(errors))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
+
+from optode.cli.boundary import DEBUG, print_cause
 
 if TYPE_CHECKING:
     from optode.diagnostics import SpecError
@@ -21,6 +24,8 @@ def errors_reported() -> Iterator[None]:
         yield
     except SpecError as error:
         print_error(error)
+        if DEBUG in sys.argv:
+            print_cause(error)
         raise typer.Exit(1) from None
 
 
