@@ -65,3 +65,12 @@ def is_real(expression: sp.Expr) -> bool:
 def has_floats(expression: sp.Expr) -> bool:
     """Return whether every number of an expression is in the range of floats."""
     return all(map(in_range, expression.atoms(sp.Number)))
+
+
+def number_problem(expression: sp.Expr) -> str | None:
+    """Return what is wrong with the constants of an expression, as the end of a sentence."""
+    if not is_real(expression):
+        return "has no real value"
+    if not has_floats(expression):
+        return "has a number outside the range of floats"
+    return None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import sympy as sp
 
+from optode.language.numbers import number_problem
 from optode.language.presentation import present
 from optode.language.symbols import Field, by_name, symbol
 from optode.limit.initial_values import singular_times
@@ -47,6 +48,9 @@ def _bad_names(
     for state in states:
         if state not in given:
             yield Flaw("E125", state, f"the state `{state}` is never assigned", None)
+    for state, value in given.items():
+        if problem := number_problem(value):
+            yield Flaw("E209", state, f"{state}' {problem}", None)
     for other in given:
         if other not in states:
             yield Flaw("E126", other, f"`{other}` is not a state", None)

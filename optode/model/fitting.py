@@ -141,7 +141,12 @@ def _check_calls(architecture: Architecture, limit: ContinuousLimit, places: Pla
 
 def _used(architecture: Architecture, limit: ContinuousLimit) -> set[sp.Symbol]:
     """Return the symbols in the model's equations and starts."""
+    renaming, given = dict(architecture.rename), dict(architecture.initial)
+    _, *starts = zip(limit.states, limit.initial, strict=True)
+    derived = [value for z, value in starts if renaming.get(z, z) not in given]
+    at_start = {symbol(f"{limit.states[0]}0"): limit.states[0]}
     expressions = [*limit.equations, *(e for _, e in architecture.rewrites)]
+    expressions += [value.xreplace(at_start) for value in derived]
     expressions += [i.expression for _, i in architecture.initial if i.expression is not None]
     return {by_name(s) for expression in expressions for s in expression.free_symbols}
 
