@@ -32,7 +32,7 @@ class _Work:
 
     stage: str = ""
     place: Span | None = None
-    expression: str = ""
+    expression: object = None
 
 
 _IDLE = _Work()
@@ -79,8 +79,8 @@ def at_work(
     """Say what is being done, for the message of a time limit; what is left out stays as it was."""
     _look_at_the_time()
     now = _work.get()
-    text = now.expression if expression is None else quoted(str(expression)[:100])
-    token = _work.set(_Work(stage or now.stage, place or now.place, text))
+    at = now.expression if expression is None else expression
+    token = _work.set(_Work(stage or now.stage, place or now.place, at))
     try:
         yield
     finally:
@@ -124,7 +124,8 @@ def _ring(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 def _too_slow(work: _Work, seconds: float) -> Diagnostic:
     stage = f" in the stage `{work.stage}`" if work.stage else ""
-    expression = f", at work on {work.expression}" if work.expression else ""
+    text = "" if work.expression is None else quoted(str(work.expression)[:100])
+    expression = f", at work on {text}" if text else ""
     message = f"stopped after {seconds:g} s{stage}{expression}"
     hint = "simplify the expression, or allow more time: `--time-limit SECONDS`"
     return Diagnostic("E901", message, work.place, hint)

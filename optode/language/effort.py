@@ -6,6 +6,7 @@ multiplied out, over one denominator. So the output is the same on every machine
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from math import comb, prod
 from typing import NamedTuple
@@ -20,6 +21,10 @@ MOST_TERMS = 400
 """Of a numerator and a denominator together."""
 MOST_OPERATIONS = 600
 """Of an expression whose common factors are sought."""
+MOST_WRITTEN_OUT = 5000
+"""Operations of a rule whose intermediate quantities are put in."""
+MOST_NESTED = 60
+"""Their depth."""
 MOST_TO_SOLVE = 40
 """Operations of an equation that is solved, or of a difference that is proved to be zero."""
 
@@ -85,6 +90,30 @@ def is_modest(*expressions: sp.Expr) -> bool:
 def operations(expression: sp.Basic) -> int:
     """Count the operations and calls of an expression."""
     return 1 + sum(map(operations, expression.args)) if expression.args else 0
+
+
+class Extent(NamedTuple):
+    """How many operations an expression has, and how deep they are nested."""
+
+    operations: int
+    depth: int
+
+    @property
+    def is_modest(self) -> bool:
+        return self.operations <= MOST_WRITTEN_OUT and self.depth <= MOST_NESTED
+
+
+def written_out(expression: sp.Basic, extents: Mapping[sp.Expr, Extent]) -> Extent:
+    """Measure an expression once names in it are replaced by what they stand for.
+
+    ``extents`` gives those of what the names stand for. Nothing is put in.
+    """
+    if expression in extents:
+        return extents[expression]
+    if not expression.args:
+        return Extent(0, 0)
+    inner = [written_out(argument, extents) for argument in expression.args]
+    return Extent(1 + sum(e.operations for e in inner), 1 + max(e.depth for e in inner))
 
 
 def is_short(expression: sp.Expr, most: int = MOST_OPERATIONS) -> bool:

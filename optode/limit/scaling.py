@@ -168,15 +168,16 @@ class _Problem:
         sizes = Sizes(self.rule, point, self.growing)
         declared = dict(self.rule.declared_powers)
         for _ in range(_MAX_ROUNDS):
-            before = dict(sizes.leaves)
+            changed = False
             for index, state in enumerate(self.rule.states[1:], 1):
                 if index in declared:
-                    sizes.leaves[state] = sizes.step_size.times(declared[index])
+                    size: Exponents | None = sizes.step_size.times(declared[index])
                 elif state in self.growing:
-                    sizes.leaves[state] = sizes.delta.times(self.growing[state])
+                    size = sizes.delta.times(self.growing[state])
                 else:
-                    sizes.leaves[state] = self.size(index, sizes)
-            if sizes.leaves == before:
+                    size = self.size(index, sizes)
+                changed = sizes.set(state, size) or changed
+            if not changed:
                 return sizes
         return None
 

@@ -14,7 +14,7 @@ from typing import Literal
 import sympy as sp
 
 from optode.diagnostics import Span
-from optode.language.effort import expanded
+from optode.language.effort import MOST_NESTED, MOST_WRITTEN_OUT, expanded
 from optode.language.elementwise import relu
 from optode.language.program import Program, lower
 from optode.language.symbols import COUNTER, At, Oracle, symbol
@@ -138,3 +138,10 @@ class RuleError(ValueError):
 
 def _sentence(flaw: Flaw) -> str:
     return f"{flaw.message} ({flaw.hint})" if flaw.hint else flaw.message
+
+
+def too_long(name: sp.Symbol) -> Flaw:
+    """Return the flaw of an expression that is too long with all definitions put in."""
+    message = f"`{name}` is too long with all definitions put in"
+    most = f"at most {MOST_WRITTEN_OUT} operations, nested {MOST_NESTED} deep"
+    return Flaw("E306", name, message, most)
