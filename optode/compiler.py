@@ -11,6 +11,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import sympy as sp
+
 from optode.adjoint.adjoint import AdjointSystem, adjoint_system
 from optode.codegen.files import sealed, write_modules
 from optode.codegen.in_memory import class_from_text
@@ -18,6 +20,7 @@ from optode.codegen.module import RUNTIME, render
 from optode.codegen.standalone import COPY, runtime_copy
 from optode.diagnostics import Diagnostic, Span, SpecError
 from optode.formulation import Formulation
+from optode.language.numbers import number_problem
 from optode.language.program import NoProgram
 from optode.limit.from_spec import given_limit
 from optode.limit.limit import ContinuousLimit, continuous_limit
@@ -112,18 +115,32 @@ class Derivation:
     @staged("model")
     def model(self) -> NeuralODE:
         """The limit with the network in the gradient's place."""
-        return neural_ode(self.limit, self.architecture, self.spec.title, self.spec.references)
+        model = neural_ode(self.limit, self.architecture, self.spec.title, self.spec.references)
+        self._check_numbers(zip(model.states, model.equations, strict=True))
+        return model
 
     @cached_property
     @staged("adjoint")
     def adjoint(self) -> AdjointSystem:
         """The costate equations and the programs of the module."""
         try:
-            return adjoint_system(self.model)
+            adjoint = adjoint_system(self.model)
         except NoProgram as error:
             hint = "the stages before the adjoint are there, and the orders below"
             message = f"no adjoint of order {self.order}: {error}"
             raise SpecError([Diagnostic("E405", message, self.place, hint)]) from error
+        self._check_numbers(zip(adjoint.costates, adjoint.equations, strict=True))
+        return adjoint
+
+    def _check_numbers(self, equations: Iterable[tuple[sp.Symbol, sp.Expr]]) -> None:
+        """Raise SpecError (E507) for equations with constants that are no floats."""
+        found = [
+            Diagnostic("E507", f"{state}' {problem}", self.place)
+            for state, equation in equations
+            if (problem := number_problem(equation))
+        ]
+        if found:
+            raise SpecError(found)
 
     @cached_property
     @staged("stepper")

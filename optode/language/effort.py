@@ -140,15 +140,26 @@ def factored(expression: sp.Expr, *, deep: bool = True) -> sp.Expr:
 
 
 def solutions(equation: sp.Expr, unknown: sp.Symbol) -> list[sp.Expr]:
-    """Return the solutions of ``equation = 0`` that are found: none of a long equation."""
-    if not is_short(equation, MOST_TO_SOLVE) or not is_modest(equation):
+    """Return the solutions of ``equation = 0`` that are found, none of a long equation.
+
+    Functions without the unknown are constants to SymPy, which would split into cases for their
+    signs. Where other functions of the unknown than exponentials and logarithms occur, it would
+    search for long and find nothing.
+    """
+    calls = equation.atoms(sp.Function)
+    names = {call: sp.Dummy(real=True) for call in calls if not call.has(unknown)}
+    named = equation.xreplace(names)
+    hidden = [call for call in named.atoms(sp.Function) if not isinstance(call, (sp.exp, sp.log))]
+    if hidden or not is_short(named, MOST_TO_SOLVE) or not is_modest(named):
         return []
     with at_work(expression=equation):
         try:
-            found: list[sp.Expr] = sp.solve(equation, unknown)
+            found = sp.solve(named, unknown)
         except _FAILURES:
             return []
-    return [solution for solution in found if isinstance(solution, sp.Expr)]
+    back = {name: call for call, name in names.items()}
+    usable = all(isinstance(root, sp.Expr) and not root.has(sp.Piecewise) for root in found)
+    return [root.xreplace(back) for root in found] if usable else []
 
 
 def is_zero(expression: sp.Expr) -> bool:

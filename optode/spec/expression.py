@@ -18,12 +18,12 @@ from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
 from optode.language.functions import IN_SPECS
 from optode.language.numbers import MAX_BITS, has_floats, is_real
 from optode.language.symbols import At
+from optode.language.text import MAX_INTEGER
 from optode.spec.tokens import check_tokens
 
 Function: TypeAlias = tuple[Callable[..., sp.Expr], "int | tuple[int, ...] | None"]
 """What a name calls, and how many arguments it takes; None: any number from 1."""
 
-MAX_INTEGER = 10**12
 LARGEST_DECIMAL = 1e300
 MAX_EXPONENT = 64
 MAX_OFFSET = 16
