@@ -24,7 +24,7 @@ from optode.language.numbers import number_problem
 from optode.language.program import NoProgram
 from optode.limit.from_spec import given_limit
 from optode.limit.limit import ContinuousLimit, continuous_limit
-from optode.limit.scaling import Scaling, scalings
+from optode.limit.scaling import Scaling, only_scaling
 from optode.model.fitting import fitted
 from optode.model.from_spec import no_model, read_architecture
 from optode.model.model import Architecture, NeuralODE, neural_ode
@@ -116,7 +116,9 @@ class Derivation:
     def model(self) -> NeuralODE:
         """The limit with the network in the gradient's place."""
         model = neural_ode(self.limit, self.architecture, self.spec.title, self.spec.references)
-        self._check_numbers(zip(model.states, model.equations, strict=True))
+        fixed = {p.symbol: sp.Rational(repr(p.value)) for p in model.parameters if not p.is_learned}
+        in_numbers = [equation.xreplace(fixed) for equation in model.equations]
+        self._check_numbers(zip(model.states, in_numbers, strict=True))
         return model
 
     @cached_property
@@ -195,27 +197,6 @@ class Derivation:
             return self.show(form="markdown")
         except SpecError as error:
             return f"~~~\n{error}\n~~~\n"
-
-
-def only_scaling(rule: UpdateRule) -> Scaling:
-    """Return the only distinguished limit of a rule.
-
-    Raises SpecError (E402) where there are several: the author chooses, nothing is chosen silently.
-    """
-    found = scalings(rule)
-    if len(found) == 1:
-        return found[0]
-    lines = "\n".join(f"  {scaling.as_declaration(rule)}" for scaling in found)
-    raise SpecError(
-        (
-            Diagnostic(
-                "E402",
-                f"{len(found)} scalings have a limit; choose one",
-                rule.span_of(0),
-                f"add one of these lines to the spec:\n{lines}",
-            ),
-        )
-    )
 
 
 def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivation:

@@ -111,9 +111,9 @@ def volume(model: NeuralODE) -> Volume | None:
     if len(calls) > 1:
         return None
     trace = present(sp.Add(*diagonal))
-    rate = cancelled(trace / ELEMENTS)
-    known = not rate.has(tr, element_sum)
-    return Volume(trace, growth(rate, START, END, ELEMENTS) if known else None)
+    if trace.has(tr, element_sum):
+        return Volume(trace, None)
+    return Volume(trace, growth(cancelled(trace / ELEMENTS), START, END, ELEMENTS))
 
 
 def _diagonal(

@@ -7,17 +7,19 @@ up to which it is known, so that cancellation is noticed instead of guessed arou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
 import sympy as sp
 
-from optode.language.effort import expanded, is_zero
+from optode.language.effort import expanded, is_zero, operations
 
 Order: TypeAlias = Fraction | float
 EXACT = float("inf")
+MOST_WORK = 15000
+"""Operations of all coefficients that an expansion makes."""
 
 
 class NoExpansion(ValueError):
@@ -26,6 +28,19 @@ class NoExpansion(ValueError):
 
 class LostPrecision(Exception):
     """A leading term vanished within the known order: more terms are needed."""
+
+
+class Work:
+    """Counts the operations that the coefficients of an expansion are made of."""
+
+    def __init__(self) -> None:
+        self.operations = 0
+
+    def on(self, made: Iterable[sp.Expr]) -> None:
+        """Count some coefficients. Raises NoExpansion where the work grows too large."""
+        self.operations += sum(1 + operations(coefficient) for coefficient in made)
+        if self.operations > MOST_WORK:
+            raise NoExpansion(f"its series takes more than {MOST_WORK} operations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +78,18 @@ class Series:
         return Series.of(terms, self.order + exponent)
 
     def __add__(self, other: Series) -> Series:
-        total = dict(self.terms)
-        for exponent, coefficient in other.terms:
-            total[exponent] = total.get(exponent, sp.S.Zero) + coefficient
-        return Series.of(total, min(self.order, other.order))
+        return Series.sum((self, other))
+
+    @staticmethod
+    def sum(parts: Iterable[Series]) -> Series:
+        """Add series up."""
+        total: dict[Fraction, list[sp.Expr]] = {}
+        order: Order = EXACT
+        for part in parts:
+            order = min(order, part.order)
+            for exponent, coefficient in part.terms:
+                total.setdefault(exponent, []).append(coefficient)
+        return Series.of({e: sp.Add(*coefficients) for e, coefficients in total.items()}, order)
 
     def times(self, other: Series, order: Order) -> Series:
         """Multiply two series, truncated at the order."""

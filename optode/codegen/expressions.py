@@ -16,7 +16,7 @@ from operator import itemgetter
 import sympy as sp
 
 from optode.codegen.layout import LINE_LENGTH
-from optode.language.elementwise import Elementwise
+from optode.language.elementwise import Elementwise, hardtanh, maximum, minimum
 from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import TIME, symbol
@@ -152,6 +152,9 @@ class TorchPrinter:
             return _Text(record.floats.format(*shown), Binding.ATOM)
         if self.is_float(e) and isinstance(e, Elementwise):
             return self._show(e.formula(*e.args))
+        if isinstance(e, hardtanh) and e.args[0].free_symbols <= self.floats:
+            u, low, high = e.args  # a number between bounds that are tensors
+            return self._show(minimum(maximum(u, low), high))
         mixed = len({self.is_float(bound) for bound in e.args[1:]}) > 1
         text = (mixed and record.torch_mixed) or record.torch
         signs = self._signs(e.args[0]) if record.tells_signs else {}

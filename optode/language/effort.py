@@ -6,10 +6,11 @@ multiplied out, over one denominator. So the output is the same on every machine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import chain
 from math import comb, prod
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import sympy as sp
 
@@ -39,18 +40,20 @@ _FAILURES = (
 """What SymPy raises at equations that it cannot solve."""
 
 
+Factors: TypeAlias = tuple[tuple[sp.Expr, int], ...]
+"""Sums and their powers; a sum and its negative are one."""
+
+
 class Terms(NamedTuple):
-    """How many terms a numerator and a denominator have, multiplied out; an upper bound."""
+    """How many terms a numerator has, multiplied out, and the factors of its denominator."""
 
     above: int
-    below: int
+    below: Factors = ()
 
     @property
     def total(self) -> int:
-        return self.above + self.below
-
-
-_ONE = Terms(1, 1)
+        """The terms of both, multiplied out: an upper bound."""
+        return self.above + _count(self.below)
 
 
 @lru_cache(maxsize=8192)
@@ -59,26 +62,51 @@ def terms(expression: sp.Expr) -> Terms:
     if isinstance(expression, sp.Add):
         return _of_sum([terms(argument) for argument in expression.args])
     if isinstance(expression, sp.Mul):
-        return _product([terms(argument) for argument in expression.args])
+        parts = [terms(argument) for argument in expression.args]
+        return Terms(_bounded(prod(p.above for p in parts)), _joined(p.below for p in parts))
     if isinstance(expression, sp.Pow) and expression.exp.is_Integer:
-        above, below = (_of_power(n, abs(int(expression.exp))) for n in terms(expression.base))
-        return Terms(above, below) if expression.exp > 0 else Terms(below, above)
-    return _ONE
+        return _of_power(expression.base, int(expression.exp))
+    return Terms(1)
 
 
 def _of_sum(parts: list[Terms]) -> Terms:
-    whole = min(prod(part.below for part in parts), _UNBOUNDED)
-    above = sum(part.above * (whole // part.below or 1) for part in parts)
-    return Terms(min(above, _UNBOUNDED), whole)
+    whole = dict[sp.Expr, int]()
+    for part in parts:
+        whole |= {base: max(n, whole.get(base, 0)) for base, n in part.below}
+    above = 0
+    for part in parts:
+        own = dict(part.below)
+        above += part.above * _count((base, n - own.get(base, 0)) for base, n in whole.items())
+    return Terms(_bounded(above), tuple(whole.items()))
 
 
-def _product(parts: list[Terms]) -> Terms:
-    above, below = (min(prod(numbers), _UNBOUNDED) for numbers in zip(*parts, strict=True))
-    return Terms(above, below)
+def _of_power(base: sp.Expr, exponent: int) -> Terms:
+    above, below = terms(base)
+    size = abs(exponent)
+    grown = tuple((factor, n * size) for factor, n in below)
+    if exponent > 0:
+        return Terms(_multiplied_out(above, size), grown)
+    turned = -base if base.could_extract_minus_sign() else base
+    return Terms(_count(grown), ((turned, size),) if above > 1 else ())
 
 
-def _of_power(count: int, exponent: int) -> int:
-    return 1 if count == 1 else min(comb(count + exponent - 1, exponent), _UNBOUNDED)
+def _joined(denominators: Iterable[Factors]) -> Factors:
+    whole = dict[sp.Expr, int]()
+    for base, n in chain.from_iterable(denominators):
+        whole[base] = whole.get(base, 0) + n
+    return tuple(whole.items())
+
+
+def _count(factors: Iterable[tuple[sp.Expr, int]]) -> int:
+    return _bounded(prod(_multiplied_out(terms(base).above, n) for base, n in factors))
+
+
+def _multiplied_out(count: int, exponent: int) -> int:
+    return 1 if count == 1 else _bounded(comb(count + exponent - 1, exponent))
+
+
+def _bounded(count: int) -> int:
+    return min(count, _UNBOUNDED)
 
 
 def is_modest(*expressions: sp.Expr) -> bool:

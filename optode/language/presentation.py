@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import sympy as sp
 
-from optode.language.effort import cancelled, factored, is_short
+from optode.language.effort import cancelled, factored, is_modest, is_short
 from optode.language.symbols import At, Opaque, dot
 from optode.time_limit import at_work
 
@@ -25,9 +25,12 @@ def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
 
     ``vectors`` are the states; everything free of them and of calls is a scalar.
     """
+    expression = sp.sympify(expression)
+    if not (is_short(expression) and is_modest(expression)):
+        return expression
     states = tuple(vectors)
     groups: dict[sp.Expr, sp.Expr] = {}
-    for term in distributed(sp.sympify(expression)):
+    for term in distributed(expression):
         scalar, vector = term.as_independent(*states, Opaque, At, dot, as_Add=False)
         groups[vector] = groups.get(vector, sp.S.Zero) + scalar
     terms = ((simple_scalar(c), _collected_inside(v, states)) for v, c in groups.items())

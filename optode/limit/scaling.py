@@ -106,6 +106,27 @@ def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
     return tuple(sorted(found, key=lambda scaling: not scaling.is_distinguished))
 
 
+def only_scaling(rule: UpdateRule) -> Scaling:
+    """Return the only distinguished limit of a rule.
+
+    Raises SpecError (E402) where there are several: the author chooses, nothing is chosen silently.
+    """
+    found = scalings(rule)
+    if len(found) == 1:
+        return found[0]
+    lines = "\n".join(f"  {scaling.as_declaration(rule)}" for scaling in found)
+    raise SpecError(
+        (
+            Diagnostic(
+                "E402",
+                f"{len(found)} scalings have a limit; choose one",
+                rule.span_of(0),
+                f"add one of these lines to the spec:\n{lines}",
+            ),
+        )
+    )
+
+
 class _Problem:
     """The balance of one rule: which sizes its states reach, and at which rates they move."""
 

@@ -6,13 +6,8 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-FUNCTIONS = {
-    name: 1
-    for name in (
-        "sqrt", "abs", "sign", "exp", "log", "tanh", "sigmoid", "softplus", "silu", "gelu", "relu",
-        "hardtanh", "norm",
-    )
-} | {"max": 2, "min": 2, "dot": 2}  # fmt: skip
+_OF_ONE = "sqrt abs sign exp log tanh sigmoid softplus silu gelu relu hardtanh norm"
+FUNCTIONS = dict.fromkeys(_OF_ONE.split(), 1) | {"max": 2, "min": 2, "dot": 2}
 NUMBERS = (
     "0", "1", "2", "3", "0.5", "0.9", "1e-8", "1/3", "7", "10", "1e-300", "1e300", "1000000000000",
     "-1", "64", "0.1", "12345678901234567890", "1e400", "007",
