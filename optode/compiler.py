@@ -117,8 +117,7 @@ class Derivation:
         """The limit with the network in the gradient's place."""
         model = neural_ode(self.limit, self.architecture, self.spec.title, self.spec.references)
         fixed = {p.symbol: sp.Rational(repr(p.value)) for p in model.parameters if not p.is_learned}
-        in_numbers = [equation.xreplace(fixed) for equation in model.equations]
-        self._check_numbers(zip(model.states, in_numbers, strict=True))
+        self._check_numbers(zip(model.states, model.equations, strict=True), fixed)
         return model
 
     @cached_property
@@ -131,15 +130,18 @@ class Derivation:
             hint = "the stages before the adjoint are there, and the orders below"
             message = f"no adjoint of order {self.order}: {error}"
             raise SpecError([Diagnostic("E405", message, self.place, hint)]) from error
-        self._check_numbers(zip(adjoint.costates, adjoint.equations, strict=True))
+        costates = zip(adjoint.costates, adjoint.equations, strict=True)
+        self._check_numbers((*costates, *adjoint.quadratures), {})
         return adjoint
 
-    def _check_numbers(self, equations: Iterable[tuple[sp.Symbol, sp.Expr]]) -> None:
-        """Raise SpecError (E507) for equations with constants that are no floats."""
+    def _check_numbers(
+        self, rates: Iterable[tuple[sp.Symbol, sp.Expr]], values: dict[sp.Symbol, sp.Expr]
+    ) -> None:
+        """Raise SpecError (E507) for rates with constants that are no floats."""
         found = [
-            Diagnostic("E507", f"{state}' {problem}", self.place)
-            for state, equation in equations
-            if (problem := number_problem(equation))
+            Diagnostic("E507", f"the rate of `{name}` {problem}", self.place)
+            for name, rate in rates
+            if (problem := number_problem(rate, values))
         ]
         if found:
             raise SpecError(found)

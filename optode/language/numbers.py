@@ -67,10 +67,23 @@ def has_floats(expression: sp.Expr) -> bool:
     return all(map(in_range, expression.atoms(sp.Number)))
 
 
-def number_problem(expression: sp.Expr) -> str | None:
-    """Return what is wrong with the constants of an expression, as the end of a sentence."""
-    if not is_real(expression):
-        return "has no real value"
-    if not has_floats(expression):
-        return "has a number outside the range of floats"
+def number_problem(
+    expression: sp.Expr, values: Mapping[sp.Symbol, sp.Expr] | None = None
+) -> str | None:
+    """Return what is wrong with the constants of an expression, as the end of a sentence.
+
+    ``values`` gives symbols that stand for numbers: each part that is made of them alone is looked
+    at, for SymPy takes the size of a complex number to be a real one.
+    """
+    numbers = values or {}
+    parts = {
+        part.xreplace(numbers)
+        for part in sp.preorder_traversal(expression)
+        if part.free_symbols and part.free_symbols <= set(numbers)
+    }
+    for part in (expression, *parts):
+        if not is_real(part):
+            return "has no real value"
+        if not has_floats(part):
+            return "has a number outside the range of floats"
     return None

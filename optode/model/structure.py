@@ -24,6 +24,7 @@ from optode.calculus.integrals import antiderivative
 from optode.language.derivative import partial
 from optode.language.effort import cancelled, factored, is_modest, is_zero
 from optode.language.elementwise import expm1
+from optode.language.functions import bends
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Tangent, dot
 from optode.model.model import NeuralODE
@@ -177,7 +178,7 @@ def _linear(equation: sp.Expr, state: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
         raise _Unfit(f"{state} enters its own derivative through f, a norm or a product")
     slope = cancelled(partial(equation, state))
     rest = present(equation.xreplace({state: sp.S.Zero}))
-    if slope.has(state):
+    if slope.has(state) or bends(equation, state):
         raise _Unfit(f"{state} does not enter its own derivative linearly")
     return present(-slope), rest
 

@@ -175,6 +175,9 @@ class _Walk:
         elif exponent.is_comparable and not abs(exponent) <= MAX_EXPONENT:
             message = f"a number in an exponent is at most {MAX_EXPONENT} in size"
             self._refuse("E206", message, node.right)
+        elif base.is_nonpositive and exponent.free_symbols - {self._scope.counter}:
+            hint = "the base is no positive number"
+            self._refuse("E209", "this has no real value for every exponent", node, hint)
         elif base.is_Rational and exponent.is_Rational and _bits(base) * abs(exponent) > MAX_BITS:
             self._refuse("E207", "this number has too many digits", node)
         else:

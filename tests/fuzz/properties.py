@@ -24,8 +24,8 @@ SECONDS = 8.0
 """Beyond which an answer counts as a fault."""
 
 LONGEST = 400
-LONG_INTEGER = re.compile(r"[0-9]{14}")
-"""A spec cannot say an integer so long that is no decimal either."""
+UNSAYABLE = re.compile(r"[0-9]{14}|e[+-]30")
+"""A spec has no text for a long integer that is no decimal, nor for the largest floats."""
 
 FAULTS = {"E900", "E901"}
 NAMES = ("x", "v", "beta", "eps", "t")
@@ -60,7 +60,7 @@ def check_expression(text: str) -> None:
         if value is None:
             return
         again = to_text(value)
-        if len(again) > LONGEST or LONG_INTEGER.search(again):
+        if len(again) > LONGEST or UNSAYABLE.search(again):
             return
         value_again = parsed(again)
     assert value_again is not None, again
