@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from optode.language.effort import expanded, is_modest
+from optode.language.effort import MOST_TO_SOLVE, expanded, is_short
 from optode.language.symbols import TIME
 
 
@@ -48,7 +48,7 @@ def antiderivative(rate: sp.Expr) -> sp.Expr | None:
 
     Sought term by term, of terms with one function of t beside powers: others may take minutes.
     """
-    if not is_modest(rate):
+    if not is_short(rate, MOST_TO_SOLVE):
         return None
     found = sp.S.Zero
     generic = {s: sp.Dummy(positive=True) for s in rate.free_symbols - {TIME}}

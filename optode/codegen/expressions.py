@@ -166,7 +166,9 @@ class TorchPrinter:
 
     def _signs(self, u: sp.Expr) -> dict[str, str]:
         """The conditions u > 0 and u >= 0, ``5 - m > 0`` as ``m < 5``, and a tensor in u."""
-        tensors = sorted(u.free_symbols - self.floats, key=lambda s: (s == TIME, s.name))
+        tensors = sorted(
+            u.free_symbols - self.floats, key=lambda s: (s in self.scalars, s == TIME, s.name)
+        )
         constant, rest = u.as_coeff_Add()
         if rest.could_extract_minus_sign():
             left, right, (strict, weak) = self.text(-rest), self.text(constant), ("<", "<=")

@@ -19,7 +19,9 @@ from optode.language.symbols import Opaque, dot
 from optode.time_limit import at_work
 
 MOST_TERMS = 400
-"""Of a numerator and a denominator together."""
+"""Of a numerator and a denominator together, for multiplying out."""
+MOST_TO_CANCEL = 60
+"""Of both, for what takes their common divisor: fractions in lowest terms, and factors."""
 MOST_OPERATIONS = 600
 """Of an expression whose common factors are sought."""
 MOST_WRITTEN_OUT = 5000
@@ -109,9 +111,12 @@ def _bounded(count: int) -> int:
     return min(count, _UNBOUNDED)
 
 
-def is_modest(*expressions: sp.Expr) -> bool:
-    """Return whether expressions may be multiplied out, brought over one denominator, factored."""
-    return all(terms(expression).total <= MOST_TERMS for expression in expressions)
+def is_modest(*expressions: sp.Expr, most: int = MOST_TERMS) -> bool:
+    """Return whether expressions have no more terms than that, and are short inside roots, too."""
+    return all(
+        operations(expression) <= MOST_OPERATIONS and terms(expression).total <= most
+        for expression in expressions
+    )
 
 
 @lru_cache(maxsize=65536)
@@ -158,13 +163,15 @@ def expanded(expression: sp.Expr) -> sp.Expr:
 def cancelled(expression: sp.Expr) -> sp.Expr:
     """Write an expression as one fraction in lowest terms."""
     with at_work(expression=expression):
-        return sp.cancel(sp.together(expression)) if is_modest(expression) else expression
+        modest = is_modest(expression, most=MOST_TO_CANCEL)
+        return sp.cancel(sp.together(expression)) if modest else expression
 
 
 def factored(expression: sp.Expr, *, deep: bool = True) -> sp.Expr:
     """Write an expression as a product of powers."""
     with at_work(expression=expression):
-        return sp.factor(expression, deep=deep) if is_modest(expression) else expression
+        modest = is_modest(expression, most=MOST_TO_CANCEL)
+        return sp.factor(expression, deep=deep) if modest else expression
 
 
 def solutions(equation: sp.Expr, unknown: sp.Symbol) -> list[sp.Expr]:
@@ -178,7 +185,7 @@ def solutions(equation: sp.Expr, unknown: sp.Symbol) -> list[sp.Expr]:
     names = {call: sp.Dummy(real=True) for call in calls if not call.has(unknown)}
     named = equation.xreplace(names)
     hidden = [call for call in named.atoms(sp.Function) if not isinstance(call, (sp.exp, sp.log))]
-    if hidden or not is_short(named, MOST_TO_SOLVE) or not is_modest(named):
+    if hidden or not is_short(named, MOST_TO_SOLVE) or not is_modest(named, most=MOST_TO_CANCEL):
         return []
     with at_work(expression=equation):
         try:
@@ -205,7 +212,7 @@ def is_zero(expression: sp.Expr) -> bool:
             if small is False:
                 return False
             known = known or small is True
-        if is_short(expression, MOST_TO_SOLVE) and is_modest(expression):
+        if is_short(expression, MOST_TO_SOLVE) and is_modest(expression, most=MOST_TO_CANCEL):
             return bool(sp.simplify(expression) == 0)
         return known
 

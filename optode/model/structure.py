@@ -22,7 +22,7 @@ import sympy as sp
 
 from optode.calculus.integrals import antiderivative
 from optode.language.derivative import partial
-from optode.language.effort import cancelled, factored, is_modest, is_zero
+from optode.language.effort import MOST_TO_CANCEL, cancelled, factored, is_modest, is_zero
 from optode.language.elementwise import expm1
 from optode.language.functions import bends
 from optode.language.presentation import present
@@ -212,7 +212,7 @@ def _rational_integral(rate: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
     arc tangents, and without roots of p, which may be complex.
     """
     gained, powers = sp.S.Zero, sp.S.One
-    if not is_modest(rate):
+    if not is_modest(rate, most=MOST_TO_CANCEL):
         return None
     try:
         sides = sp.fraction(sp.cancel(rate))
