@@ -12,6 +12,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import sympy as sp
+
 from optode.adjoint.adjoint import AdjointSystem, adjoint_system
 from optode.codegen.files import sealed, write_modules
 from optode.codegen.in_memory import class_from_text
@@ -19,9 +21,11 @@ from optode.codegen.module import RUNTIME, render
 from optode.codegen.standalone import COPY, runtime_copy
 from optode.diagnostics import Diagnostic, Span, SpecError
 from optode.formulation import Formulation
+from optode.language.numbers import number_problem
+from optode.language.program import NoProgram
 from optode.limit.from_spec import given_limit
 from optode.limit.limit import ContinuousLimit, continuous_limit
-from optode.limit.scaling import Scaling, scalings
+from optode.limit.scaling import Scaling, only_scaling
 from optode.model.fitting import fitted
 from optode.model.from_spec import no_model, read_architecture
 from optode.model.model import Architecture, NeuralODE, neural_ode
@@ -31,6 +35,8 @@ from optode.rule.rule import UpdateRule
 from optode.show.equations import Form, Stage, show
 from optode.spec.reader import Spec, UnfinishedSpec, read_spec
 from optode.spec.shipped import find_spec, shipped_specs
+from optode.time_limit import time_limit
+from optode.unexpected import stage, staged
 from optode.version import __version__
 
 AnySpec: TypeAlias = str | Path | Spec | Formulation
@@ -60,7 +66,7 @@ class Derivation:
         return self.spec.rule.name if isinstance(self.spec, Formulation) else self.spec.name.text
 
     @property
-    def _place(self) -> Span | None:
+    def place(self) -> Span | None:
         """Where errors of the whole point: at the name of the spec, of Python nowhere."""
         return self.spec.name.span if isinstance(self.spec, Spec) else None
 
@@ -70,6 +76,7 @@ class Derivation:
         return f"{self.name}_order{self.order}" if self.order else self.name
 
     @cached_property
+    @staged("rule")
     def given(self) -> UpdateRule | ContinuousLimit:
         """What the author states: an optimizer's step in normal form, or an ODE."""
         if isinstance(self.spec, Formulation):
@@ -81,44 +88,73 @@ class Derivation:
         """One step of the optimizer, in normal form."""
         if isinstance(self.given, UpdateRule):
             return self.given
-        raise SpecError([Diagnostic("E405", "no rule: an ODE is given", self._place)])
+        raise SpecError([Diagnostic("E405", "no rule: an ODE is given", self.place)])
 
     @cached_property
+    @staged("limit")
     def scaling(self) -> Scaling:
         """The powers of the step size: declared, or the only distinguished limit there is."""
         return only_scaling(self.rule)
 
     @cached_property
+    @staged("limit")
     def limit(self) -> ContinuousLimit:
         """The continuous limit of the rule, or the ODE as it was given."""
         if isinstance(self.given, UpdateRule):
             return continuous_limit(self.given, self.scaling, self.order)
         if self.order:
             message = "no next order: an ODE is given, not a rule"
-            raise SpecError([Diagnostic("E405", message, self._place)])
+            raise SpecError([Diagnostic("E405", message, self.place)])
         return self.given
 
     @cached_property
+    @staged("model")
     def architecture(self) -> Architecture:
         """The model section of the spec, or of the formulation."""
         rule = None if self.spec.is_ode else self.rule
         if isinstance(self.spec, Spec):
             return read_architecture(self.spec, self.limit, self.step, rule)
         if self.spec.architecture is None:
-            raise no_model(self._place)
+            raise no_model(self.place)
         return fitted(self.spec.architecture, self.limit, rule, self.step)
 
     @cached_property
+    @staged("model")
     def model(self) -> NeuralODE:
         """The limit with the network in the gradient's place."""
-        return neural_ode(self.limit, self.architecture, self.spec.title, self.spec.references)
+        model = neural_ode(self.limit, self.architecture, self.spec.title, self.spec.references)
+        fixed = {p.symbol: sp.Rational(repr(p.value)) for p in model.parameters if not p.is_learned}
+        self._check_numbers(zip(model.states, model.equations, strict=True), fixed)
+        return model
 
     @cached_property
+    @staged("adjoint")
     def adjoint(self) -> AdjointSystem:
         """The costate equations and the programs of the module."""
-        return adjoint_system(self.model)
+        try:
+            adjoint = adjoint_system(self.model)
+        except NoProgram as error:
+            hint = "the stages before the adjoint are there, and the orders below"
+            message = f"no adjoint of order {self.order}: {error}"
+            raise SpecError([Diagnostic("E405", message, self.place, hint)]) from error
+        costates = zip(adjoint.costates, adjoint.equations, strict=True)
+        self._check_numbers((*costates, *adjoint.quadratures), {})
+        return adjoint
+
+    def _check_numbers(
+        self, rates: Iterable[tuple[sp.Symbol, sp.Expr]], values: dict[sp.Symbol, sp.Expr]
+    ) -> None:
+        """Raise SpecError (E507) for rates with constants that are no floats."""
+        found = [
+            Diagnostic("E507", f"the rate of `{name}` {problem}", self.place)
+            for name, rate in rates
+            if (problem := number_problem(rate, values))
+        ]
+        if found:
+            raise SpecError(found)
 
     @cached_property
+    @staged("stepper")
     def stepper(self) -> Stepper:
         """The structure of the model that an integrator can use."""
         return derive_stepper(self.model)
@@ -128,6 +164,7 @@ class Derivation:
         """The PyTorch module, byte-equal on every machine."""
         return self.text_importing(RUNTIME)
 
+    @staged("module")
     def text_importing(self, runtime: str) -> str:
         """Return the PyTorch module, with its base class imported from ``runtime``."""
         origin = self.spec.origin
@@ -145,11 +182,15 @@ class Derivation:
         return sealed(text)
 
     def stages(self, *names: str) -> tuple[Stage, ...]:
-        """Return the results of the named stages; without names, of all stages but the stepper."""
+        """Return the results of the named stages.
+
+        Without names, of all but the stepper, and from order 2 on the adjoint, which has no program.
+        """
         rule = [] if self.spec.is_ode else ["rule"]
-        model = ["model", "adjoint"] if self.spec.has_model else []
+        model = ["model", *(["adjoint"] if self.order < 2 else [])] if self.spec.has_model else []
         return tuple(getattr(self, name) for name in names or (*rule, "limit", *model))
 
+    @staged("show")
     def show(self, *names: str, form: Form = "text") -> str:
         """Return the equations of the named stages (default: all) as ``text``, ``latex`` or ``markdown``."""
         return show(self.stages(*names), form, self.spec.title)
@@ -167,27 +208,6 @@ class Derivation:
             return f"~~~\n{error}\n~~~\n"
 
 
-def only_scaling(rule: UpdateRule) -> Scaling:
-    """Return the only distinguished limit of a rule.
-
-    Raises SpecError (E402) where there are several: the author chooses, nothing is chosen silently.
-    """
-    found = scalings(rule)
-    if len(found) == 1:
-        return found[0]
-    lines = "\n".join(f"  {scaling.as_declaration(rule)}" for scaling in found)
-    raise SpecError(
-        (
-            Diagnostic(
-                "E402",
-                f"{len(found)} scalings have a limit; choose one",
-                rule.span_of(0),
-                f"add one of these lines to the spec:\n{lines}",
-            ),
-        )
-    )
-
-
 def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivation:
     """Derive a spec, with the terms of the modified equation up to an order.
 
@@ -202,17 +222,22 @@ def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivati
 def with_expression_errors(read: Callable[[], Spec]) -> Spec:
     """Call ``read``; if the spec has errors, raise them together with those of its expressions."""
     try:
-        return read()
+        with stage("spec"):
+            return read()
     except UnfinishedSpec as error:
         raise SpecError((*error.diagnostics, *expression_errors(error.spec, error.keys))) from None
 
 
-def check(spec: AnySpec) -> tuple[Diagnostic, ...]:
-    """Return all errors of the first stage that has errors; empty if every stage succeeds."""
+def check(spec: AnySpec, seconds: float | None = None) -> tuple[Diagnostic, ...]:
+    """Return all errors of the first stage that has errors; empty if every stage succeeds.
+
+    A check that takes more than so many seconds has an error, too.
+    """
     try:
-        derivation = derive(spec)
-        derivation.stages()
-        _ = derivation.spec.has_model and derivation.module_text
+        with time_limit(seconds):
+            derivation = derive(spec)
+            derivation.stages()
+            _ = derivation.spec.has_model and derivation.module_text
     except SpecError as error:
         return error.diagnostics
     return ()
@@ -247,15 +272,17 @@ def modules(
     step: float | None = None,
     *,
     standalone: bool = False,
+    seconds: float | None = None,
 ) -> dict[Path, str]:
-    """Return the texts that ``generate`` writes, by path."""
+    """Return the texts that ``generate`` writes, by path; each spec may take so many seconds."""
     texts = runtime_copy(directory) if standalone else {}
     errors: list[Diagnostic] = []
     for spec in specs:
         try:
-            derivation = derive(spec, order, step)
-            name = derivation.file_name
-            text = derivation.text_importing(COPY) if standalone else derivation.module_text
+            with time_limit(seconds):
+                derivation = derive(spec, order, step)
+                name = derivation.file_name
+                text = derivation.text_importing(COPY) if standalone else derivation.module_text
             if texts.setdefault(directory / f"{name}.py", text) != text:
                 errors.append(Diagnostic("E604", f"two modules are named `{name}`"))
         except SpecError as error:

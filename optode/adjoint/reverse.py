@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import sympy as sp
 
+from optode.language.derivative import partial
 from optode.language.presentation import present
 from optode.language.program import (
     Assign,
@@ -20,7 +21,7 @@ from optode.language.program import (
     defines,
     uses,
 )
-from optode.language.symbols import dot, partial, symbol, total
+from optode.language.symbols import dot, symbol, total
 
 
 def reverse(

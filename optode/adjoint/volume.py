@@ -13,8 +13,10 @@ from typing import Any
 import sympy as sp
 
 from optode.calculus.integrals import growth
+from optode.language.derivative import partial
+from optode.language.effort import cancelled, expanded
 from optode.language.presentation import present
-from optode.language.symbols import Field, Tangent, dot, partial, total
+from optode.language.symbols import Field, Tangent, dot, total
 from optode.model.model import NeuralODE
 
 ELEMENTS = sp.Symbol("N", positive=True)
@@ -109,9 +111,9 @@ def volume(model: NeuralODE) -> Volume | None:
     if len(calls) > 1:
         return None
     trace = present(sp.Add(*diagonal))
-    rate = sp.cancel(trace / ELEMENTS)
-    known = not rate.has(tr, element_sum)
-    return Volume(trace, growth(rate, START, END, ELEMENTS) if known else None)
+    if trace.has(tr, element_sum):
+        return Volume(trace, None)
+    return Volume(trace, growth(cancelled(trace / ELEMENTS), START, END, ELEMENTS))
 
 
 def _diagonal(
@@ -124,7 +126,7 @@ def _diagonal(
     names = {call: sp.Dummy(real=True) for call in right.atoms(Field)}
     opened = right.xreplace(names)
     found = []
-    for term in sp.Add.make_args(sp.expand(partial(opened, state))):
+    for term in sp.Add.make_args(expanded(partial(opened, state))):
         moving = term.has(*states, *names.values())
         term = term.xreplace({name: call for call, name in names.items()})
         found.append(element_sum(term) if moving else ELEMENTS * term)

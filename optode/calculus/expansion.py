@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 import sympy as sp
 
-from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series
+from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series, Work
 from optode.calculus.tangent import tangent
+from optode.language.derivative import partial
 from optode.language.functions import function_of
-from optode.language.symbols import COUNTER, TIME, Call, dot, partial
+from optode.language.symbols import COUNTER, TIME, Call, Tangent, dot
+
+_Product: TypeAlias = tuple[Fraction, tuple[sp.Expr, ...]]
+"""An exponent of Delta, and the directions of a Jacobian product."""
 
 _MAX_EXTRA_ORDER = 12
 
@@ -45,15 +50,29 @@ def expand_at(expression: sp.Expr, leaves: Mapping[sp.Symbol, Series], order: Or
     return _known_to(expression, leaves, frozenset(leaves) - {TIME}, order)
 
 
+def at_infinity(expression: sp.Expr, variable: sp.Symbol) -> sp.Expr:
+    """Return the limit of an expression as a variable grows without bound.
+
+    Raises NoExpansion where there is none.
+    """
+    large = sp.Dummy(positive=True)
+    scale = Scale(((large, sp.S.One, Fraction(-1)),))
+    series = expand(expression.xreplace({variable: large}), scale, Fraction(1, 2))
+    if series.terms and series.terms[0][0] < 0:
+        raise NoExpansion(f"{expression} grows without bound")
+    return series.coefficient(Fraction(0))
+
+
 def _known_to(
     expression: sp.Expr,
     leaves: Mapping[sp.Symbol, Series],
     vectors: frozenset[sp.Symbol],
     order: Order,
 ) -> Series:
+    work = Work()
     for extra in range(_MAX_EXTRA_ORDER):
         try:
-            series = _Expansion(leaves, vectors, order + extra).of(expression)
+            series = _Expansion(leaves, vectors, order + extra, work).of(expression)
         except LostPrecision:
             continue
         if series.order >= order:
@@ -65,8 +84,13 @@ class _Expansion:
     """One pass over an expression tree with a fixed working order."""
 
     def __init__(
-        self, leaves: Mapping[sp.Symbol, Series], vectors: frozenset[sp.Symbol], order: Order
+        self,
+        leaves: Mapping[sp.Symbol, Series],
+        vectors: frozenset[sp.Symbol],
+        order: Order,
+        work: Work,
     ) -> None:
+        self.work = work
         self.order = order
         self.vectors = vectors
         self.leaves = leaves
@@ -77,11 +101,13 @@ class _Expansion:
         if not expression.has(*self.leaves):
             return Series.monomial(expression)
         if isinstance(expression, sp.Add):
-            return sum((self.of(a) for a in expression.args), Series(()))
+            total = Series.sum(self.of(a) for a in expression.args)
+            self.work.on(coefficient for _, coefficient in total.terms)
+            return total
         if isinstance(expression, sp.Mul):
             product = Series.monomial(sp.S.One)
             for factor in expression.args:
-                product = product.times(self.of(factor), self.order)
+                product = self.product(product, self.of(factor), self.order)
             return product
         if isinstance(expression, sp.exp):
             return self.exponential(self.of(expression.args[0]), expression)
@@ -91,9 +117,16 @@ class _Expansion:
             return self.logarithm(self.of(expression.args[0]), expression.args[0])
         if isinstance(expression, Call):
             return self.oracle(expression)
+        if isinstance(expression, Tangent):
+            return self.oracle(*expression.args)
         if isinstance(expression, dot):
             return self.inner_product(*map(self.of, expression.args))
         return self.function(expression)
+
+    def product(self, left: Series, right: Series, order: Order) -> Series:
+        product = left.times(right, order)
+        self.work.on(coefficient for _, coefficient in product.terms)
+        return product
 
     def power(self, expression: sp.Pow) -> Series:
         base, exponent = expression.args
@@ -103,7 +136,7 @@ class _Expansion:
         if not exponent.has(*self.leaves) and series.leading[0] == 0:
             return self.constant_power(series, exponent)
         return self.exponential(
-            self.of(exponent).times(self.logarithm(series, base), self.order), expression
+            self.product(self.of(exponent), self.logarithm(series, base), self.order), expression
         )
 
     def constant_power(self, series: Series, power: sp.Expr) -> Series:
@@ -141,35 +174,50 @@ class _Expansion:
             return Series((), EXACT)
         raise NoExpansion(f"{expression} grows faster than any power of 1/Delta")
 
-    def oracle(self, call: sp.Expr) -> Series:
+    def oracle(self, call: sp.Expr, *along: sp.Expr) -> Series:
         """Expand a gradient or field by Taylor's theorem about the leading point.
 
-        Its derivatives are Jacobian products.
+        Its derivatives are Jacobian products. With directions it is the Jacobian product along
+        them, which is linear in each.
         """
         arguments = [self.of(a) for a in call.args]
         if any(a.terms and a.terms[0][0] < 0 for a in arguments):
             raise NoExpansion(f"the argument of {call} runs away")
         at = call.func(*(a.coefficient(Fraction(0)) for a in arguments))
-        known = min(a.order for a in arguments)
-        shifts = {
-            e: [a.coefficient(e) for a in arguments]
-            for e in sorted({e for a in arguments for e, _ in a.terms if e > 0})
-        }
-        total = {Fraction(0): at}
-        powers: list[tuple[Fraction, tuple[sp.Expr, ...]]] = [(Fraction(0), ())]
+        moved = _directions(arguments)
+        shifts = [(e, d) for e, d in moved.terms if e > 0]
+        directions = [_directions(list(map(self.of, _parts(u)))) for u in along]
+        products: list[_Product] = [(Fraction(0), ())]
+        for series in directions:
+            products = self._each_along(products, series.terms)
+        total: dict[Fraction, sp.Expr] = {}
         n = 0
-        while powers and shifts:
-            n += 1
-            powers = [
-                (e1 + e2, (*directions, d[0] if len(d) == 1 else sp.Tuple(*d)))
-                for e1, directions in powers
-                for e2, d in shifts.items()
-                if e1 + e2 < self.order
-            ]
-            for exponent, directions in powers:
-                term = tangent(at, directions, self.vectors) / sp.factorial(n)
-                total[exponent] = total.get(exponent, sp.S.Zero) + term
-        return Series.of(total, min(known, self.order) if shifts else known)
+        while products:
+            for exponent, vectors in products:
+                term = tangent(at, vectors, self.vectors) if vectors else at
+                total[exponent] = total.get(exponent, sp.S.Zero) + term / sp.factorial(n)
+            self.work.on(total.values())
+            products, n = self._each_along(products, shifts), n + 1
+        return Series.of(total, self._known(moved, directions, bool(shifts)))
+
+    def _each_along(
+        self, products: list[_Product], terms: Iterable[tuple[Fraction, sp.Expr]]
+    ) -> list[_Product]:
+        """Return the products with a further direction each, as far as the order goes."""
+        return [
+            (e1 + e2, (*vectors, d))
+            for e1, vectors in products
+            for e2, d in terms
+            if e1 + e2 < self.order
+        ]
+
+    def _known(self, moved: Series, directions: list[Series], moves: bool) -> Order:
+        """Return the order up to which a Jacobian product is known."""
+        floors = [d.terms[0][0] if d.terms else d.order for d in directions]
+        lowest = sum(floors, Fraction(0))
+        known = [moved.order + lowest]
+        known += [d.order + lowest - f for d, f in zip(directions, floors, strict=True)]
+        return min([*known, self.order] if moves or directions else known)
 
     def inner_product(self, left: Series, right: Series) -> Series:
         """Expand an inner product: it is bilinear."""
@@ -216,7 +264,7 @@ class _Expansion:
             n += 1
             if n * small.leading[0] >= order:
                 return total + Series((), min(order, small.order))
-            power = power.times(small, order)
+            power = self.product(power, small, order)
             total = total + power.shifted(Fraction(0), coefficient(n))
 
 
@@ -225,3 +273,15 @@ def _without_leading(series: Series) -> Series:
     e0, c0 = series.leading
     relative = series.shifted(-e0, 1 / c0)
     return Series(relative.terms[1:], relative.order)
+
+
+def _parts(direction: sp.Expr) -> tuple[sp.Expr, ...]:
+    return tuple(direction.args) if isinstance(direction, sp.Tuple) else (direction,)
+
+
+def _directions(components: list[Series]) -> Series:
+    """Join the series of a direction's components: its coefficients are directions."""
+    exponents = sorted({e for component in components for e, _ in component.terms})
+    rows = ((e, [c.coefficient(e) for c in components]) for e in exponents)
+    terms = tuple((e, row[0] if len(row) == 1 else sp.Tuple(*row)) for e, row in rows)
+    return Series(terms, min(component.order for component in components))

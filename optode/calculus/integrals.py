@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
+from optode.language.effort import MOST_TO_SOLVE, expanded, is_short
 from optode.language.symbols import TIME
 
 
@@ -37,7 +38,7 @@ def integral(rate: sp.Expr, start: sp.Expr, end: sp.Expr) -> sp.Expr | None:
 
 def _poles(rate: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """Split a rate into its residue at t = 0 and the terms that are no multiple of 1/t."""
-    terms = sp.Add.make_args(sp.expand(rate))
+    terms = sp.Add.make_args(expanded(rate))
     poles = [term for term in terms if not (term * TIME).has(TIME)]
     return sp.Add(*poles) * TIME, sp.Add(*(term for term in terms if term not in poles))
 
@@ -47,6 +48,8 @@ def antiderivative(rate: sp.Expr) -> sp.Expr | None:
 
     Sought term by term, of terms with one function of t beside powers: others may take minutes.
     """
+    if not is_short(rate, MOST_TO_SOLVE):
+        return None
     found = sp.S.Zero
     generic = {s: sp.Dummy(positive=True) for s in rate.free_symbols - {TIME}}
     for term in sp.Add.make_args(sp.expand(rate).xreplace(generic)):

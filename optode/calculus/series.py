@@ -7,17 +7,19 @@ up to which it is known, so that cancellation is noticed instead of guessed arou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
 import sympy as sp
 
-from optode.language.symbols import Opaque, dot
+from optode.language.effort import expanded, is_zero, operations
 
 Order: TypeAlias = Fraction | float
 EXACT = float("inf")
+MOST_WORK = 15000
+"""Operations of all coefficients that an expansion makes."""
 
 
 class NoExpansion(ValueError):
@@ -26,6 +28,19 @@ class NoExpansion(ValueError):
 
 class LostPrecision(Exception):
     """A leading term vanished within the known order: more terms are needed."""
+
+
+class Work:
+    """Counts the operations that the coefficients of an expansion are made of."""
+
+    def __init__(self) -> None:
+        self.operations = 0
+
+    def on(self, made: Iterable[sp.Expr]) -> None:
+        """Count some coefficients. Raises NoExpansion where the work grows too large."""
+        self.operations += sum(1 + operations(coefficient) for coefficient in made)
+        if self.operations > MOST_WORK:
+            raise NoExpansion(f"its series takes more than {MOST_WORK} operations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +78,18 @@ class Series:
         return Series.of(terms, self.order + exponent)
 
     def __add__(self, other: Series) -> Series:
-        total = dict(self.terms)
-        for exponent, coefficient in other.terms:
-            total[exponent] = total.get(exponent, sp.S.Zero) + coefficient
-        return Series.of(total, min(self.order, other.order))
+        return Series.sum((self, other))
+
+    @staticmethod
+    def sum(parts: Iterable[Series]) -> Series:
+        """Add series up."""
+        total: dict[Fraction, list[sp.Expr]] = {}
+        order: Order = EXACT
+        for part in parts:
+            order = min(order, part.order)
+            for exponent, coefficient in part.terms:
+                total.setdefault(exponent, []).append(coefficient)
+        return Series.of({e: sp.Add(*coefficients) for e, coefficients in total.items()}, order)
 
     def times(self, other: Series, order: Order) -> Series:
         """Multiply two series, truncated at the order."""
@@ -88,21 +111,7 @@ def _normal(coefficient: sp.Expr) -> sp.Expr:
     """Return the coefficient, or 0 where its terms cancel identically."""
     if not coefficient.is_Add:
         return coefficient
-    expanded = sp.expand(coefficient)
-    if expanded == 0 or not expanded.is_Add:
-        return expanded
-    return sp.S.Zero if _vanishes(coefficient) else coefficient
-
-
-def _vanishes(expression: sp.Expr) -> bool:
-    """Tell whether the expression is zero: tried at points, then proved by simplification."""
-    atoms = sorted(
-        expression.free_symbols | expression.atoms(Opaque, dot),
-        key=sp.default_sort_key,
-    )
-    for seed in (3, 7):
-        point = {a: sp.Rational(seed + 2 * i, 5 + i) for i, a in enumerate(atoms)}
-        value = expression.xreplace(point).evalf(30, maxn=200)
-        if not value.is_number or abs(value) > 1e-20:
-            return False
-    return bool(sp.simplify(expression) == 0)
+    multiplied_out = expanded(coefficient)
+    if multiplied_out == 0 or not multiplied_out.is_Add:
+        return multiplied_out
+    return sp.S.Zero if is_zero(coefficient) else coefficient

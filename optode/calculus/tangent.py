@@ -7,16 +7,19 @@ Only what holds no state and no call, a scalar, comes out of a direction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 import sympy as sp
 
+from optode.language.derivative import chained
 from optode.language.presentation import distributed
-from optode.language.symbols import TIME, Call, Opaque, Tangent, dot, partial
+from optode.language.symbols import TIME, Call, Opaque, Tangent, dot
 
 Rates: TypeAlias = Mapping[sp.Symbol, sp.Expr]
 
 
+@lru_cache(maxsize=4096)
 def tangent(
     call: sp.Expr, directions: tuple[sp.Expr, ...], vectors: frozenset[sp.Symbol]
 ) -> sp.Expr:
@@ -60,42 +63,53 @@ def derivative_along(expression: sp.Expr, rates: Rates) -> sp.Expr:
 
     Exact for elementwise expressions in states, scalars, calls of an oracle and their tangents.
     """
-    vectors = frozenset(rates) - {TIME}
-    if isinstance(expression, sp.Symbol):
-        return rates.get(expression, sp.S.Zero)
-    if not expression.args or not expression.has(*rates):
-        return sp.S.Zero
-    inner = [derivative_along(argument, rates) for argument in expression.args]
-    if isinstance(expression, Call):
-        direction = inner[0] if len(inner) == 1 else sp.Tuple(*inner)
-        return tangent(expression, (direction,), vectors)
-    if isinstance(expression, Tangent):
-        return _tangent_along(expression, rates)
-    if isinstance(expression, dot):
-        (u, w), (du, dw) = expression.args, inner
-        return dot(u, dw) + dot(du, w)
-    if isinstance(expression, sp.Add):
-        return sp.Add(*inner)
-    return sp.Add(*(_partial(expression, i) * rate for i, rate in enumerate(inner) if rate != 0))
+    return Flow(rates).derivative(expression)
 
 
-def _partial(expression: sp.Expr, index: int) -> sp.Expr:
-    """Differentiate an elementwise function in one of its arguments."""
-    slots = [sp.Dummy(real=True) for _ in expression.args]
-    slope = partial(expression.func(*slots), slots[index])
-    return slope.xreplace(dict(zip(slots, expression.args, strict=True)))
+class Flow:
+    """Differentiates along one flow, each part of an expression once."""
+
+    def __init__(self, rates: Rates) -> None:
+        self.rates = rates
+        self.vectors = frozenset(rates) - {TIME}
+        self.known: dict[sp.Expr, sp.Expr] = {}
+
+    def derivative(self, expression: sp.Expr) -> sp.Expr:
+        """Return the rate at which an expression changes."""
+        if isinstance(expression, sp.Symbol):
+            return self.rates.get(expression, sp.S.Zero)
+        if not expression.args:
+            return sp.S.Zero
+        if expression not in self.known:
+            self.known[expression] = self._of_compound(expression)
+        return self.known[expression]
+
+    def _of_compound(self, expression: sp.Expr) -> sp.Expr:
+        if isinstance(expression, Tangent):
+            return self._of_tangent(expression)
+        inner = [self.derivative(argument) for argument in expression.args]
+        if all(rate == 0 for rate in inner):
+            return sp.S.Zero
+        if isinstance(expression, Call):
+            return tangent(expression, (_direction(inner),), self.vectors)
+        if isinstance(expression, dot):
+            (u, w), (du, dw) = expression.args, inner
+            return dot(u, dw) + dot(du, w)
+        return chained(expression, inner)
+
+    def _of_tangent(self, expression: Tangent) -> sp.Expr:
+        call, *directions = expression.args
+        step = _direction([self.derivative(argument) for argument in call.args])
+        total = tangent(call, (*directions, step), self.vectors)
+        for index, direction in enumerate(directions):
+            if isinstance(direction, sp.Tuple):
+                rate = sp.Tuple(*map(self.derivative, direction))
+            else:
+                rate = self.derivative(direction)
+            moved = (*directions[:index], rate, *directions[index + 1 :])
+            total += tangent(call, moved, self.vectors)
+        return total
 
 
-def _tangent_along(expression: Tangent, rates: Rates) -> sp.Expr:
-    call, *directions = expression.args
-    vectors = frozenset(rates) - {TIME}
-    moved = [derivative_along(argument, rates) for argument in call.args]
-    step = moved[0] if len(moved) == 1 else sp.Tuple(*moved)
-    total = tangent(call, (*directions, step), vectors)
-    for index, direction in enumerate(directions):
-        if isinstance(direction, sp.Tuple):
-            rate = sp.Tuple(*(derivative_along(u, rates) for u in direction))
-        else:
-            rate = derivative_along(direction, rates)
-        total += tangent(call, (*directions[:index], rate, *directions[index + 1 :]), vectors)
-    return total
+def _direction(components: list[sp.Expr]) -> sp.Expr:
+    return components[0] if len(components) == 1 else sp.Tuple(*components)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optode.cli.options import Specs
+from optode.cli.options import Specs, TimeLimit
 from optode.cli.terminal import print_error, print_json
+from optode.time_limit import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
     from optode.diagnostics import Diagnostic
@@ -35,6 +36,7 @@ def check(
     watch: Annotated[
         bool, typer.Option("--watch", help="Check again when a file changes, until Ctrl-C.")
     ] = False,
+    seconds: TimeLimit = DEFAULT_SECONDS,
 ) -> None:
     """Report every error of each spec, or `ok`. Writes no file."""
     given = dict.fromkeys(specs)
@@ -43,18 +45,18 @@ def check(
     if watch and form is ErrorFormat.json:
         raise typer.BadParameter("it goes with --format text", param_hint="--watch")
     if watch:
-        _watch(given)
-    raise typer.Exit(_check_all(given, form))
+        _watch(given, seconds)
+    raise typer.Exit(_check_all(given, form, seconds))
 
 
-def _check_all(specs: Iterable[str], form: ErrorFormat) -> int:
+def _check_all(specs: Iterable[str], form: ErrorFormat, seconds: float) -> int:
     """Print what is wrong with each spec; returns the exit code."""
     from optode import compiler
     from optode.diagnostics import SpecError
 
     found: list[Diagnostic] = []
     for spec in specs:
-        errors = compiler.check(spec)
+        errors = compiler.check(spec, seconds)
         found += errors
         if form is ErrorFormat.json:
             continue
@@ -67,12 +69,12 @@ def _check_all(specs: Iterable[str], form: ErrorFormat) -> int:
     return 1 if found else 0
 
 
-def _watch(specs: Iterable[str]) -> None:
+def _watch(specs: Iterable[str], seconds: float) -> None:
     """Check specs whenever they change; ends by Ctrl-C, with exit code 130."""
     try:
         while True:
             before = _state(specs)
-            _check_all(specs, ErrorFormat.text)
+            _check_all(specs, ErrorFormat.text, seconds)
             while _state(specs) == before:
                 time.sleep(PAUSE)
             typer.echo(f"-- {time.strftime('%H:%M:%S')}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from optode.cli.boundary import DEBUG, boundary
 from optode.cli.check import check
 from optode.cli.claims import claims
 from optode.cli.listing import list_specs
@@ -18,19 +20,34 @@ from optode.cli.options import (
     OneSpec,
     SpecsOrAll,
     StepSize,
+    TimeLimit,
     one_or_all,
     spec_names,
     step_with_order,
 )
 from optode.cli.terminal import errors_reported, standard_streams
 from optode.cli.verify import verify
+from optode.time_limit import DEFAULT_SECONDS, time_limit
 from optode.version import __version__
 
 if TYPE_CHECKING:
     from optode.compiler import Derivation
     from optode.show.equations import Stage
 
+
+class _Group(TyperGroup):
+    """The commands; ``--debug`` may stand anywhere."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        rest = [argument for argument in args if argument != DEBUG]
+        parsed: list[str] = super().parse_args(
+            ctx, [*([DEBUG] if len(rest) < len(args) else []), *rest]
+        )
+        return parsed
+
+
 app = typer.Typer(
+    cls=_Group,
     name="optode",
     help="A compiler from optimizer update rules to neural ODEs.",
     epilog="SPEC is a path, the name of a shipped spec (`optode list` shows them), or - for "
@@ -62,7 +79,7 @@ class Format(str, Enum):
 
 def main() -> None:
     """Run the ``optode`` command: exit code 1 for an error in a spec or file, 2 for misuse."""
-    with standard_streams():
+    with boundary(), standard_streams():
         app()
 
 
@@ -76,6 +93,9 @@ def _version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show the traceback behind an error, with any command.")
     ] = False,
 ) -> None:
     """Return a compiler from optimizer update rules to neural ODEs."""
@@ -100,6 +120,7 @@ def generate(
     ] = False,
     order: ModelOrder = 0,
     step: StepSize = None,
+    seconds: TimeLimit = DEFAULT_SECONDS,
     standalone: Annotated[
         bool,
         typer.Option(
@@ -121,7 +142,7 @@ def generate(
         if not check_only and (problem := folder_problem(directory)):
             raise SpecError([problem])
         chosen = shipped_models() if every else dict.fromkeys(specs or ())
-        texts = modules(chosen, directory, order, step, standalone=standalone)
+        texts = modules(chosen, directory, order, step, standalone=standalone, seconds=seconds)
         if check_only:
             _report_stale(differences(texts))
             return
@@ -162,12 +183,13 @@ def derive(
             "--at", metavar="NAME=NUMBER,...", help="Show which scaling fits these numbers."
         ),
     ] = None,
+    seconds: TimeLimit = DEFAULT_SECONDS,
 ) -> None:
     """Show the rule, its limit, the neural ODE and its adjoint."""
     from optode import compiler
 
     step_with_order(step, order)
-    with errors_reported(as_json=form is Format.json):
+    with errors_reported(as_json=form is Format.json), time_limit(seconds):
         derivation = compiler.derive(spec, order, step)
         if every_scaling or numbers is not None:
             if stage is not None or form is not Format.text or (every_scaling and numbers):

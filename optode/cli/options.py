@@ -78,6 +78,23 @@ StepSize: TypeAlias = Annotated[
 ]
 
 
+def _positive(seconds: float) -> float:
+    if not seconds > 0:
+        raise typer.BadParameter(f"{seconds:g} is no time in seconds")
+    return seconds
+
+
+TimeLimit: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--time-limit",
+        metavar="SECONDS",
+        callback=_positive,
+        help="Stop a spec that takes longer to compile.",
+    ),
+]
+
+
 def one_or_all(spec: object, every: bool, expected: str = "one SPEC") -> None:
     """Raise BadParameter unless either SPEC or --all is given."""
     if every == bool(spec):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
+from optode.cli.boundary import DEBUG, print_cause
+
 if TYPE_CHECKING:
     from optode.diagnostics import Diagnostic, SpecError
 
@@ -31,6 +33,8 @@ def errors_reported(*, as_json: bool = False) -> Iterator[None]:
             print_json(error.diagnostics)
         else:
             print_error(error)
+        if DEBUG in sys.argv:
+            print_cause(error)
         raise typer.Exit(1) from None
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from optode.cli.options import AllSpecs, OneSpecOrAll, ReportFormat, one_or_all
+from optode.cli.options import AllSpecs, OneSpecOrAll, ReportFormat, TimeLimit, one_or_all
 from optode.cli.terminal import errors_reported
+from optode.time_limit import DEFAULT_SECONDS
 
 
 def verify(
@@ -43,6 +44,7 @@ def verify(
     method: Annotated[
         str | None, typer.Option(help="The method of the solves.  [default: rk4]")
     ] = None,
+    seconds: TimeLimit = DEFAULT_SECONDS,
 ) -> None:
     """Compare the optimizer with its ODE at decreasing steps.
 
@@ -60,16 +62,22 @@ def verify(
         raise typer.BadParameter("--field, --shape and --method go with --gradients")
     if form is ReportFormat.json:
         raise typer.BadParameter("--format json goes with --gradients")
-    _verify_orders(spec, order, form, picture)
+    _verify_orders(spec, order, form, picture, seconds)
 
 
-def _verify_orders(spec: str | None, order: int, form: ReportFormat, picture: Path | None) -> None:
+def _verify_orders(
+    spec: str | None, order: int, form: ReportFormat, picture: Path | None, seconds: float
+) -> None:
     with errors_reported():
         from optode.verify.orders import plot, report
 
         if picture is not None:
             plot.check_picture(picture)
-        checks = tuple(report.verify_all(order) if spec is None else report.verify(spec, order))
+        checks = tuple(
+            report.verify_all(order, seconds)
+            if spec is None
+            else report.verify(spec, order, seconds)
+        )
         write = report.page if form is ReportFormat.markdown else report.as_text
         typer.echo(write(checks), nl=False)
         if picture is not None:

@@ -13,7 +13,7 @@ from enum import IntEnum
 
 import sympy as sp
 
-from optode.language.elementwise import Elementwise, hardtanh
+from optode.language.elementwise import Elementwise, hardtanh, maximum, minimum
 from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import TIME
@@ -62,6 +62,7 @@ class TorchPrinter:
         self.floats = frozenset(floats)
         self.scalars = self.floats.union(scalars)
         self.operators_only = operators_only
+        self._shown: dict[sp.Expr, _Text] = {}
 
     def text(self, expression: sp.Expr) -> str:
         """One line: ``-gamma * m + f``."""
@@ -80,6 +81,11 @@ class TorchPrinter:
         return TorchPrinter(floats, scalars, operators_only=self.operators_only)
 
     def _show(self, e: sp.Expr) -> _Text:
+        if e not in self._shown:
+            self._shown[e] = self._print(e)
+        return self._shown[e]
+
+    def _print(self, e: sp.Expr) -> _Text:
         if isinstance(e, sp.Symbol):
             return _Text(e.name, Binding.ATOM)
         if e.is_number:
@@ -157,6 +163,9 @@ class TorchPrinter:
             return _Text(record.floats.format(*shown), Binding.ATOM)
         if self.is_float(e) and isinstance(e, Elementwise):
             return self._show(e.formula(*e.args))
+        if isinstance(e, hardtanh) and e.args[0].free_symbols <= self.floats:
+            u, low, high = e.args  # a number between bounds that are tensors
+            return self._show(minimum(maximum(u, low), high))
         mixed = len({self.is_float(bound) for bound in e.args[1:]}) > 1
         text = (mixed and record.torch_mixed) or record.torch
         signs = self._signs(e.args[0]) if record.tells_signs else {}
@@ -178,7 +187,9 @@ class TorchPrinter:
 
     def _signs(self, u: sp.Expr) -> dict[str, str]:
         """The conditions u > 0 and u >= 0, ``5 - m > 0`` as ``m < 5``, and a tensor in u."""
-        tensors = sorted(u.free_symbols - self.floats, key=lambda s: (s == TIME, s.name))
+        tensors = sorted(
+            u.free_symbols - self.floats, key=lambda s: (s in self.scalars, s == TIME, s.name)
+        )
         constant, rest = u.as_coeff_Add()
         if rest.could_extract_minus_sign():
             left, right, (strict, weak) = self.text(-rest), self.text(constant), ("<", "<=")

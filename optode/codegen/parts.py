@@ -18,6 +18,7 @@ from optode.codegen.accurate import accurate_statements
 from optode.codegen.layout import BODY, call_lines, indented, tuple_lines
 from optode.codegen.methods import Signature, rates_method
 from optode.codegen.statements import StatementPrinter, kinds_of
+from optode.language.derivative import partial
 from optode.language.presentation import present
 from optode.language.program import lower
 from optode.language.symbols import TIME, Field, symbol
@@ -122,7 +123,7 @@ def _slopes(stepper: Damped) -> list[str]:
     made = []
     for name in names:
         root, curvature, rate = (
-            present(sp.diff(value, name))
+            present(partial(value, name))
             for value in (stepper.root, stepper.curvature, stepper.damping)
         )
         suffix = f"_{name}" if len(names) > 1 else ""

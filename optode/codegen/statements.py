@@ -6,8 +6,9 @@ is the network at one time, an ``optode.runtime.BoundField``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import sympy as sp
 
@@ -23,6 +24,7 @@ from optode.language.program import (
     defines,
     uses,
 )
+from optode.language.symbols import dot, symbol, total
 from optode.model.model import NeuralODE
 
 
@@ -30,11 +32,13 @@ from optode.model.model import NeuralODE
 class Kinds:
     """What each name of a program is in the emitted code.
 
-    ``shaped``: a tensor of the states' shape; ``floats``: a Python number; ``scalars``: a number,
-    or a tensor of one, which costs less to divide by than by a state.
+    ``shaped``: a tensor of the states' shape, or of one with a sum over the features in it;
+    ``full``: of the states' shape indeed; ``floats``: a Python number; ``scalars``: a number, or a
+    tensor of one, which costs less to divide by than by a state.
     """
 
     shaped: frozenset[sp.Symbol]
+    full: frozenset[sp.Symbol]
     floats: frozenset[sp.Symbol]
     scalars: frozenset[sp.Symbol]
 
@@ -50,20 +54,39 @@ def kinds_of(
 
     An output has the states' shape even where its value is constant.
     """
-    outputs, shaped = set(outputs), set(shaped)
+    program, shaped = tuple(program), set(shaped)
+    outputs = {*outputs, *chain.from_iterable(map(_of_the_field, program))}
+    full = set(shaped)
     numbers = {p.symbol for p in model.parameters if not p.is_learned}.union(floats)
     scalars = {p.symbol for p in model.parameters if not p.per_feature} | numbers
     for statement in program:
         if isinstance(statement, (FieldCall, FieldPullback)):
             shaped.update(defines(statement))
+            full.update(defines(statement))
         elif isinstance(statement, Assign):
             read = statement.value.free_symbols
-            if read & shaped or statement.name in outputs:
+            if _is_full(statement.value, full) or statement.name in outputs:
+                full.add(statement.name)
+            if read & shaped or statement.name in outputs or isinstance(statement.value, dot):
                 shaped.add(statement.name)
             elif read <= scalars:
                 scalars.add(statement.name)
                 numbers |= {statement.name} if read <= numbers else set()
-    return Kinds(frozenset(shaped), frozenset(numbers), frozenset(scalars))
+    return Kinds(frozenset(shaped), frozenset(full), frozenset(numbers), frozenset(scalars))
+
+
+def _of_the_field(statement: Statement) -> tuple[sp.Symbol, ...]:
+    """Return what the network, or its pullback, is called with: it has the states' shape."""
+    if isinstance(statement, FieldCall):
+        return statement.inputs
+    return (statement.cotangent,) if isinstance(statement, FieldPullback) else ()
+
+
+def _is_full(value: sp.Expr, full: Collection[sp.Symbol]) -> bool:
+    """Return whether a value has the states' shape: more than sums over the features is in it."""
+    if isinstance(value, (dot, total)):
+        return False
+    return value in full or any(_is_full(argument, full) for argument in value.args)
 
 
 class StatementPrinter:
@@ -138,9 +161,27 @@ class StatementPrinter:
         raise TypeError(f"no PyTorch text for {statement}")
 
     def _assign(self, statement: Assign, indent: int) -> list[str]:
-        name, value, shaped = statement.name, statement.value, self.kinds.shaped
-        if name not in shaped or value.free_symbols & shaped:
-            return self._assignment(name.name, value, indent)
+        name, value = statement.name.name, statement.value
+        if isinstance(value, dot) and not any(map(self._has_shape, value.args)):
+            first, second = value.args  # alike for all features: one of them gets their shape
+            at = self._free(f"{name}_at")
+            lines = self._filled(at, first, indent)
+            return [*lines, f"{name} = dot({at}, {self.printer.argument(second)})"]
+        if statement.name in self.kinds.full and not self._has_shape(value):
+            return self._filled(name, value, indent)
+        return self._assignment(name, value, indent)
+
+    def _has_shape(self, value: sp.Expr) -> bool:
+        return _is_full(value, self.kinds.full)
+
+    def _free(self, name: str) -> str:
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
+
+    def _filled(self, name: str, value: sp.Expr, indent: int) -> list[str]:
+        """Assign a value that is alike for all features, in the states' shape."""
         position = str(self.model.states[0])
         zeros = f"torch.zeros_like({position})"
         if value == 0:
@@ -156,23 +197,45 @@ class StatementPrinter:
 
     def _assignment(self, name: str, value: sp.Expr, indent: int) -> list[str]:
         self.taken.add(name)
-        return assignment(name, value, self.printer, indent, self.taken)
+        lines: list[str] = []
+        for node in sp.postorder_traversal(value):
+            if isinstance(node, total) and not self._has_shape(node.args[0]):
+                spread = self._free("spread")
+                lines += self._filled(spread, node.args[0], indent)
+                value = value.xreplace({node: total(symbol(spread))})
+        return [*lines, *assignment(name, value, self.printer, indent, self.taken)]
 
     def _total(self, statement: Total, indent: int) -> list[str]:
         per_feature = {p.symbol for p in self.model.parameters if p.per_feature}
         summed = "self.feature_sum" if statement.parameter in per_feature else "torch.sum"
         text = f"{statement.name} = {summed}({self.printer.text(statement.value)})"
-        if len(text) <= LINE_LENGTH - indent:
-            return [text]
         density = f"{statement.name}_density"
-        lines = self._assignment(density, statement.value, indent)
+        if not self._has_shape(statement.value):
+            lines = self._filled(density, statement.value, indent)
+        elif len(text) <= LINE_LENGTH - indent:
+            return [text]
+        else:
+            lines = self._assignment(density, statement.value, indent)
         return [*lines, f"{statement.name} = {summed}({density})"]
 
     def _call(self, call: FieldCall, indent: int) -> list[str]:
-        if not call.directions:
-            return call_lines(f"{call.name} = field(", _names(call.arguments), ")", indent)
-        items = [_tuple(call.arguments), _tuple(call.directions)]
-        return call_lines(f"{call.name} = field.tangent(", items, ")", indent)
+        lines: list[str] = []
+        arguments, directions = (
+            [self._in_full(name, lines, indent) for name in names]
+            for names in (call.arguments, call.directions)
+        )
+        if not directions:
+            return [*lines, *call_lines(f"{call.name} = field(", arguments, ")", indent)]
+        items = [_tuple(arguments), _tuple(directions)]
+        return [*lines, *call_lines(f"{call.name} = field.tangent(", items, ")", indent)]
+
+    def _in_full(self, name: sp.Symbol, lines: list[str], indent: int) -> str:
+        """Return a name for a value in the states' shape, after the lines that give it one."""
+        if self._has_shape(name):
+            return str(name)
+        spread = self._free(f"{name}_at")
+        lines += self._filled(spread, name, indent)
+        return spread
 
     def _pullback(
         self, statement: FieldPullback, cotangent: Statement | None, indent: int
@@ -183,9 +246,7 @@ class StatementPrinter:
         start = f"{', '.join(names)} = field.{method}("
         if isinstance(cotangent, Assign):
             line = f"{start}{call}, {self.printer.text(cotangent.value)})"
-            if cotangent.value.free_symbols & self.kinds.shaped and (
-                len(line) <= LINE_LENGTH - indent
-            ):
+            if self._has_shape(cotangent.value) and len(line) <= LINE_LENGTH - indent:
                 return [line]
         before = self._statement(cotangent, indent) if cotangent else []
         return [*before, *call_lines(start, [call, str(statement.cotangent)], ")", indent)]
@@ -195,5 +256,5 @@ def _names(symbols: Iterable[sp.Symbol]) -> list[str]:
     return [str(name) for name in symbols]
 
 
-def _tuple(symbols: Sequence[sp.Symbol]) -> str:
-    return f"({', '.join(_names(symbols))}{',' if len(symbols) == 1 else ''})"
+def _tuple(names: Sequence[str]) -> str:
+    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"

@@ -172,6 +172,8 @@ class relu(Elementwise):
 
     @classmethod
     def eval(cls, u: sp.Expr) -> sp.Expr | None:
+        if u.is_nonnegative:
+            return u
         return cls.formula(u) if u.is_number and u.is_comparable else None
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:

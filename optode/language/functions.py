@@ -261,6 +261,12 @@ def kinds(*smoothness: Smoothness) -> tuple[type[sp.Function], ...]:
     return tuple(record.kind for record in FUNCTIONS if record.smoothness in smoothness)
 
 
+def bends(expression: sp.Expr, *variables: sp.Symbol) -> bool:
+    """Whether a function with a kink or a jump has one of the variables: no slope tells all of it."""
+    calls = expression.atoms(*kinds("kink", "jump", "contact"))
+    return any(call.has(*variables) for call in calls)
+
+
 def borders(calls: Iterable[sp.Expr]) -> list[sp.Expr]:
     """What changes its sign where one of these calls has a kink or a jump: u, or u - bound."""
     found: list[sp.Expr] = []

@@ -8,6 +8,7 @@ h)*a_v``). Terms: products before bare symbols, functions before symbols, calls 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import sympy as sp
@@ -27,6 +28,7 @@ def _symbol_rank(name: str, positive: bool) -> int:
     return 2 if len(name) > 1 and "_" not in name and not is_difference else 3
 
 
+@lru_cache(maxsize=16384)
 def _factor_key(factor: sp.Expr) -> tuple[Any, ...]:
     base = factor
     if isinstance(factor, sp.Pow) and factor.exp.is_Rational:
@@ -42,11 +44,13 @@ def _factor_key(factor: sp.Expr) -> tuple[Any, ...]:
     return rank, base != factor, sp.default_sort_key(factor)
 
 
+@lru_cache(maxsize=16384)
 def ordered_factors(expression: sp.Expr) -> tuple[sp.Expr, ...]:
     """The factors of a product, in printing order."""
     return tuple(sorted(sp.Mul.make_args(expression), key=_factor_key))
 
 
+@lru_cache(maxsize=16384)
 def _term_key(term: sp.Expr) -> tuple[Any, ...]:
     _, rest = term.as_coeff_Mul()
     factors = ordered_factors(rest)
@@ -64,6 +68,7 @@ def _term_key(term: sp.Expr) -> tuple[Any, ...]:
     )
 
 
+@lru_cache(maxsize=16384)
 def ordered_terms(expression: sp.Expr) -> tuple[sp.Expr, ...]:
     """The terms of a sum, in printing order.
 

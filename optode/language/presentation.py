@@ -6,12 +6,18 @@ from collections.abc import Iterable, Iterator
 
 import sympy as sp
 
+from optode.language.effort import cancelled, factored, is_modest, is_short
 from optode.language.symbols import At, Opaque, dot
+from optode.time_limit import at_work
 
 
 def present(expression: sp.Expr) -> sp.Expr:
     """Common factors taken out of sums, nothing expanded."""
-    return sp.factor_terms(sp.sympify(expression), sign=False)
+    expression = sp.sympify(expression)
+    if not is_short(expression):
+        return expression
+    with at_work(expression=expression):
+        return sp.factor_terms(expression, sign=False)
 
 
 def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
@@ -19,9 +25,12 @@ def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
 
     ``vectors`` are the states; everything free of them and of calls is a scalar.
     """
+    expression = sp.sympify(expression)
+    if not (is_short(expression) and is_modest(expression)):
+        return expression
     states = tuple(vectors)
     groups: dict[sp.Expr, sp.Expr] = {}
-    for term in distributed(sp.sympify(expression)):
+    for term in distributed(expression):
         scalar, vector = term.as_independent(*states, Opaque, At, dot, as_Add=False)
         groups[vector] = groups.get(vector, sp.S.Zero) + scalar
     terms = ((simple_scalar(c), _collected_inside(v, states)) for v, c in groups.items())
@@ -56,7 +65,7 @@ def simple_scalar(scalar: sp.Expr) -> sp.Expr:
     """A coefficient as one reduced fraction, denominators written ``1 - beta``."""
     if not scalar.has(sp.Add) or scalar.has(sp.exp):
         return scalar
-    fraction = _positive(sp.factor(sp.cancel(sp.together(scalar)), deep=False))
+    fraction = _positive(factored(cancelled(scalar), deep=False))
     return fraction if sp.count_ops(fraction) <= sp.count_ops(scalar) + 4 else scalar
 
 

@@ -82,6 +82,10 @@ class Program:
             raise ValueError(f"outputs {self.outputs} are not all assigned")
 
 
+class NoProgram(ValueError):
+    """Equations that are no program; the message says why."""
+
+
 def defines(statement: Statement) -> tuple[sp.Symbol, ...]:
     """The names a statement assigns."""
     return statement.names if isinstance(statement, FieldPullback) else (statement.name,)
@@ -173,7 +177,7 @@ def _node_statements(
         return [*statements, product]
     call = node.args[0] if isinstance(node, Tangent) else node
     if isinstance(node, Tangent) and len(node.args) > 2:
-        raise ValueError("second derivatives of the field have no program")
+        raise NoProgram("second derivatives of the field have no program")
     time, arguments = (TIME, call.args[1:]) if isinstance(call, Field) else (None, call.args)
     points = named(arguments, "at")
     directions: tuple[sp.Symbol, ...] = ()

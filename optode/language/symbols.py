@@ -128,8 +128,3 @@ class total(sp.Function):
 
     nargs = 1
     is_real = True
-
-
-def partial(expression: sp.Expr, variable: sp.Symbol) -> sp.Expr:
-    """The derivative almost everywhere: a sign is constant beside its jump."""
-    return expression.diff(variable).replace(sp.DiracDelta, lambda *_: sp.S.Zero)

@@ -12,16 +12,28 @@ from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot
 
+MAX_INTEGER = 10**12
+"""Written digit by digit; a larger number is written as a decimal."""
+
+_LARGEST_DENOMINATOR = 10**330
+"""No float has more decimals."""
+
 
 def decimal_text(number: sp.Rational) -> str | None:
     """The exact decimal of a rational whose denominator has no prime factor but 2 and 5, else None.
 
     Halves, quarters and eighths stay fractions (None), as people write them.
     """
-    if number.q in (1, 2, 4, 8) or set(sp.factorint(number.q)) - {2, 5}:
+    if number.q in (1, 2, 4, 8) or _LARGEST_DENOMINATOR % number.q:
         return None
     text = repr(float(number))
     return text if sp.Rational(text) == number else None
+
+
+def whole_text(number: int) -> str:
+    """Return an integer as a spec can say it: a long one as a decimal, if that is exact."""
+    text = repr(float(number)) if MAX_INTEGER < abs(number) < 10**308 else ""
+    return text if text and sp.Rational(text) == number else str(number)
 
 
 def _norm_power(expr: sp.Pow) -> sp.Rational | None:
@@ -35,8 +47,11 @@ class _TextPrinter(StrPrinter):
     def _as_ordered_terms(self, expr: sp.Expr, order: Any = None) -> Any:
         return list(ordered_terms(expr))
 
+    def _print_Integer(self, expr: sp.Integer) -> str:
+        return whole_text(int(expr.p))
+
     def _print_Rational(self, expr: sp.Rational) -> str:
-        return decimal_text(expr) or f"{expr.p}/{expr.q}"
+        return decimal_text(expr) or f"{whole_text(int(expr.p))}/{whole_text(int(expr.q))}"
 
     def _print_Mul(self, expr: sp.Mul) -> str:
         coefficient, rest = expr.as_coeff_Mul()

@@ -79,6 +79,7 @@ class Sizes:
         self.leaves[rule.step_size] = self.step_size
         self.leaves |= zip(map(forgetting, rule.decays), decays, strict=True)
         self.leaves |= dict.fromkeys(rule.states[1:])
+        self._known: dict[sp.Expr, Exponents | None] = {}
 
     def of_growing(self, expression: sp.Expr) -> Exponents:
         """Return the exponent of a coefficient made of growing states, from its series.
@@ -95,8 +96,21 @@ class Sizes:
     def value(self, exponents: Exponents) -> Fraction:
         return exponents.at(self.point)
 
+    def set(self, state: sp.Symbol, exponents: Exponents | None) -> bool:
+        """Give a state another size; return whether it is another."""
+        changed = self.leaves[state] != exponents
+        if changed:
+            self.leaves[state] = exponents
+            self._known.clear()
+        return changed
+
     def of(self, expression: sp.Expr) -> Exponents | None:
         """Return the exponent of the leading behaviour; None for what is zero so far."""
+        if expression not in self._known:
+            self._known[expression] = self._of(expression)
+        return self._known[expression]
+
+    def _of(self, expression: sp.Expr) -> Exponents | None:
         if expression in self.leaves:
             return self.leaves[expression]
         if not expression.has(*self.leaves) or isinstance(expression, Opaque):

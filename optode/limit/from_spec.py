@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optode.diagnostics import Diagnostic, Reporter, SpecError
 from optode.language.symbols import TIME, Gradient, field_call, symbol
-from optode.limit.given import given_ode
+from optode.limit.given import given_ode, put_in
 from optode.limit.limit import ContinuousLimit
 from optode.rule.from_spec import parse_pairs
 from optode.rule.rule import RuleError
@@ -19,15 +19,17 @@ def given_limit(spec: Spec) -> ContinuousLimit:
     """
     reporter = Reporter()
     learned = spec.model.parameters if spec.model else ()
-    names = (*(s.text for s in spec.states), *(p.name.text for p in learned))
-    symbols = {name: symbol(name) for name in (str(TIME), *names)}
+    defined = [(a.target, a.expression) for a in spec.assignments if a.kind == "define"]
+    names = [*spec.states, *(p.name for p in learned), *(name for name, _ in defined)]
+    symbols = {name: symbol(name) for name in (str(TIME), *(name.text for name in names))}
     scope = Scope(symbols, {}, {**FUNCTIONS, "f": (field_call, None), "grad": (Gradient, 1)}, None)
-    pairs = [(a.target, a.expression) for a in spec.assignments]
-    equations = dict(parse_pairs(pairs, scope, reporter))
+    derivatives = [(a.target, a.expression) for a in spec.assignments if a.kind == "derivative"]
+    definitions = dict(parse_pairs(defined, scope, reporter))
+    equations = dict(parse_pairs(derivatives, scope, reporter))
     reporter.raise_if_any()
     states = [symbol(s.text) for s in spec.states]
     try:
-        return given_ode(spec.name.text, states, equations)
+        return given_ode(spec.name.text, states, put_in(definitions, equations))
     except RuleError as error:
         where = {a.target.text: a.expression.span for a in spec.assignments}
         found = (Diagnostic(f.code, f.message, where[str(f.target)], f.hint) for f in error.flaws)

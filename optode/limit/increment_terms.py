@@ -7,8 +7,15 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from optode.language.effort import cancelled, expanded, terms
 from optode.language.symbols import COUNTER, At, Opaque, dot
 from optode.rule.rule import UpdateRule
+
+MOST_TERMS_OF_AN_INCREMENT = 1000
+
+
+class TooManyTerms(ValueError):
+    """An increment that is too long to be told apart into terms; the message says whose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,9 @@ def grouped_terms(
     state = rule.states[index]
     vectors = [z for z in rule.states if z not in growing]
     groups: dict[sp.Expr, sp.Expr] = {}
+    many = terms(value - state).above
+    if many > MOST_TERMS_OF_AN_INCREMENT:
+        raise TooManyTerms(f"the increment of `{state}` has up to {many} terms, multiplied out")
     for term in sp.Add.make_args(sp.expand(value - state)):
         coefficient, rest = term.as_independent(*vectors, Opaque, At, dot, as_Add=False)
         groups[rest] = groups.get(rest, sp.S.Zero) + coefficient
@@ -45,8 +55,8 @@ def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr,
     if coefficient.has(*growing):
         return (coefficient,)
     if any(power.exp.could_extract_minus_sign() for power in coefficient.atoms(sp.Pow)):
-        coefficient = sp.cancel(sp.together(coefficient))
-    return sp.Add.make_args(sp.expand(coefficient))
+        coefficient = cancelled(coefficient)
+    return sp.Add.make_args(expanded(coefficient))
 
 
 def opened(value: sp.Expr, step_size: sp.Symbol) -> sp.Expr:
@@ -67,7 +77,7 @@ def opened(value: sp.Expr, step_size: sp.Symbol) -> sp.Expr:
         still = base.subs(step_size, 0) if near_one(base) and exponent.is_number else sp.S.Zero
         if not still.is_number or not still.is_positive or (exponent.is_Integer and exponent > 0):
             return base**exponent
-        small = sp.expand(base / still - 1)
+        small = expanded(base / still - 1)
         series = 1 + exponent * small + exponent * (exponent - 1) / 2 * small**2
         return still**exponent * series
 

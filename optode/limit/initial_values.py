@@ -9,6 +9,7 @@ from functools import cache
 import sympy as sp
 
 from optode.calculus.tangent import substituted
+from optode.language.effort import is_zero, solutions
 from optode.language.symbols import TIME, Gradient
 from optode.language.text import to_text
 from optode.limit.reduction import Reduced
@@ -113,8 +114,7 @@ def singular_times(equations: Iterable[sp.Expr]) -> tuple[sp.Expr, ...]:
 @cache
 def _real_roots(base: sp.Expr) -> frozenset[sp.Expr]:
     """Return the times at which the base is zero whatever the states and parameters are."""
-    try:
-        roots = sp.solve(base, TIME)
-    except NotImplementedError:
-        return frozenset()
+    roots = solutions(base, TIME)
+    if not roots and is_zero(base.subs(TIME, 0)):
+        roots = [sp.S.Zero]
     return frozenset(root for root in roots if root.is_number and root.is_real)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sympy as sp
 
+from optode.diagnostics import Diagnostic, SpecError
+from optode.language.numbers import number_problem
 from optode.limit.initial_values import (
     initial_values,
     notes_on,
@@ -67,6 +70,7 @@ def written(reduced: Reduced, scaled: ScaledRule) -> ContinuousLimit:
     equations = tuple(map(write.series, zip(*reduced.fields, strict=True)))
     start = initial_values(reduced, scaled)
     initial = tuple(map(write, start.values))
+    _check_numbers(scaled.rule, dict(zip(reduced.slow, equations, strict=True)))
     poles, roots = start_singularities(reduced.slow, equations, initial)
     return ContinuousLimit(
         name=scaled.rule.name,
@@ -85,3 +89,14 @@ def written(reduced: Reduced, scaled: ScaledRule) -> ContinuousLimit:
             *standstill(reduced.slow, equations),
         ),
     )
+
+
+def _check_numbers(rule: UpdateRule, equations: Mapping[sp.Symbol, sp.Expr]) -> None:
+    """Raise SpecError (E403) for equations with constants that are no floats."""
+    found = []
+    for state, equation in equations.items():
+        if problem := number_problem(equation):
+            span = rule.span_of(rule.states.index(state))
+            found.append(Diagnostic("E403", f"no continuous limit: {state}' {problem}", span))
+    if found:
+        raise SpecError(found)

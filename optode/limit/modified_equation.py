@@ -15,7 +15,7 @@ from fractions import Fraction
 import sympy as sp
 
 from optode.calculus.series import Series
-from optode.calculus.tangent import derivative_along
+from optode.calculus.tangent import Flow
 from optode.language.presentation import present
 from optode.language.symbols import TIME
 
@@ -32,18 +32,19 @@ def modified_fields(
     ``vectors`` are constants that are no scalars.
     """
     fields: list[tuple[sp.Expr, ...]] = []
+    flows: list[Flow] = []
     for n in range(order + 1):
         target = [series.coefficient(Fraction(n + 1)) for series in increments]
-        lower = _flow_coefficient(fields, states, n + 1, vectors)
+        lower = _flow_coefficient(fields, flows, states, n + 1)
         fields.append(tuple(present(a - b) for a, b in zip(target, lower, strict=True)))
+        still = dict.fromkeys(vectors, sp.S.Zero)
+        time = {TIME: sp.S.Zero if flows else sp.S.One}
+        flows.append(Flow(still | dict(zip(states, fields[n], strict=True)) | time))
     return fields
 
 
 def _flow_coefficient(
-    fields: list[tuple[sp.Expr, ...]],
-    states: Sequence[sp.Symbol],
-    power: int,
-    vectors: Sequence[sp.Symbol],
+    fields: list[tuple[sp.Expr, ...]], flows: list[Flow], states: Sequence[sp.Symbol], power: int
 ) -> list[sp.Expr]:
     """Return the coefficient of Delta^power in the flow of the fields found so far."""
     total = [sp.S.Zero for _ in states]
@@ -53,24 +54,17 @@ def _flow_coefficient(
         if power - n < len(derivatives):
             part = derivatives[power - n]
             total = [a + b / sp.factorial(n) for a, b in zip(total, part, strict=True)]
-        derivatives = _next_derivative(derivatives, fields, states, power, vectors)
+        derivatives = _next_derivative(derivatives, flows, len(states), power)
     return total
 
 
 def _next_derivative(
-    current: list[list[sp.Expr]],
-    fields: list[tuple[sp.Expr, ...]],
-    states: Sequence[sp.Symbol],
-    power: int,
-    vectors: Sequence[sp.Symbol],
+    current: list[list[sp.Expr]], flows: list[Flow], states: int, power: int
 ) -> list[list[sp.Expr]]:
-    result = [[sp.S.Zero for _ in states] for _ in range(power)]
+    result = [[sp.S.Zero] * states for _ in range(power)]
     for m, expressions in enumerate(current):
-        for n, field in enumerate(fields):
+        for n, flow in enumerate(flows):
             if m + n < power:
-                direction = dict.fromkeys(vectors, sp.S.Zero)
-                direction |= dict(zip(states, field, strict=True))
-                direction[TIME] = sp.S.One if n == 0 else sp.S.Zero
                 for i, expression in enumerate(expressions):
-                    result[m + n][i] += derivative_along(expression, direction)
+                    result[m + n][i] += flow.derivative(expression)
     return result

@@ -7,11 +7,11 @@ from fractions import Fraction
 
 import sympy as sp
 
-from optode.calculus.expansion import expand
 from optode.calculus.series import Series
 from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import Diagnostic, SpecError
-from optode.language.elementwise import reaches, relu
+from optode.language.effort import expanded, solutions
+from optode.language.elementwise import maximum, reaches, relu
 from optode.language.symbols import TIME, Oracle
 from optode.limit.modified_equation import modified_fields
 from optode.limit.scaled_rule import ScaledRule
@@ -62,7 +62,7 @@ def on_manifold(scaled: ScaledRule, order: int) -> Reduced:
         _refuse_what_has_no_next_order(scaled.rule)
     kappa = sp.Dummy("kappa", real=True) if order and scaled.rule.has_counter else sp.S.Zero
     increments = scaled.increments(order, kappa)
-    manifold = _manifold(scaled.rule, increments)
+    manifold = _on_floors(scaled, _manifold(scaled.rule, increments))
     fields = _fields(scaled, increments, manifold, order)
     fields[0] = _above_floors(scaled, fields[0], increments.slow, manifold)
     second = second_order_form(increments.slow, fields)
@@ -111,6 +111,24 @@ def _fields(
     return modified_fields(series, slow, order, vectors)
 
 
+def _on_floors(scaled: ScaledRule, manifold: SlowManifold) -> SlowManifold:
+    """Keep the fast states above their floors: one that forgets settles at ``max(h0, B)``.
+
+    Raises SpecError (E403) where another fast state follows one that may lie on its floor.
+    """
+    raised = dict(manifold.graph)
+    for index, state in enumerate(manifold.fast):
+        if state not in scaled.floors:
+            continue
+        followed = [row for row in range(len(manifold.fast)) if row != index]
+        if any(manifold.linear[row, index] != 0 for row in followed):
+            message = f"no continuous limit: fast states follow `{state}`, which has a floor"
+            raise SpecError([Diagnostic("E403", message, scaled.rule.span_of(0))])
+        level = scaled.level(state).xreplace(manifold.graph)
+        raised[state] = maximum(manifold.graph[state], level)
+    return replace(manifold, leading=tuple(raised.values()))
+
+
 def _above_floors(
     scaled: ScaledRule,
     fields: tuple[sp.Expr, ...],
@@ -124,10 +142,8 @@ def _above_floors(
     """
     rates = {**dict(zip(slow, fields, strict=True)), TIME: sp.S.One}
     levels = {}
-    for state, floor in scaled.floors.items():
-        power = scaled.powers[state]
-        level = expand(floor, scaled.scale, power + 1).coefficient(power)
-        levels[state] = substituted(level, manifold.graph, slow)
+    for state in filter(scaled.floors.__contains__, slow):
+        levels[state] = substituted(scaled.level(state), manifold.graph, slow)
     above = {relu(level - state): sp.S.Zero for state, level in levels.items()}
     free = {z: field.xreplace(above) for z, field in rates.items()}
     for state, level in levels.items():
@@ -143,8 +159,8 @@ def _at_best_offset(reduced: Reduced, kappa: sp.Symbol) -> Reduced:
     depend on kappa, so that the increments and the manifold are those of any offset.
     """
     next_order = reduced.second_order[1] if reduced.second_order else sp.Add(*reduced.fields[1])
-    poles = sp.expand(next_order).coeff(TIME, -2)
-    roots = sp.solve(poles, kappa) if poles.has(kappa) else []
+    poles = expanded(next_order).coeff(TIME, -2)
+    roots = solutions(poles, kappa) if poles.has(kappa) else []
     constant = len(roots) == 1 and not roots[0].has(TIME, *reduced.increments.states)
     offset = roots[0] if constant else sp.S.Zero
     chosen = {kappa: offset}

@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from optode.calculus.expansion import at_infinity
 from optode.diagnostics import SpecError, nearest
-from optode.language.symbols import COUNTER, Oracle, partial, symbol
+from optode.language.derivative import partial
+from optode.language.effort import expanded
+from optode.language.symbols import COUNTER, Oracle, symbol
 from optode.language.text import to_text
 from optode.limit.exponents import Regime
 from optode.limit.limit import ContinuousLimit, continuous_limit
@@ -98,8 +101,8 @@ def rates(rule: UpdateRule, values: Mapping[str, float], horizon: float) -> tupl
         raise ValueError(f"{rule.step_size} is too small a number")
     found = []
     for state, value in zip(rule.states[1:], rule.step_map[1:], strict=True):
-        kept = partial(sp.expand(value), state).xreplace(numbers)
-        kept = sp.limit(kept, COUNTER, sp.oo) if kept.has(COUNTER) else kept
+        kept = partial(expanded(value), state).xreplace(numbers)
+        kept = at_infinity(kept, COUNTER) if kept.has(COUNTER) else kept
         per_time = (1 - _number_of(kept, rule, state)) / step
         if per_time < 0:
             raise ValueError(f"{state} grows at these numbers")
@@ -143,7 +146,7 @@ def limit_at(rule: UpdateRule, found: tuple[Rate, ...]) -> ContinuousLimit | Non
 
 def _regime_of(decay: sp.Symbol, rule: UpdateRule, kinds: Mapping[sp.Symbol, Regime]) -> Regime:
     for state, value in zip(rule.states, rule.step_map, strict=True):
-        if state in kinds and partial(sp.expand(value), state).has(decay):
+        if state in kinds and partial(expanded(value), state).has(decay):
             return kinds[state]
     return "inertial"
 

@@ -54,6 +54,19 @@ class ScaledRule:
         """The floor of each state that has one, in the step size."""
         return {state: in_step_size(self.rule, b) for state, b in self.rule.floors.items()}
 
+    def level(self, state: sp.Symbol) -> sp.Expr:
+        """Return the floor of a state at the state's own scale.
+
+        Raises SpecError (E403) where the floor has no series.
+        """
+        power = self.powers[state]
+        try:
+            return expand(self.floors[state], self.scale, power + 1).coefficient(power)
+        except NoExpansion as error:
+            message = f"no continuous limit: the floor of `{state}`: {error}"
+            span = self.rule.span_of(self.rule.states.index(state))
+            raise SpecError([Diagnostic("E403", message, span)]) from error
+
     def increments(self, order: int, offset: sp.Expr = sp.S.Zero) -> Increments:
         """Expand what each state gains in a step, beyond what the order needs.
 

@@ -30,7 +30,13 @@ from optode.limit.exponents import (
     Sizes,
 )
 from optode.limit.in_step_size import in_step_size, step_map_in_step_size
-from optode.limit.increment_terms import Term, grouped_terms, opened
+from optode.limit.increment_terms import (
+    MOST_TERMS_OF_AN_INCREMENT,
+    Term,
+    TooManyTerms,
+    grouped_terms,
+    opened,
+)
 from optode.rule.growing_states import growing_states
 from optode.rule.rule import UpdateRule
 
@@ -100,6 +106,27 @@ def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
     return tuple(sorted(found, key=lambda scaling: not scaling.is_distinguished))
 
 
+def only_scaling(rule: UpdateRule) -> Scaling:
+    """Return the only distinguished limit of a rule.
+
+    Raises SpecError (E402) where there are several: the author chooses, nothing is chosen silently.
+    """
+    found = scalings(rule)
+    if len(found) == 1:
+        return found[0]
+    lines = "\n".join(f"  {scaling.as_declaration(rule)}" for scaling in found)
+    raise SpecError(
+        (
+            Diagnostic(
+                "E402",
+                f"{len(found)} scalings have a limit; choose one",
+                rule.span_of(0),
+                f"add one of these lines to the spec:\n{lines}",
+            ),
+        )
+    )
+
+
 class _Problem:
     """The balance of one rule: which sizes its states reach, and at which rates they move."""
 
@@ -109,9 +136,20 @@ class _Problem:
         self.terms = [
             term
             for index, value in enumerate(step_map_in_step_size(rule))
-            for term in grouped_terms(rule, index, opened(value, rule.step_size), self.growing)
+            for term in self.increment(index, opened(value, rule.step_size))
         ]
         self.floors = {z: in_step_size(rule, b) for z, b in rule.floors.items()}
+
+    def increment(self, index: int, value: sp.Expr) -> list[Term]:
+        """Return the terms of a state's increment. Raises SpecError (E406) if they are too many."""
+        try:
+            return list(grouped_terms(self.rule, index, value, self.growing))
+        except TooManyTerms as error:
+            hint = (
+                f"at most {MOST_TERMS_OF_AN_INCREMENT}: name a part of it as a state, or bound it"
+            )
+            span = self.rule.span_of(index)
+            raise SpecError([Diagnostic("E406", str(error), span, hint)]) from error
 
     def solve(self, regimes: tuple[Regime, ...]) -> list[Scaling]:
         """Find the scalings of one regime of the decays: from several guesses."""
@@ -151,15 +189,16 @@ class _Problem:
         sizes = Sizes(self.rule, point, self.growing)
         declared = dict(self.rule.declared_powers)
         for _ in range(_MAX_ROUNDS):
-            before = dict(sizes.leaves)
+            changed = False
             for index, state in enumerate(self.rule.states[1:], 1):
                 if index in declared:
-                    sizes.leaves[state] = sizes.step_size.times(declared[index])
+                    size: Exponents | None = sizes.step_size.times(declared[index])
                 elif state in self.growing:
-                    sizes.leaves[state] = sizes.delta.times(self.growing[state])
+                    size = sizes.delta.times(self.growing[state])
                 else:
-                    sizes.leaves[state] = self.size(index, sizes)
-            if sizes.leaves == before:
+                    size = self.size(index, sizes)
+                changed = sizes.set(state, size) or changed
+            if not changed:
                 return sizes
         return None
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import sympy as sp
 
 from optode.calculus.tangent import derivative_along, substituted
+from optode.language.derivative import partial
+from optode.language.effort import expanded
 from optode.language.presentation import present
 from optode.language.symbols import TIME, velocity_symbol
 
@@ -23,8 +25,8 @@ def second_order_form(
     if len(states) != 2:
         return None
     x, v = states
-    slope = fields[0][0].diff(v)
-    if slope == 0 or slope.has(x, v, TIME) or sp.expand(fields[0][0] - slope * v) != 0:
+    slope = partial(fields[0][0], v)
+    if slope == 0 or slope.has(x, v, TIME) or expanded(fields[0][0] - slope * v) != 0:
         return None
     x_dot = velocity_symbol(x)
     flow = [dict(zip(states, field, strict=True)) for field in fields]
@@ -38,4 +40,4 @@ def second_order_form(
         first += derivative_along(fields[1][0], leading)
         shifted = derivative_along(derivative_along(fields[0][0], leading), correction)
         result.append(substituted(first + shifted, at_leading, (x, x_dot)))
-    return tuple(present(sp.expand(acceleration)) for acceleration in result)
+    return tuple(present(expanded(acceleration)) for acceleration in result)

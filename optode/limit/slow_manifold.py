@@ -17,8 +17,9 @@ import sympy as sp
 
 from optode.calculus.series import Series
 from optode.calculus.tangent import Rates, derivative_along, substituted
+from optode.language.derivative import partial
+from optode.language.functions import bends
 from optode.language.presentation import collected
-from optode.language.symbols import partial
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ def slow_manifold(increments: Increments) -> SlowManifold:
     if not fast:
         return SlowManifold((), (), sp.zeros(0, 0))
     balance = increments.coefficients(fast)
-    linear = sp.Matrix([[equation.diff(w) for w in fast] for equation in balance])
-    if linear.has(*fast):
+    linear = sp.Matrix([[partial(equation, w) for w in fast] for equation in balance])
+    if linear.has(*fast) or any(bends(equation, *fast) for equation in balance):
         raise NotContracting(f"{', '.join(map(str, fast))} relaxes to no unique value")
     for w, entry in zip(fast, linear.diagonal(), strict=True):
         point = {s: sp.Rational(1, 2) for s in entry.free_symbols}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from optode.diagnostics import Reporter, Span, nearest
-from optode.language.symbols import TIME, Field, by_name, symbol
+from optode.language.symbols import TIME, Field, Oracle, by_name, symbol
 from optode.limit.limit import ContinuousLimit
 from optode.model.model import DERIVED, Architecture, LearnedParameter
 from optode.rule.rule import UpdateRule
@@ -57,6 +57,7 @@ def fitted(
     _check_names(architecture, states, places)
     _check_states(architecture, limit.states, states, places)
     _check_calls(architecture, limit, places)
+    _check_operators(limit, places)
     used = _used(architecture, limit) - {TIME, DERIVED, *states, *limit.states}
     _check_values(architecture, used, places)
     of_rule = rule.free_parameters if rule is not None else ()
@@ -139,9 +140,22 @@ def _check_calls(architecture: Architecture, limit: ContinuousLimit, places: Pla
             places.error("E205", message, section, state)
 
 
+def _check_operators(limit: ContinuousLimit, places: Places) -> None:
+    """Report operators of the caller's: a module calls the network alone."""
+    found = {call.args[0].name for equation in limit.equations for call in equation.atoms(Oracle)}
+    for name in sorted(found):
+        message = f"a module cannot call the operator `{name}`"
+        places.error("E506", message, "class", "", "leave `model:` away: the equations need none")
+
+
 def _used(architecture: Architecture, limit: ContinuousLimit) -> set[sp.Symbol]:
     """Return the symbols in the model's equations and starts."""
+    renaming, given = dict(architecture.rename), dict(architecture.initial)
+    _, *starts = zip(limit.states, limit.initial, strict=True)
+    derived = [value for z, value in starts if renaming.get(z, z) not in given]
+    at_start = {symbol(f"{limit.states[0]}0"): limit.states[0]}
     expressions = [*limit.equations, *(e for _, e in architecture.rewrites)]
+    expressions += [value.xreplace(at_start) for value in derived]
     expressions += [i.expression for _, i in architecture.initial if i.expression is not None]
     return {by_name(s) for expression in expressions for s in expression.free_symbols}
 

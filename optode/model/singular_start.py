@@ -16,6 +16,7 @@ import sympy as sp
 
 from optode.calculus.expansion import expand_at
 from optode.calculus.series import NoExpansion, Series
+from optode.language.effort import solutions
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field
 
@@ -109,7 +110,7 @@ def _solve(
         others = equation.free_symbols & (set(slopes.values()) - {unknown})
         if others:
             continue
-        solution = sp.solve(equation, unknown)
+        solution = solutions(equation, unknown)
         if len(solution) == 1 and (known.get(state) != solution[0] or powers[state] != power):
             known[state], powers[state] = solution[0], power
             changed = True

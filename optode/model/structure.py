@@ -21,7 +21,10 @@ from typing import ClassVar, TypeAlias
 import sympy as sp
 
 from optode.calculus.integrals import antiderivative
+from optode.language.derivative import partial
+from optode.language.effort import MOST_TO_CANCEL, cancelled, factored, is_modest, is_zero
 from optode.language.elementwise import expm1
+from optode.language.functions import bends
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Tangent, dot
 from optode.model.model import NeuralODE
@@ -120,7 +123,7 @@ def _damped(model: NeuralODE) -> Damped:
     fixed = {p.symbol: p.value for p in model.parameters if p.value is not None}
     if root.xreplace(fixed).has(sp.zoo, sp.nan):
         raise _Unfit(f"the integral of the damping {damping} has another form for these constants")
-    curvature = sp.factor(damping**2 / 4 + sp.diff(damping, TIME) / 2)
+    curvature = factored(damping**2 / 4 + partial(damping, TIME) / 2)
     return Damped(model, damping, force, root, curvature)
 
 
@@ -173,9 +176,9 @@ def _linear(equation: sp.Expr, state: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
     """Split an equation into c and F of ``-c state + F``, neither of which has the state."""
     if any(node.has(state) for node in _opaque(equation)):
         raise _Unfit(f"{state} enters its own derivative through f, a norm or a product")
-    slope = sp.cancel(sp.diff(equation, state))
+    slope = cancelled(partial(equation, state))
     rest = present(equation.xreplace({state: sp.S.Zero}))
-    if slope.has(state):
+    if slope.has(state) or bends(equation, state):
         raise _Unfit(f"{state} does not enter its own derivative linearly")
     return present(-slope), rest
 
@@ -198,7 +201,7 @@ def _root(damping: sp.Expr) -> sp.Expr:
         raise _Unfit(f"the integral of the damping {damping} has no closed form found at once")
     gained, powers = fractions
     passed = TIME - START
-    mean = sp.factor(sp.cancel((gained - gained.xreplace({TIME: START})) / passed))
+    mean = factored(cancelled((gained - gained.xreplace({TIME: START})) / passed))
     return powers * sp.exp(passed * mean + present(more - more.xreplace({TIME: START})))
 
 
@@ -209,6 +212,8 @@ def _rational_integral(rate: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
     arc tangents, and without roots of p, which may be complex.
     """
     gained, powers = sp.S.Zero, sp.S.One
+    if not is_modest(rate, most=MOST_TO_CANCEL):
+        return None
     try:
         sides = sp.fraction(sp.cancel(rate))
         if max(sp.degree(side, TIME) for side in sides) > _LARGEST_DEGREE:
@@ -222,7 +227,7 @@ def _rational_integral(rate: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
             if len(factors) > 1:
                 return None
             [(base, order)] = factors
-            share = sp.cancel(above / (coefficient * sp.diff(base, TIME)))
+            share = sp.cancel(above / (coefficient * partial(base, TIME)))
             if share.has(TIME):
                 return None
             if order == 1:
@@ -242,4 +247,4 @@ def _other_integral(rate: sp.Expr) -> sp.Expr | None:
     functions = (node for node in found.atoms(sp.Function) if node.has(TIME))
     if not all(isinstance(node, sp.exp) for node in functions):
         return None
-    return found if sp.simplify(sp.diff(found, TIME) - rate) == 0 else None
+    return found if is_zero(partial(found, TIME) - rate) else None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 
 import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion
-from optode.language.functions import by_formula
+from optode.language.numbers import real_value
+from optode.language.symbols import Opaque, dot, total
 from optode.rule.rule import UpdateRule
 
 _TRIAL_STEPS = 400
+_LARGE = 10**12
 
 
+@lru_cache(maxsize=32)
 def growing_states(rule: UpdateRule) -> dict[sp.Symbol, Fraction]:
     """Find the states that depend on themselves alone and grow like a power of k: FISTA's theta.
 
@@ -43,11 +47,14 @@ def positive(state: sp.Symbol) -> sp.Symbol:
 
 
 def _grows(state: sp.Symbol, value: sp.Expr, start: sp.Expr) -> bool:
-    step = sp.lambdify(state, by_formula(value), "math")
-    halfway = end = float(start)
-    for k in range(_TRIAL_STEPS):
-        end = step(end)
-        halfway = end if k == _TRIAL_STEPS // 2 else halfway
-        if not 0 < end < 1e12:
-            return False
-    return end > 1.1 * halfway > 1.0
+    """Carry the recursion out in numbers: it has to stay positive, and to go on growing."""
+    if value.has(Opaque, dot, total):
+        return False
+    reached: list[sp.Expr] = []
+    now = real_value(start, {})
+    while now is not None and 0 <= now < _LARGE and len(reached) <= _TRIAL_STEPS:
+        reached.append(now)
+        now = real_value(value, {state: now})
+    if len(reached) <= _TRIAL_STEPS or 0 in reached[1:]:
+        return False
+    return bool(reached[-1] > 1.1 * reached[_TRIAL_STEPS // 2 + 1] > 1.0)

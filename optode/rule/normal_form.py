@@ -7,12 +7,18 @@ k -> infinity: the vector e with ``L e = e`` and 1 for the position has a 1 for 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import sympy as sp
 
-from optode.language.symbols import COUNTER, At, Gradient, partial, symbol
-from optode.rule.growing_states import growing_states, positive
+from optode.calculus.expansion import at_infinity
+from optode.calculus.series import NoExpansion
+from optode.language.derivative import partial
+from optode.language.effort import cancelled, is_modest
+from optode.language.numbers import is_real
+from optode.language.symbols import COUNTER, At, Gradient, symbol
+from optode.rule.growing_states import growing_states
 from optode.rule.rule import UpdateRule
 
 
@@ -58,18 +64,11 @@ def _copies(rule: UpdateRule) -> list[sp.Symbol]:
         sum((c * vector[z] for z, c in (row or {}).items()), sp.S.Zero) - vector[target]
         for target, row in rows.items()
     ]
-    solution = sp.solve(equations, list(unknowns.values()), dict=True) if read else []
+    modest = read and is_modest(*equations)
+    solution = sp.solve(equations, list(unknowns.values()), dict=True) if modest else []
     if len(solution) != 1:
         return []
     return [y for y in read if solution[0].get(unknowns[y]) == 1]
-
-
-def _far_along(coefficient: sp.Expr, growing: dict[sp.Symbol, sp.Symbol]) -> sp.Expr:
-    """Return a coefficient where the states that grow by themselves have become large."""
-    for state, theta in growing.items():
-        if coefficient.has(state):
-            coefficient = sp.limit(coefficient.xreplace({state: theta}), theta, sp.oo)
-    return sp.cancel(sp.together(coefficient))
 
 
 def _linear_part(value: sp.Expr, rule: UpdateRule) -> dict[sp.Symbol, sp.Expr] | None:
@@ -79,12 +78,22 @@ def _linear_part(value: sp.Expr, rule: UpdateRule) -> dict[sp.Symbol, sp.Expr] |
     """
     formulas = dict(rule.formulas)
     still = value.xreplace(formulas).subs(rule.step_size, 0).replace(Gradient, lambda *_: sp.S.Zero)
-    growing = {z: positive(z) for z in growing_states(rule)}
-    coefficients = {z: _far_along(partial(sp.expand(still), z), growing) for z in rule.states}
+    if not is_real(still) or not is_modest(still):
+        return None
+    growing = growing_states(rule)
+    opened = sp.expand(still)
+    try:
+        coefficients = {z: _far_along(partial(opened, z), growing) for z in rule.states}
+    except NoExpansion:
+        return None
     if any(c.has(*rule.states) for c in coefficients.values()):
         return None
-    if any(c.has(COUNTER) and not c.is_rational_function(COUNTER) for c in coefficients.values()):
-        return None
-    return {
-        z: sp.limit(c, COUNTER, sp.oo) if c.has(COUNTER) else c for z, c in coefficients.items()
-    }
+    return coefficients
+
+
+def _far_along(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> sp.Expr:
+    """Return a coefficient where the states that grow by themselves, and k, have become large."""
+    for variable in (*growing, COUNTER):
+        if coefficient.has(variable):
+            coefficient = at_infinity(coefficient, variable)
+    return cancelled(coefficient)

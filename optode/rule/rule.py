@@ -14,6 +14,7 @@ from typing import Literal
 import sympy as sp
 
 from optode.diagnostics import Span
+from optode.language.effort import MOST_NESTED, MOST_WRITTEN_OUT, expanded
 from optode.language.elementwise import relu
 from optode.language.program import Program, lower
 from optode.language.symbols import COUNTER, At, Oracle, symbol
@@ -82,7 +83,7 @@ class UpdateRule:
         for state, value in zip(self.states, self.step_map, strict=True):
             clipped = [term for term in sp.Add.make_args(value) if isinstance(term, relu)]
             if len(clipped) == 1:
-                floor = sp.expand(clipped[0].args[0] + value - clipped[0])
+                floor = expanded(clipped[0].args[0] + value - clipped[0])
                 if not floor.has(state):
                     found[state] = floor
         return found
@@ -137,3 +138,10 @@ class RuleError(ValueError):
 
 def _sentence(flaw: Flaw) -> str:
     return f"{flaw.message} ({flaw.hint})" if flaw.hint else flaw.message
+
+
+def too_long(name: sp.Symbol) -> Flaw:
+    """Return the flaw of an expression that is too long with all definitions put in."""
+    message = f"`{name}` is too long with all definitions put in"
+    most = f"at most {MOST_WRITTEN_OUT} operations, nested {MOST_NESTED} deep"
+    return Flaw("E306", name, message, most)

@@ -10,9 +10,10 @@ from typing import Literal, TypeAlias
 
 import sympy as sp
 
+from optode.language.effort import written_out
 from optode.language.symbols import COUNTER, At, by_name, step_symbol, symbol
 from optode.rule.normal_form import normal_form
-from optode.rule.rule import Flaw, RuleError, UpdateRule
+from optode.rule.rule import Flaw, RuleError, UpdateRule, too_long
 from optode.spec.names import file_name_problem, name_problem
 
 Step: TypeAlias = dict[sp.Expr, sp.Expr]
@@ -56,6 +57,7 @@ def update_rule(
     step = own.step(update, own_states)
     _raise_if_any([*_bad_names(name, own, own_states, step, formulas)])
     all_states, one_step = _one_step(own_states, step, own.step_size)
+    _raise_if_any(_too_long(one_step, dict(formulas)))
     rule = UpdateRule(
         name=name,
         step_size=own.step_size,
@@ -166,6 +168,16 @@ def _one_step(
     return all_states, step
 
 
+def _too_long(step: Step, formulas: Values) -> Iterable[Flaw]:
+    """Yield a flaw for the first assignment that is too long with all definitions put in."""
+    extents = {name: written_out(formula, {}) for name, formula in formulas.items()}
+    for target, value in step.items():
+        extents[target] = written_out(value, extents)
+        if not extents[target].is_modest:
+            yield too_long(_name(target))
+            return
+
+
 def shift(expression: sp.Expr, offset: int, sequences: Iterable[sp.Symbol]) -> sp.Expr:
     """Return the expression at iteration k + offset: each sequence and the counter moved."""
     moves: dict[sp.Expr, sp.Expr] = {s: At(s, offset) for s in sequences}
@@ -181,7 +193,7 @@ def _beyond_the_step(step: Step) -> list[Flaw]:
     return [
         Flaw(
             "E305",
-            target.args[0] if isinstance(target, At) else target,
+            _name(target),
             f"`{node.args[0]}[k+{node.args[1]}]` lies beyond the step",
             "one step makes the values at k+1 from those at k and before",
         )
@@ -199,6 +211,9 @@ def _inline_shifted_definitions(step: Step, states: tuple[sp.Symbol, ...]) -> St
         for _ in definitions:
             shifted = [a for a in result[target].atoms(At) if a.args[0] in definitions]
             moved = {a: shift(step[a.args[0]], a.args[1], (*states, *definitions)) for a in shifted}
+            extents = {a: written_out(value, {}) for a, value in moved.items()}
+            if not written_out(result[target], extents).is_modest:
+                raise RuleError([too_long(_name(target))])
             result[target] = result[target].xreplace(moved)
     return result
 
@@ -234,11 +249,16 @@ def _unrolled(step: Step, targets: list[sp.Expr], step_size: sp.Symbol, flaws: l
     """
     for target in targets:
         if step[target].subs(step_size, 0).has(*targets):
-            name = target.args[0] if isinstance(target, At) else target
+            name = _name(target)
             hint = "its new value must come multiplied by the step size: s*grad(x[k+1])"
             flaws.append(Flaw("E301", name, f"`{name}` is defined through itself", hint))
     old = {t: t.args[0] if isinstance(t, At) else step[t].subs(step_size, 0) for t in targets}
     for _ in range(IMPLICIT_ITERATIONS):
+        extents = {target: written_out(value, {}) for target, value in old.items()}
+        long = [t for t in targets if not written_out(step[t], extents).is_modest]
+        if long:
+            flaws += (too_long(_name(t)) for t in long)
+            return step
         old = {target: step[target].xreplace(old) for target in targets}
     return step | old
 
@@ -270,3 +290,8 @@ def _with_difference_states(
 
 def _offset(node: sp.Expr) -> int:
     return int(node.args[1])
+
+
+def _name(target: sp.Expr) -> sp.Symbol:
+    """Return the name that an assignment is to."""
+    return target.args[0] if isinstance(target, At) else target

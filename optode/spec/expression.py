@@ -16,18 +16,17 @@ import sympy as sp
 
 from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
 from optode.language.functions import IN_SPECS
+from optode.language.numbers import MAX_BITS, has_floats, is_real
 from optode.language.symbols import At
+from optode.language.text import MAX_INTEGER
 from optode.spec.tokens import check_tokens
 
 Function: TypeAlias = tuple[Callable[..., sp.Expr], "int | tuple[int, ...] | None"]
 """What a name calls, and how many arguments it takes; None: any number from 1."""
 
-MAX_INTEGER = 10**12
 LARGEST_DECIMAL = 1e300
 MAX_EXPONENT = 64
 MAX_OFFSET = 16
-_MAX_BITS = 4096
-_SMALLEST, _LARGEST = sp.Float("1e-307"), sp.Float("1e308")
 
 FUNCTIONS: Mapping[str, Function] = {
     name: (record.make, record.arguments if len(record.arguments) > 1 else record.arguments[0])
@@ -127,7 +126,8 @@ class _Walk:
     def _integer(self, number: int, node: ast.Constant) -> sp.Expr | None:
         if number <= MAX_INTEGER:
             return sp.Integer(number)
-        hint = f"as a decimal number: `{number:.1e}`"
+        digits = str(number)
+        hint = f"as a decimal number: `{digits[0]}.{digits[1]}e+{len(digits) - 1}`"
         return self._refuse("E207", f"an integer is at most {MAX_INTEGER:.0e}", node, hint)
 
     def _decimal(self, number: float, node: ast.Constant) -> sp.Expr | None:
@@ -175,7 +175,10 @@ class _Walk:
         elif exponent.is_comparable and not abs(exponent) <= MAX_EXPONENT:
             message = f"a number in an exponent is at most {MAX_EXPONENT} in size"
             self._refuse("E206", message, node.right)
-        elif base.is_Rational and exponent.is_Rational and _bits(base) * abs(exponent) > _MAX_BITS:
+        elif base.is_nonpositive and exponent.free_symbols - {self._scope.counter}:
+            hint = "the base is no positive number"
+            self._refuse("E209", "this has no real value for every exponent", node, hint)
+        elif base.is_Rational and exponent.is_Rational and _bits(base) * abs(exponent) > MAX_BITS:
             self._refuse("E207", "this number has too many digits", node)
         else:
             return True
@@ -225,7 +228,7 @@ class _Walk:
 
     def _checked(self, value: sp.Expr, node: ast.expr, hint: str | None = None) -> sp.Expr | None:
         """Return the value, unless its constants are complex, infinite or outside the range of floats."""
-        if value.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
+        if not is_real(value):
             return self._refuse("E209", "this has no real value", node, hint)
         for factor in sp.Mul.make_args(value):
             if factor.is_Pow and factor.exp.is_comparable and not abs(factor.exp) <= MAX_EXPONENT:
@@ -234,7 +237,7 @@ class _Walk:
         number = value.evalf(15) if value.is_number else value
         if number.has(sp.I):
             return self._refuse("E209", "this has no real value", node, hint)
-        if number.is_Number and number != 0 and not _SMALLEST <= abs(number) <= _LARGEST:
+        if not (has_floats(number) and has_floats(value)):
             return self._refuse("E207", "this number is outside the range of floats", node)
         return value
 

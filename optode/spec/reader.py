@@ -60,6 +60,8 @@ __all__ = [
 ]
 
 MAX_BYTES = 256 * 1024
+MAX_EXTENDED = 20
+"""How many specs one spec may extend, one through the other."""
 
 
 class UnfinishedSpec(SpecError):
@@ -229,6 +231,9 @@ def _extended(
     path = _base_path(reference.located.text, span, directory, reporter)
     if path.resolve() in chain:
         reporter.error("E113", f"{quoted(path.name)} extends itself", span)
+        raise SpecError(reporter.diagnostics)
+    if len(chain) >= MAX_EXTENDED:
+        reporter.error("E113", f"more than {MAX_EXTENDED} specs extend one another", span)
         raise SpecError(reporter.diagnostics)
     base_file = _read_file(path, span, reporter)
     reporter.raise_if_any()

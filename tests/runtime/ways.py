@@ -10,8 +10,8 @@ from generated.heavy_ball import HBNODE
 
 NOTHING = {"keep": 0}
 WAYS = {
-    "discrete": lambda f, **s: HBNODE(f, **s),
-    "one state": lambda f, **s: NODE(f, **s),
+    "discrete": HBNODE,
+    "one state": NODE,
     "nothing kept": lambda f, **s: HBNODE(f, options=NOTHING, **s),
     "equal steps": lambda f, **s: HBNODE(f, method="rk4", options={"steps": 3}, **s),
     "nystrom": lambda f, **s: HBNODE(f, method="nystrom6", **s),

@@ -16,6 +16,7 @@ from optode.limit.scaling import Scaling, scalings
 from optode.rule.rule import UpdateRule
 from optode.spec.reader import Spec, VerifySpec
 from optode.spec.shipped import shipped_specs
+from optode.time_limit import time_limit
 from optode.verify.orders.orders import Order, OrderCheck, limit_order, next_order
 from optode.verify.orders.smooth_field import game_field, optimizer_field
 from optode.verify.orders.starts import NoSolution
@@ -27,24 +28,28 @@ Given: TypeAlias = tuple[tuple[str, float], ...]
 """Hyper-parameters by name, with their numbers."""
 
 
-def verify(spec: AnySpec, order: int = 1) -> tuple[OrderCheck, ...]:
+def verify(spec: AnySpec, order: int = 1, seconds: float | None = None) -> tuple[OrderCheck, ...]:
     """Measure the orders of convergence of a spec's rule: one check for each scaling.
 
     The limit is compared on the gradient of a convex function; the equations up to ``order`` (none
     for 0) on a field whose Jacobian J is not symmetric, so that ``J^T u`` in place of ``J u`` would
     show. The spec's ``verify`` section says which numbers the hyper-parameters take; the result is
-    empty for a model given as an ODE. Raises SpecError for a spec in error.
+    empty for a model given as an ODE. Raises SpecError for a spec in error, or where deriving it or
+    one check takes more than so many seconds.
     """
     derivation = derive(spec)
     if derivation.spec.is_ode:
         return ()
-    rule = _with_operators(derivation.rule)
+    with time_limit(seconds):
+        rule = _with_operators(derivation.rule)
+        chosen = _chosen(rule)
     declared = derivation.spec.verify if isinstance(derivation.spec, Spec) else ()
     given = tuple((entry.name.text, entry.numbers[0]) for entry in declared)
     found: list[OrderCheck] = []
-    for scaling in _chosen(rule):
+    for scaling in chosen:
         regime = _regime(rule, scaling)
-        found.append(check_orders(derivation.name, regime, rule, scaling, order, given))
+        with time_limit(seconds):
+            found.append(check_orders(derivation.name, regime, rule, scaling, order, given))
         found += _with_other_numbers(found[-1], rule, scaling, order, declared)
     return tuple(found)
 
@@ -55,11 +60,11 @@ def _with_operators(rule: UpdateRule) -> UpdateRule:
     return replace(rule, step=step)
 
 
-def verify_all(order: int = 1) -> Iterator[OrderCheck]:
+def verify_all(order: int = 1, seconds: float | None = None) -> Iterator[OrderCheck]:
     """Yield the checks of all shipped specs; a spec with errors gives a check that failed."""
     for name in shipped_specs():
         try:
-            yield from verify(name, order)
+            yield from verify(name, order, seconds)
         except SpecError as error:
             yield OrderCheck(name, "", failures=(error.diagnostics[0].message,))
 

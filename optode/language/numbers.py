@@ -1,0 +1,89 @@
+"""Constants: what a Python float can hold, and expressions evaluated in such numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sympy as sp
+
+from optode.language.elementwise import Elementwise
+
+DIGITS = 15
+MAX_BITS = 4096
+"""Of a numerator or a denominator."""
+_SMALLEST, _LARGEST = 1e-307, 1e308
+
+
+def in_range(number: sp.Expr) -> bool:
+    """Return whether a real number is 0 or of a size that a float has, and not of endless digits."""
+    if number.is_Rational and max(int(number.p).bit_length(), number.q.bit_length()) > MAX_BITS:
+        return False
+    try:
+        size = abs(float(number))
+    except OverflowError:
+        return False
+    return _SMALLEST <= size <= _LARGEST or number.is_zero is True
+
+
+def real_value(
+    expression: sp.Expr, values: Mapping[sp.Expr, sp.Expr], digits: int = DIGITS
+) -> sp.Expr | None:
+    """Evaluate an elementwise expression in floats, given the values of its symbols and calls.
+
+    None where it, or a part of it, is no real number in the range of floats. It goes from part to
+    part, as a machine does: SymPy would carry ``exp(exp(exp(x)))`` to any number of digits.
+    """
+    known: dict[sp.Expr, sp.Expr | None] = dict(values)
+
+    def value(part: sp.Expr) -> sp.Expr | None:
+        if part not in known:
+            inner = [value(argument) for argument in part.args]
+            known[part] = None if None in inner else _float(_call(part, inner), digits)
+        return known[part]
+
+    return value(expression)
+
+
+def _call(part: sp.Expr, inner: list[sp.Expr]) -> sp.Expr:
+    if isinstance(part, Elementwise):
+        return part.formula(*inner)
+    return part.func(*inner) if inner else part
+
+
+def _float(number: sp.Expr, digits: int) -> sp.Expr | None:
+    number = number if number.is_Float or not number.is_number else number.evalf(digits)
+    return number if number.is_Number and number.is_finite and in_range(number) else None
+
+
+def is_real(expression: sp.Expr) -> bool:
+    """Return whether no constant of an expression is complex, infinite or undefined."""
+    if expression.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
+        return False
+    return all(power.is_real is not False for power in expression.atoms(sp.Pow) if power.is_number)
+
+
+def has_floats(expression: sp.Expr) -> bool:
+    """Return whether every number of an expression is in the range of floats."""
+    return all(map(in_range, expression.atoms(sp.Number)))
+
+
+def number_problem(
+    expression: sp.Expr, values: Mapping[sp.Symbol, sp.Expr] | None = None
+) -> str | None:
+    """Return what is wrong with the constants of an expression, as the end of a sentence.
+
+    ``values`` gives symbols that stand for numbers: each part that is made of them alone is looked
+    at, for SymPy takes the size of a complex number to be a real one.
+    """
+    numbers = values or {}
+    parts = {
+        part.xreplace(numbers)
+        for part in sp.preorder_traversal(expression)
+        if part.free_symbols and part.free_symbols <= set(numbers)
+    }
+    for part in (expression, *parts):
+        if not is_real(part):
+            return "has no real value"
+        if not has_floats(part):
+            return "has a number outside the range of floats"
+    return None
