@@ -8,9 +8,10 @@ from .aliases import Field, Gradients, Inputs, Pull, Tensors, Times
 from .either import either
 from .evaluation.field import BoundField
 from .features import FeatureNode
+from .lending import learned_value
 from .node import Node
 from .ode_rnn import ODERNN, padded
-from .parameters import Learn, Value, learned_value, set_constant, set_learned
+from .parameters import Learn, Value, set_constant, set_learned
 from .reductions import dot, total
 from .solution import Solution, Stats
 from .structures import DampedNode, Damping, SeparableNode

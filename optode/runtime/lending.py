@@ -7,11 +7,15 @@ backward pass go through it as often.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+
+Transform: TypeAlias = Callable[[Tensor], Tensor]
+"""What makes a value of its raw parameter, as ``torch.sigmoid``."""
 
 
 class _Lent(threading.local):
@@ -37,8 +41,14 @@ def lent(node: nn.Module, values: Mapping[str, Tensor]) -> Iterator[None]:
         _LENT.values = before
 
 
-def lent_value(node: nn.Module, name: str) -> Tensor | None:
-    """Return the value that a solve lends, None outside of one."""
-    if torch.compiler.is_compiling():
-        return None
-    return _LENT.values.get((id(node), name))
+def learned_value(node: nn.Module, name: str, transform: Transform | None = None) -> Tensor:
+    """Return the value of a learned parameter: transform(raw), or the parameter given for it."""
+    if not torch.compiler.is_compiling():
+        value = _LENT.values.get((id(node), name))
+        if value is not None:
+            return value
+    given = node._parameters.get(name)
+    if given is not None:
+        return given
+    raw: Tensor = getattr(node, f"raw_{name}")
+    return raw if transform is None else transform(raw)

@@ -7,7 +7,7 @@ stays in its range while raw_gamma is trained. These functions also serve nodes 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from inspect import signature
 from numbers import Real
@@ -17,14 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .lending import lent_value
+from .lending import Transform
 
 Value: TypeAlias = float | Tensor | None
 """A value that learning begins from, an ``nn.Parameter`` that is the value, or None: the spec's."""
 
 Learn: TypeAlias = bool | str | Collection[str]
 """Whether values are learned, or the names of those that are."""
-Transform: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class _Range(NamedTuple):
@@ -88,16 +87,6 @@ def set_learned(
         node.register_parameter(f"raw_{name}", nn.Parameter(raw))
     else:
         node.register_buffer(f"raw_{name}", raw)
-
-
-def learned_value(node: nn.Module, name: str, transform: Transform | None = None) -> Tensor:
-    """Return the value of a learned parameter: transform(raw), or the parameter given for it."""
-    given = lent_value(node, name)
-    given = node._parameters.get(name) if given is None else given
-    if given is not None:
-        return given
-    raw: Tensor = getattr(node, f"raw_{name}")
-    return raw if transform is None else transform(raw)
 
 
 def set_constant(node: nn.Module, name: str, value: float) -> None:
