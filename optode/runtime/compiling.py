@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 from time import perf_counter
@@ -19,6 +20,9 @@ from .torch_internals import graphs_compiled, unlimited_compilations
 
 if TYPE_CHECKING:
     from .node import Node
+
+_MANY = 16
+"""After so many compilations of one node there is a warning."""
 
 _KINDS = 64
 """For how many kinds of compiled solves a node remembers what an evaluation weighs."""
@@ -59,6 +63,14 @@ def solve_with(
     )
     if graphs_compiled() > known:
         found.stats.compile_seconds = perf_counter() - begun
+        node.compilations += 1
+        if node.compilations == _MANY:
+            warnings.warn(
+                f"this node was compiled {_MANY} times: the number of times or of steps, a dtype, a "
+                "device or a setting is another from call to call. With step_size the number of "
+                "steps follows from the times: give steps",
+                stacklevel=2,
+            )
     whole = torch.stack(found.path, 1)
     if plan.counted is None and not whole.isfinite().all():
         ends = whole[:: len(whole) - 1] if plan.dense else whole

@@ -122,7 +122,7 @@ class Node(nn.Module):
         self.graph_bytes: dict[Hashable, int] = {}
         self.automatic_grid = AutomaticGrid()
         self.settled: list[object] = []
-        self.timeless = False
+        self.timeless, self.compilations = False, 0
         settle(self)
 
     def forward(self, states: Tensor | Tensors, t: Times = None, inputs: Inputs = None) -> Tensor:

@@ -34,12 +34,12 @@ _MEANINGS = {
 # variable and an attribute of the emitted class: neither may hide what stands there already.
 ATTRIBUTES = frozenset((
     "States", "adjoint_field", "atol", "automatic_grid", "best_method", "branch_evaluations",
-    "compiled", "constant_names", "damping", "damping_is_learned", "damping_slopes", "drift",
+    "compilations", "compiled", "constant_names", "damping", "damping_is_learned", "damping_slopes", "drift",
     "each_feature", "equations", "feature_axis", "feature_sum", "features", "field",
     "force", "gradient", "graph_bytes", "grid", "initial_states", "integrate",
     "kick", "kinds", "learned_names", "learned_start", "linear_start", "linearize", "method",
-    "options", "regular_start", "rtol", "settled", "singular_times", "singular_values", "span", "start_evaluations",
-    "state_names", "vector_field",
+    "observe", "options", "record", "regular_start", "rtol", "running", "settled", "singular_times", "singular_values", "span", "start_evaluations",
+    "state_names", "timeless", "vector_field",
 ))  # fmt: skip
 """Of the classes of optode.runtime, from which the emitted class inherits."""
 
