@@ -38,7 +38,8 @@ ATTRIBUTES = frozenset((
     "each_feature", "equations", "feature_axis", "feature_sum", "features", "field",
     "force", "gradient", "graph_bytes", "grid", "initial_states", "integrate",
     "kick", "kinds", "learned_names", "learned_start", "linear_start", "linearize", "method",
-    "observe", "options", "record", "regular_start", "rtol", "running", "settled", "singular_times", "singular_values", "span", "start_evaluations",
+    "observe", "options", "record", "regular_start", "rtol", "running", "settled",
+    "singular_times", "singular_values", "span", "start_evaluations",
     "state_names", "timeless", "vector_field",
 ))  # fmt: skip
 """Of the classes of optode.runtime, from which the emitted class inherits."""
