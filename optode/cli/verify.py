@@ -17,9 +17,7 @@ def verify(
     every: AllSpecs = False,
     order: Annotated[
         int,
-        typer.Option(
-            min=0, max=2, help="Also check the equations with the terms up to this order."
-        ),
+        typer.Option(min=0, max=2, help="Also check the equations with terms up to this order."),
     ] = 1,
     form: Annotated[
         ReportFormat,
@@ -52,13 +50,14 @@ def verify(
     gradients of the model with finite differences and with each other instead.
     """
     one_or_all(spec, every)
+    given = (field, shape, method)
     if gradients:
-        if picture is not None:
+        if picture:
             raise typer.BadParameter("--plot does not go with --gradients")
         if every and (field is not None or shape is not None):
             raise typer.BadParameter("--field and --shape go with one SPEC")
         _verify_gradients(spec, field, _parse_shape(shape or "3,4"), method or "rk4", form)
-    if field is not None or shape is not None or method is not None:
+    if given != (None, None, None):
         raise typer.BadParameter("--field, --shape and --method go with --gradients")
     if form is ReportFormat.json:
         raise typer.BadParameter("--format json goes with --gradients")

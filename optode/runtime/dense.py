@@ -59,6 +59,12 @@ def nodes_for(order: int) -> int:
     return max(2, (order + 1) // 2)
 
 
+def longest_step(order: int, knots: Sequence[float]) -> float:
+    """Return how long steps may be, for enough ends of them to interpolate between."""
+    span: float = knots[-1] - knots[0]
+    return span / (nodes_for(order) - 1)
+
+
 def ends_of(grid: Grid) -> Grid:
     """Return the grid without the times between its ends."""
     ends = [0, -1]

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from .aliases import Inputs, Tensors
 from .node import Node
 from .solution import Costates, Stats
+from .times import own_start
 
 
 class ODERNN(nn.Module):
@@ -110,8 +111,7 @@ class ODERNN(nn.Module):
         after: list[list[Tensor]] = []
         states = self._start(values, start)
         if self.places != [0] and len(states) == 1:
-            at = times[:, 0].to(values.dtype).view(-1, *[1] * (states[0].ndim - 1))
-            states = tuple(self.node.initial_states(states[0], inputs, at))
+            states = tuple(self.node.initial_states(states[0], inputs, own_start(times, states[0])))
         for i in range(times.shape[1]):
             before.append(states[0])
             states = self._updated(states, values[:, i], observed[:, i])

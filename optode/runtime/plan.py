@@ -39,6 +39,12 @@ AS_SET = Plan()
 """A solve as its node and the options say."""
 
 
+def options_of(node: Node, plan: Plan) -> Options:
+    """Return the options of a node, with the number of steps that the plan counts."""
+    options = Options.of(node.options)
+    return options._replace(steps=plan.counted) if plan.counted else options
+
+
 def method_name(node: Node, clock: Clock) -> str:
     """Return the name of the method, chosen where the node says "auto".
 

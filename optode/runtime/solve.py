@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .aliases import Inputs, Tensors
-from .dense import nodes_for
+from .dense import longest_step
 from .evaluation.guards import Guard
 from .evaluation.parts import Evaluation
 from .evaluation.sources import sources_of
@@ -23,11 +23,10 @@ from .methods.catalogue import solver_of
 from .methods.step import Stages, Step, Taken
 from .methods.undamping import values_of
 from .notices import Notices
-from .options import Options
 from .outside.torchdiffeq import solve_by_torchdiffeq
 from .outside.torchode import solve_by_torchode
 from .parameters import check_learned
-from .plan import AS_SET, Plan, method_name, method_of, way_back
+from .plan import AS_SET, Plan, method_name, method_of, options_of, way_back
 from .reasons import reason, refuse
 from .solution import Stats
 from .stepping.controller import Tolerances
@@ -76,18 +75,15 @@ class Solve:
     ) -> None:
         self.node, self.plan = node, plan
         self.like = states[0].detach()
-        self.options = Options.of(node.options)
+        self.options = options_of(node, plan)
         self.tolerances = Tolerances(node.rtol, node.atol, self.options.norm == "sample")
-        if plan.counted:
-            self.options = self.options._replace(steps=plan.counted)
         self.clock = Clock(grid, self.like)
         self.solver = solver_of(node.method)[0]
         self.stats = Stats(plan.method or method_name(node, self.clock))
         self.replayed = self.method = method_of(self.stats.method)
         self.marks, self.intervals = self.clock.knots, [*range(len(self.clock.knots) - 1)]
         if plan.dense:
-            gaps = nodes_for(self.method.order) - 1
-            longest = (self.clock.knots[-1] - self.clock.knots[0]) / gaps
+            longest = longest_step(self.method.order, self.clock.knots)
             self.options = self.options._replace(max_step=min(longest, self.options.max_step))
         keep = 0.0 if has_saving_hooks() else self.options.keep
         calls = self.method.evaluations(False, True)
@@ -99,14 +95,11 @@ class Solve:
         if self.apart:
             self.seen = self.sources.apart()
             self.clock.detach()
-        self.learned = tuple(getattr(node, name) for name in node.learned_names)
+        self.learned = self.inner = tuple(getattr(node, name) for name in node.learned_names)
         check_learned(node, self.learned)
-        self.inner = self.learned
         if self.apart:  # leaves, since the solve has no part in the graph that made them
             self.inner = tuple(x.detach().requires_grad_(x.requires_grad) for x in self.learned)
         self.evaluation = self._evaluation(room)
-        if self.apart:
-            self.evaluation.learned = self.seen.learned(own=False)
         self.notices = Notices(node, self.clock, self.stats)
         self.record = Record()
         self.errors: Errors = []
@@ -123,7 +116,10 @@ class Solve:
             pure = node.gradient != "autograd"
             learned = (*self.inner, *self.seen.learned(True)) if self.apart else None
             guard = Guard(node, self.seen.modules, self.like.device, pure, learned)
-        return Evaluation(node, self.clock, room, self.stats, self.seen, guard, discrete, counts)
+        learned = self.seen.learned(own=False) if self.apart else ()
+        return Evaluation(
+            node, self.clock, room, self.stats, self.seen, learned, guard, discrete, counts
+        )
 
     def lent(self) -> AbstractContextManager[None]:
         """Return a context in which the equations have this solve's learned values."""

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 class Evaluation:
     """The parts of a node's equations within one solve.
 
-    With ``drops``, the field is called with gradients enabled also where its graph is not kept.
-    With ``counts``, the graph of each evaluation counts when it is gone back through.
+    ``learned`` are the tensors of the field that the pulls reach. With ``drops``, the field is
+    called with gradients enabled also where its graph is not kept. With ``counts``, the graph of
+    each evaluation counts when it is gone back through.
     """
 
     def __init__(
@@ -38,14 +39,14 @@ class Evaluation:
         room: Room,
         stats: Stats,
         sources: Sources,
+        learned: Tensors,
         guard: Guard | None,
         drops: bool = False,
         counts: bool = False,
     ) -> None:
         self.node, self.inputs, self.clock, self.room = node, sources.inputs, clock, room
         self.stats, self.sources, self.guard = stats, sources, guard
-        self.drops, self.counts = drops, counts
-        self.learned: Tensors = ()
+        self.learned, self.drops, self.counts = learned, drops, counts
 
     def plain(self, i: int, part: Part, s: float | Tensor, y: Tensor, *length: float) -> Evaluated:
         """Return a part's rates in the i-th interval for stacked states, by PyTorch's own graph."""

@@ -85,7 +85,6 @@ def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars
     # the system is linear in the costates: of size one, they are held to the tolerances
     size = 1.0 if as_torchdiffeq else largest(cotangents).item() or 1.0
     costates, drifts = torch.zeros_like(path[0]), []
-
     if as_torchdiffeq:
         stepper.further_error = partial(_error_of_bars, solve, system, bars)
 
@@ -94,9 +93,8 @@ def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars
             bars.add(added, -size * step.length * weight)
         end = step.start + step.length
         if abs(end - start) > 1e-9 * abs(step.length):  # where an observation adds to them
-            solve.notices.costates(
-                stepper.interval, end, size * system.parted(end, taken.states)[1]
-            )
+            ends = size * system.parted(end, taken.states)[1]
+            solve.notices.costates(stepper.interval, end, ends)
 
     start = solve.marks[-1]
     for row in reversed(range(len(solve.marks) - 1)):
@@ -107,9 +105,8 @@ def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars
         stepper.forget()
         if as_torchdiffeq:  # which begins anew at every observation
             stepper.length = solve.options.first_step
-        i = solve.intervals[row]
-        evaluate = partial(system.evaluate, i)
-        tensors = stepper.advance(i, evaluate, end, start, tensors, accept)
+        evaluate = partial(system.evaluate, solve.intervals[row])
+        tensors = stepper.advance(solve.intervals[row], evaluate, end, start, tensors, accept)
         states, costates = system.parted(start, tensors)
         drifts += _drifts(solve, start, states, path[row])
     _warn_of(drifts)

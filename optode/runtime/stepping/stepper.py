@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..methods.step import AnyMethod, Evaluate, Evaluated, Stages, Step, Taken
-from ..reasons import GROWS
-from ..reductions import largest
 from ..times import pieces
 from .controller import Controller
+from .failures import no_short_step, not_finite, too_many_steps
 
 if TYPE_CHECKING:
     from ..solve import Solve
@@ -86,7 +85,7 @@ class Stepper:
         numbers = self.method.numbers(self.solve, [(s, dt) for s in starts])
         if self.solve.evaluation.room.weight is None and self.method.takes_first:
             with self._graphs():  # weighed alone, before a graph of the whole step is made
-                self.first = self._evaluate(evaluate, start, states)
+                self.first = _evaluated(self, evaluate, start, states)
         for s, given in zip(starts, numbers):
             self._notice("callback_step", s, states, dt)
             step = self._begin(s, dt, states, given)
@@ -129,7 +128,7 @@ class Stepper:
                 self._notice("callback_reject_step", s, states, dt)
                 self.first = taken.stages.found[0]
                 if shortest or s + 0.2 * dt == s:
-                    self._give_up(s, states, length, culprit, error)
+                    raise no_short_step(self, s, states, length, culprit, error)
             self.length = max(length * factor, self.options.min_step)
         return states
 
@@ -137,24 +136,17 @@ class Stepper:
         """Return how long the next step may be; before the first one, from the derivatives."""
         if self.first is None:
             with self._graphs():
-                self.first = self._evaluate(evaluate, s, states)
+                self.first = _evaluated(self, evaluate, s, states)
         if self.length is None:
             rates = self.method.rates(self.solve, s, states, self.first)
             for name, rate in zip(self.controller.names, rates):
                 if not rate.isfinite().all():
-                    why = self.solve.reason(self.interval, s, states, GROWS)
-                    where = self.solve.clock.grid.words(s)
-                    raise FloatingPointError(f"{name}' is not finite at {where}: {why}")
+                    raise not_finite(self, name, s, states)
             limit = math.copysign(min(abs(rest), self.options.max_step), rest)
-            look = partial(self._evaluate, evaluate)
+            look = partial(_evaluated, self, evaluate)
             found = self.controller.first_length(self.solve, look, s, limit, states, self.first)
             self.length = max(found, self.options.min_step)
         return self.length
-
-    def _evaluate(self, evaluate: Evaluate, s: float, states: Tensor) -> Evaluated:
-        """Evaluate what the first stage of a step does."""
-        self.count(1)
-        return evaluate(self.method.part, s, self.method.seen(states))
 
     def _graphs(self) -> AbstractContextManager[object]:
         """Return a context in which a step makes the graph that the way back takes, if it fits."""
@@ -178,7 +170,7 @@ class Stepper:
 
         Returns it with the states where the next step begins, and with its errors.
         """
-        first, take = self.first, self._take
+        first, take = self.first, partial(_taken, self)
         way_back, room = self.solve.way_back, self.solve.evaluation.room
         # where inductor folds a state's constant start, it fails on a first checkpoint
         checkpoints = way_back == "checkpoints" and self.begun
@@ -190,43 +182,28 @@ class Stepper:
         self.count(self.method.evaluations(first is not None, self.whole))
         return found
 
-    def _take(
-        self, evaluate: Evaluate, step: Step, first: Evaluated | None
-    ) -> tuple[Taken, Tensor, Tensor | None]:
-        taken = self.method.step(evaluate, step, first)
-        ends = self.solve.cut(taken.states)
-        if not self.whole:
-            return taken, ends, None
-        return taken, ends, self.method.errors(evaluate, step, taken.stages, ends)
-
     def _spend(self, steps: int, s: float, states: Tensor) -> None:
         self.tried += steps
-        most = self.options.max_steps
-        if self.tried <= most:
-            return
-        why = (
-            f"steps have become as short as {self.length or 0.0:.3g}, since the field changes "
-            "fast: loosen rtol and atol, set min_step, or raise max_steps"
-        )
-        intervals = len(self.solve.clock.knots) - 1
-        if self.fixed or 2 * intervals > most:
-            why = f"each of the {intervals + 1} times ends a step: raise max_steps"
-        why = self.solve.reason(self.interval, s, states, why)
-        where = self.solve.clock.grid.words(s)
-        raise RuntimeError(f"more than max_steps = {most} steps at {where}: {why}")
-
-    def _give_up(self, s: float, states: Tensor, length: float, culprit: str, error: float) -> None:
-        """Raise FloatingPointError: no step is short enough."""
-        why = "the field jumps there (give jump_t), or rtol and atol ask for more than numbers hold"
-        assert self.first is not None  # of the step that was rejected
-        rates = self.method.rates(self.solve, s, states, self.first)
-        if error == math.inf or (length * largest(rates) > 0.01 * largest(states)).item():
-            why = GROWS
-        why = self.solve.reason(self.interval, s, states, why)
-        raise FloatingPointError(
-            f"no step at {self.solve.clock.grid.words(s)} is short enough for {culprit} (the last "
-            f"was {length:.3g}): {why}"
-        )
+        if self.tried > self.options.max_steps:
+            raise too_many_steps(self, s, states)
 
     def _notice(self, event: str, s: float, states: Tensor, dt: float) -> None:
         self.solve.notices.step(event + self.suffix, self.interval, s, states, dt)
+
+
+def _evaluated(stepper: Stepper, evaluate: Evaluate, s: float, states: Tensor) -> Evaluated:
+    """Evaluate what the first stage of a step does."""
+    stepper.count(1)
+    return evaluate(stepper.method.part, s, stepper.method.seen(states))
+
+
+def _taken(
+    stepper: Stepper, evaluate: Evaluate, step: Step, first: Evaluated | None
+) -> tuple[Taken, Tensor, Tensor | None]:
+    """Take a step; returns it with the states where the next one begins, and with its errors."""
+    method = stepper.method
+    taken = method.step(evaluate, step, first)
+    ends = stepper.solve.cut(taken.states)
+    if not stepper.whole:
+        return taken, ends, None
+    return taken, ends, method.errors(evaluate, step, taken.stages, ends)
