@@ -1,4 +1,8 @@
-"""The functions of the language on NumPy arrays, for ``sympy.lambdify``."""
+"""The functions of the language on NumPy arrays, for ``sympy.lambdify``.
+
+lambdify runs code that SymPy prints. It is given expressions alone, whose names and functions the
+reader has looked up one by one: no text of a user is in what it runs.
+"""
 
 from __future__ import annotations
 

@@ -24,11 +24,7 @@ import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.text import to_text
-from optode.limit.exponents import (
-    Exponents,
-    Regime,
-    Sizes,
-)
+from optode.limit.exponents import Exponents, Regime, Sizes
 from optode.limit.in_step_size import in_step_size, step_map_in_step_size
 from optode.limit.increment_terms import (
     MOST_TERMS_OF_AN_INCREMENT,
@@ -48,6 +44,8 @@ _SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
 }
 _GUESSES = tuple(Fraction(n, d) for n, d in ((1, 1), (2, 1), (1, 2), (3, 1), (1, 4), (4, 1)))
 _MAX_ROUNDS = 24
+MOST_DECAYS = 4
+"""Of a rule whose regimes are all tried: four for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +94,11 @@ class Scaling:
 def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
     """Find every scaling of the rule, one or more for each regime of its free decays.
 
-    Raises SpecError (E401) naming the terms that do not vanish where there is none at all.
+    Raises SpecError (E401) naming the terms that do not vanish where there is none at all, and
+    (E406) where there are too many regimes to try.
     """
+    if len(rule.decays) > MOST_DECAYS:
+        raise SpecError([_too_many_decays(rule)])
     problem = _Problem(rule)
     choices = product(_SAMPLES, repeat=len(rule.decays))
     found = [scaling for regimes in choices for scaling in problem.solve(regimes)]
@@ -125,6 +126,13 @@ def only_scaling(rule: UpdateRule) -> Scaling:
             ),
         )
     )
+
+
+def _too_many_decays(rule: UpdateRule) -> Diagnostic:
+    number = len(rule.decays)
+    message = f"{number} free decays have {len(_SAMPLES) ** number} regimes"
+    hint = f"leave at most {MOST_DECAYS} free: `fixed`, or tied to the step size, `1 - c*s`"
+    return Diagnostic("E406", message, rule.span_of(0), hint)
 
 
 class _Problem:

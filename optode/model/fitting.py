@@ -57,8 +57,13 @@ def fitted(
     _check_names(architecture, states, places)
     _check_states(architecture, limit.states, states, places)
     _check_calls(architecture, limit, places)
-    _check_operators(limit, places)
-    used = _used(architecture, limit) - {TIME, DERIVED, *states, *limit.states}
+    operators = _operators(limit)
+    for name in operators:
+        message = f"a module cannot call the operator `{name}`"
+        hint = "leave `model:` away: the equations need none"
+        places.error("E506", message, "class", "", hint)
+    known = {TIME, DERIVED, *states, *limit.states, *operators}
+    used = _used(architecture, limit) - known
     _check_values(architecture, used, places)
     of_rule = rule.free_parameters if rule is not None else ()
     _check_uses(declared, used | set(of_rule), places)
@@ -140,12 +145,10 @@ def _check_calls(architecture: Architecture, limit: ContinuousLimit, places: Pla
             places.error("E205", message, section, state)
 
 
-def _check_operators(limit: ContinuousLimit, places: Places) -> None:
-    """Report operators of the caller's: a module calls the network alone."""
-    found = {call.args[0].name for equation in limit.equations for call in equation.atoms(Oracle)}
-    for name in sorted(found):
-        message = f"a module cannot call the operator `{name}`"
-        places.error("E506", message, "class", "", "leave `model:` away: the equations need none")
+def _operators(limit: ContinuousLimit) -> list[sp.Symbol]:
+    """Return the operators of the caller's in a limit."""
+    calls = {call for equation in limit.equations for call in equation.atoms(Oracle)}
+    return sorted({by_name(call.args[0]) for call in calls}, key=str)
 
 
 def _used(architecture: Architecture, limit: ContinuousLimit) -> set[sp.Symbol]:

@@ -21,11 +21,12 @@ from optode.codegen.expressions import TorchPrinter
 from optode.compiler import check, compile, derive
 from optode.diagnostics import Located, Reporter, Source, Span
 from optode.language.arrays import array_modules
+from optode.language.derivative import partial
 from optode.language.elementwise import Elementwise, gelu, silu
 from optode.language.functions import FUNCTIONS, IN_SPECS, by_formula, function_of
 from optode.language.latex import to_latex
 from optode.language.record import Function
-from optode.language.symbols import partial, step_symbol, symbol
+from optode.language.symbols import step_symbol, symbol
 from optode.language.text import to_text
 from optode.rule.growing_states import growing_states
 from optode.runtime import reductions

@@ -103,7 +103,7 @@ OF_TIME = {
     "method": Method().method,
     "static": Method.static,
     "class method": Method.of_class,
-    "wrapped": functools.wraps(defaults)(lambda *a, **k: defaults(*a, **k)),
+    "wrapped": functools.wraps(defaults)(defaults),
     "scripted": falling,
     "module of functions": Written(lambda layer, t, h: -t * h),
 }
@@ -260,11 +260,11 @@ class Ring(nn.Module):
 
 KEPT = {
     "rejected steps": lambda f: NODE(f, options={"first_step": 0.5}),
-    "first step": lambda f: NODE(f),
+    "first step": NODE,
     "nystrom": lambda f: HBNODE(f, method="nystrom5", options={"steps": 3}),
     "fitted nystrom": lambda f: HBNODE(f, method="nystrom6"),
     "splitting": lambda f: AdamNODE(f, method="splitting2", options={"steps": 9}),
-    "two calls": lambda f: ExtragradientNODE(f),
+    "two calls": ExtragradientNODE,
     "torchdiffeq": lambda f: NODE(f, method="torchdiffeq:dopri5"),
     "interpolate": lambda f: NODE(f, observe="interpolate"),
     "running": lambda f: NODE(f, running=lambda t, states, f: f(states[0])),
@@ -290,7 +290,8 @@ def test_a_field_may_return_its_state_or_what_is_not_its_own():
     for node in (NODE, HBNODE):
         for field in (lambda t, h: h, lambda t, h: torch.ones(()).expand_as(h)):
             x = start().requires_grad_()
-            found, expected = node(field)(x), node(lambda t, h: field(t, h).clone())(x)
+            copied = node(lambda t, h, f=field: f(t, h).clone())
+            found, expected = node(field)(x), copied(x)
             torch.testing.assert_close(found, expected)
             found.sum().backward()
 
@@ -464,7 +465,7 @@ def test_chance_is_refused_after_one_evaluation(way):
     """With gradients and without, at every call."""
     for make in RANDOM.values():
         node, calls = WAYS[way](make()), []
-        node.field.register_forward_hook(lambda *_: calls.append(1))
+        node.field.register_forward_hook(lambda *_, calls=calls: calls.append(1))
         for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode, torch.enable_grad):
             calls.clear()
             with mode(), pytest.raises(ValueError, match=r"random numbers.*eval\(\).*inputs"):

@@ -58,7 +58,7 @@ def test_values_and_gradients_are_those_of_an_augmented_state(method, gradient):
     node.options = options.get("options", {})
     if gradient == "adjoint":
         node.rtol = node.atol = 1e-6
-        node.options = {name: 12 for name in node.options}
+        node.options = dict.fromkeys(node.options, 12)
     x, u = torch.randn(2, 3).requires_grad_(), torch.randn(2, 2).requires_grad_()
     times = [0.0, 0.3, 1.0]
     solution = node.integrate(x, times, u)
