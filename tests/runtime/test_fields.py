@@ -318,7 +318,7 @@ def test_a_field_that_changes_what_it_is_given_is_refused(what, mode):
 @every_way
 def test_a_field_that_changes_its_state_is_refused_with_gradients_too(way):
     """By PyTorch where it sees that first."""
-    with pytest.raises((ValueError, RuntimeError), match="in.?place"):
+    with pytest.raises((ValueError, RuntimeError), match=r"in.?place"):
         WAYS[way](Written(lambda layer, t, h: layer(h.mul_(0.5))))(start().requires_grad_())
 
 
@@ -591,7 +591,7 @@ def test_gradients_may_be_sparse():
 def test_lazy_modules_are_refused_until_they_have_shapes(gradient):
     node = HBNODE(nn.Sequential(nn.LazyLinear(3), nn.Tanh()), gradient=gradient)
     for context in (torch.enable_grad, torch.no_grad):
-        with context(), pytest.raises(ValueError, match="lazy parameters.*call it once"):
+        with context(), pytest.raises(ValueError, match=r"lazy parameters.*call it once"):
             node(start())
     node.field(start())
     node(start()).sum().backward()
