@@ -210,7 +210,7 @@ def test_times_may_be_sequences_of_numbers(times):
         torch.tensor([0.0, 1.0]) + 0j,
         torch.tensor([0.0, 1.0]).to_sparse(),
         {0.0, 1.0},
-        object(),
+        len,
     ],
     ids=str,
 )
