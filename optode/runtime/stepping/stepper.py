@@ -98,6 +98,7 @@ class Stepper:
         self, evaluate: Evaluate, start: float, end: float, states: Tensor, accept: Accept
     ) -> Tensor:
         s, sign, control = start, math.copysign(1.0, end - start), self.controller
+        begun = states
         while s != end:
             rest = abs(end - s)
             longest = self._longest(evaluate, s, sign * rest, states)
@@ -125,7 +126,8 @@ class Stepper:
                 self._notice("callback_reject_step", s, states, dt)
                 self.first = taken.stages.found[0]
                 if shortest or s + 0.2 * dt == s:
-                    self._give_up(s, states, length, culprit, error)
+                    grows = _changes(begun, states, ends)
+                    self._give_up(s, states, length, culprit, grows)
             self.length = max(length * factor, self.options.min_step)
         return states
 
@@ -211,10 +213,10 @@ class Stepper:
         where = self.solve.clock.grid.words(s)
         raise RuntimeError(f"more than max_steps = {most} steps at {where}: {why}")
 
-    def _give_up(self, s: float, states: Tensor, length: float, culprit: str, error: float) -> None:
+    def _give_up(self, s: float, states: Tensor, length: float, culprit: str, grows: bool) -> None:
         """Raise FloatingPointError: no step is short enough."""
         why = "the field jumps there (give jump_t), or rtol and atol ask for more than numbers hold"
-        why = self.solve.reason(self.interval, s, states, GROWS if error == math.inf else why)
+        why = self.solve.reason(self.interval, s, states, GROWS if grows else why)
         raise FloatingPointError(
             f"no step at {self.solve.clock.grid.words(s)} is short enough for {culprit} (the last "
             f"was {length:.3g}): {why}"
@@ -222,3 +224,12 @@ class Stepper:
 
     def _notice(self, event: str, s: float, states: Tensor, dt: float) -> None:
         self.solve.notices.step(event + self.suffix, self.interval, s, states, dt)
+
+
+def _changes(begun: Tensor, states: Tensor, ends: Tensor) -> bool:
+    """Return whether one step changes a state by a part of its size, there and at the beginning.
+
+    The shortest of steps does so only where the state grows without bound.
+    """
+    changes, sizes, before = (x.abs().flatten(1).amax(1) for x in (ends - states, states, begun))
+    return not bool((changes < 1e-3 * torch.maximum(sizes, before)).all())
