@@ -65,8 +65,8 @@ class ODERNN(nn.Module):
         super().__init__()
         names = node.state_names
         self.updates = names[:1] if updates is None else tuple(updates)
-        if not self.updates or not {*self.updates} <= {*names}:
-            raise ValueError(f"updates must be names in {names}, got {updates!r}")
+        if not self.updates or sorted({*self.updates} & {*names}) != sorted(self.updates):
+            raise ValueError(f"updates must be names in {names}, each once, got {updates!r}")
         self.places = [names.index(name) for name in self.updates]
         self.node = node
         self.cell = cell

@@ -84,6 +84,10 @@ def _check_switches(node: Node) -> None:
         raise ValueError(f"running must be a function r(t, states, f), got {node.running!r}")
     if not isinstance(node.record, bool):
         raise ValueError(f"record must be True or False, got {node.record!r}")
+    if node.record and (node.gradient == "autograd" or node.compiled):
+        raise ValueError(
+            'record needs gradient="discrete" or "adjoint", and no compile: autograd has no costates'
+        )
     if not isinstance(node.compiled, bool | str):
         raise ValueError(f"compile must be True, False or a mode, got {node.compiled!r}")
     if isinstance(node.compiled, str):

@@ -201,11 +201,11 @@ class Clock:
 
     def told(self, i: int, s: float | Tensor, length: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the time, and the length of a step, as callbacks get them: (batch,) or a scalar."""
-        time, speed = self.at(i, s)
+        time, speed = self.at(i, s) if len(self.knots) > 1 else (self.knot(0), None)
         dt = self._exact(length).to(self.like.dtype)
-        if speed is None or self.times.ndim == 1:
+        if self.times.ndim == 1:
             return time, dt
-        return time.flatten(), (dt * speed).flatten()
+        return time.flatten(), (dt if speed is None else dt * speed).flatten()
 
 
 def number_of_steps(steps: int | None, step_size: float | None, length: float) -> int:

@@ -15,12 +15,16 @@ from ..methods.tableaux import RungeKuttaTableau
 if TYPE_CHECKING:
     from ..solve import Solve
 
+_EVENTS = ("callback_step", "callback_accept_step", "callback_reject_step")
+
 
 def solve_by_torchode(solve: Solve, states: Tensor) -> Tensor:
-    """Return the states at the knots; ValueError where the states have no batch."""
+    """Return the states at the knots; ValueError without a batch, and with callbacks."""
     shape = states.shape[1:]
     if len(shape) < 2:
         raise ValueError(f"torchode needs a batch, got states of {tuple(shape)}")
+    if told := [event for event in _EVENTS if hasattr(solve.node, event)]:
+        raise ValueError(f"torchode calls no {told}: take a method of this package")
     torchode: Any = import_module("torchode")
     method = getattr(torchode, solve.stats.method.capitalize())
     solve.replayed = _replayed(method.TABLEAU)

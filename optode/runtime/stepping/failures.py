@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from ..reasons import GROWS
-from ..reductions import largest
 
 if TYPE_CHECKING:
     from .stepper import Stepper
@@ -22,19 +21,25 @@ def not_finite(stepper: Stepper, name: str, s: float, states: Tensor) -> Floatin
 
 
 def no_short_step(
-    stepper: Stepper, s: float, states: Tensor, length: float, culprit: str, error: float
+    stepper: Stepper, s: float, states: Tensor, length: float, culprit: str, grows: bool
 ) -> FloatingPointError:
     """Return the error of a step that was rejected, and cannot be shorter."""
     why = "the field jumps there (give jump_t), or rtol and atol ask for more than numbers hold"
-    assert stepper.first is not None  # of the step that was rejected
-    rates = stepper.method.rates(stepper.solve, s, states, stepper.first)
-    if error == math.inf or (length * largest(rates) > 0.01 * largest(states)).item():
-        why = GROWS
-    why = stepper.solve.reason(stepper.interval, s, states, why)
+    why = stepper.solve.reason(stepper.interval, s, states, GROWS if grows else why)
     return FloatingPointError(
         f"no step at {stepper.solve.clock.grid.words(s)} is short enough for {culprit} (the last "
         f"was {length:.3g}): {why}"
     )
+
+
+def changes_much(begun: Tensor, states: Tensor, ends: Tensor) -> bool:
+    """Return whether one step changes a state by a part of its size, there and at the beginning.
+
+    The shortest of steps does so only where the state grows without bound.
+    """
+    pair = (x.abs().reshape(len(x), -1).amax(1) for x in (ends - states, states, begun))
+    changes, sizes, before = pair
+    return not bool((changes < 1e-3 * torch.maximum(sizes, before)).all())
 
 
 def too_many_steps(stepper: Stepper, s: float, states: Tensor) -> RuntimeError:

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from ..methods.step import AnyMethod, Evaluate, Evaluated, Stages, Step, Taken
 from ..times import pieces
 from .controller import Controller
-from .failures import no_short_step, not_finite, too_many_steps
+from .failures import changes_much, no_short_step, not_finite, too_many_steps
 
 if TYPE_CHECKING:
     from ..solve import Solve
@@ -101,6 +101,7 @@ class Stepper:
         self, evaluate: Evaluate, start: float, end: float, states: Tensor, accept: Accept
     ) -> Tensor:
         s, sign, control = start, math.copysign(1.0, end - start), self.controller
+        begun = states
         while s != end:
             rest = abs(end - s)
             longest = self._longest(evaluate, s, sign * rest, states)
@@ -128,7 +129,8 @@ class Stepper:
                 self._notice("callback_reject_step", s, states, dt)
                 self.first = taken.stages.found[0]
                 if shortest or s + 0.2 * dt == s:
-                    raise no_short_step(self, s, states, length, culprit, error)
+                    grows = changes_much(begun, states, ends)
+                    raise no_short_step(self, s, states, length, culprit, grows)
             self.length = max(length * factor, self.options.min_step)
         return states
 
