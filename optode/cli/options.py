@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
+from typer.core import TyperGroup
+
+from optode.cli.boundary import DEBUG
 
 PATH_OR_NAME = "A path, or the name of a shipped spec."
 PATHS_OR_NAMES = "Paths, or names of shipped specs."
@@ -64,3 +67,14 @@ def one_or_all(spec: object, every: bool, expected: str = "one SPEC") -> None:
     """Raise BadParameter unless either SPEC or --all is given."""
     if every == bool(spec):
         raise typer.BadParameter(f"give {expected}, or --all")
+
+
+class Commands(TyperGroup):
+    """The commands; ``--debug`` may stand anywhere."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        rest = [argument for argument in args if argument != DEBUG]
+        parsed: list[str] = super().parse_args(
+            ctx, [*([DEBUG] if len(rest) < len(args) else []), *rest]
+        )
+        return parsed
