@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from optode.cli.boundary import DEBUG, boundary
 from optode.cli.check import check
@@ -16,6 +15,7 @@ from optode.cli.claims import claims
 from optode.cli.listing import list_specs
 from optode.cli.options import (
     AllModels,
+    Commands,
     ModelOrder,
     OneSpec,
     SpecsOrAll,
@@ -35,19 +35,8 @@ if TYPE_CHECKING:
     from optode.show.equations import Stage
 
 
-class _Group(TyperGroup):
-    """The commands; ``--debug`` may stand anywhere."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        rest = [argument for argument in args if argument != DEBUG]
-        parsed: list[str] = super().parse_args(
-            ctx, [*([DEBUG] if len(rest) < len(args) else []), *rest]
-        )
-        return parsed
-
-
 app = typer.Typer(
-    cls=_Group,
+    cls=Commands,
     name="optode",
     help="A compiler from optimizer update rules to neural ODEs.",
     epilog="SPEC is a path, the name of a shipped spec (`optode list` shows them), or - for "

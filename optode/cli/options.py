@@ -7,9 +7,12 @@ import re
 from enum import Enum
 from glob import escape, glob
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
+from typer.core import TyperGroup
+
+from optode.cli.boundary import DEBUG
 
 PATH_OR_NAME = "A path, the name of a shipped spec, or - for standard input."
 PATHS_OR_NAMES = "Paths, names of shipped specs, or - for standard input."
@@ -107,3 +110,14 @@ def step_with_order(step: float | None, order: int) -> None:
         raise typer.BadParameter(
             "it goes with --order 1: the limit itself has no step size", param_hint="--step"
         )
+
+
+class Commands(TyperGroup):
+    """The commands; ``--debug`` may stand anywhere."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        rest = [argument for argument in args if argument != DEBUG]
+        parsed: list[str] = super().parse_args(
+            ctx, [*([DEBUG] if len(rest) < len(args) else []), *rest]
+        )
+        return parsed

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from optode.cli.options import AllSpecs, OneSpecOrAll, ReportFormat, TimeLimit, one_or_all
 from optode.cli.terminal import errors_reported
 from optode.time_limit import DEFAULT_SECONDS
+
+Method: TypeAlias = Annotated[
+    str | None, typer.Option(help="The method of the solves.  [default: rk4]")
+]
 
 
 def verify(
@@ -39,9 +43,7 @@ def verify(
     shape: Annotated[
         str | None, typer.Option(metavar="N,...", help="The shape of a state.  [default: 3,4]")
     ] = None,
-    method: Annotated[
-        str | None, typer.Option(help="The method of the solves.  [default: rk4]")
-    ] = None,
+    method: Method = None,
     seconds: TimeLimit = DEFAULT_SECONDS,
 ) -> None:
     """Compare the optimizer with its ODE at decreasing steps.

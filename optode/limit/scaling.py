@@ -97,8 +97,10 @@ def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
     Raises SpecError (E401) naming the terms that do not vanish where there is none at all, and
     (E406) where there are too many regimes to try.
     """
-    if len(rule.decays) > MOST_DECAYS:
-        raise SpecError([_too_many_decays(rule)])
+    if (number := len(rule.decays)) > MOST_DECAYS:
+        message = f"{number} free decays have {len(_SAMPLES) ** number} regimes"
+        hint = f"leave at most {MOST_DECAYS} free: `fixed`, or tied to the step size, `1 - c*s`"
+        raise SpecError([Diagnostic("E406", message, rule.span_of(0), hint)])
     problem = _Problem(rule)
     choices = product(_SAMPLES, repeat=len(rule.decays))
     found = [scaling for regimes in choices for scaling in problem.solve(regimes)]
@@ -126,13 +128,6 @@ def only_scaling(rule: UpdateRule) -> Scaling:
             ),
         )
     )
-
-
-def _too_many_decays(rule: UpdateRule) -> Diagnostic:
-    number = len(rule.decays)
-    message = f"{number} free decays have {len(_SAMPLES) ** number} regimes"
-    hint = f"leave at most {MOST_DECAYS} free: `fixed`, or tied to the step size, `1 - c*s`"
-    return Diagnostic("E406", message, rule.span_of(0), hint)
 
 
 class _Problem:
@@ -241,7 +236,13 @@ class _Problem:
     def terms_of(self, index: int, *, is_self: bool) -> list[Term]:
         return [t for t in self.terms if t.state == index and t.is_self == is_self]
 
-    def scaling(self, sizes: Sizes, moves: Exponents, regimes: tuple[Regime, ...]) -> Scaling:
+    def scaling(
+        self, sizes: Sizes, moves: Exponents, regimes: tuple[Regime, ...]
+    ) -> Scaling | None:
+        """Return the scaling at a balance; None where the balance leaves Delta open."""
+        unit = self.time_unit(moves, regimes)
+        if unit is None:
+            return None
         states = self.rule.states
         powers = [sizes.leaves[state] for state in states[1:]]
         rates = [self.rate(index, sizes) for index in range(len(states))]
@@ -251,10 +252,10 @@ class _Problem:
             rates=tuple(Fraction(1) if r is None else sizes.value(r) for r in rates),
             decay_powers=sizes.point.decays,
             regimes=regimes,
-            unit=self.time_unit(moves, regimes),
+            unit=unit,
         )
 
-    def time_unit(self, moves: Exponents, regimes: tuple[Regime, ...]) -> sp.Expr:
+    def time_unit(self, moves: Exponents, regimes: tuple[Regime, ...]) -> sp.Expr | None:
         """Solve ``s^m prod rate_i^n_i Delta^c = Delta``, the position's rate, for Delta."""
         declared = [p for index, p in self.rule.declared_powers if index == 0]
         if declared:
@@ -265,7 +266,7 @@ class _Problem:
                 base *= (1 - decay) ** sp.Rational(power)
         inertial = (p for p, r in zip(moves.decays, regimes, strict=True) if r == "inertial")
         constant = sum(inertial, moves.delta)
-        return base ** sp.Rational(1 / (1 - constant))
+        return None if constant == 1 else base ** sp.Rational(1 / (1 - constant))
 
     def obstacles(self) -> tuple[Diagnostic, ...]:
         """Report why there is no scaling: terms of the position that do not vanish."""

@@ -134,3 +134,9 @@ def test_sums_over_features_of_what_has_no_shape(right: str, tmp_path: Path, flo
         gradients.append([h.grad, *(p.grad for p in node.parameters())])
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-8)
+
+
+def test_a_balance_that_leaves_the_unit_of_time_open_is_no_scaling() -> None:
+    lines = "  m[k+1] = beta*m[k] + (1 - beta)*grad(x[k])\n  x[k+1] = x[k] - s*x[k]/m[k]\n"
+    text = rule(lines, "x, m").replace("state:", "parameters: {beta: decay}\nstate:")
+    assert code(text) == "E402"
