@@ -124,6 +124,7 @@ class Node(nn.Module):
         self.settled: list[object] = []
         self.timeless, self.compilations = False, 0
         settle(self)
+        self.span = (float(span[0]), float(span[1]))
 
     def forward(self, states: Tensor | Tensors, t: Times = None, inputs: Inputs = None) -> Tensor:
         """Return the first state at the end of the span, or at the times t; see ``integrate``."""

@@ -221,7 +221,7 @@ def check_states(node: Node, states: Tensors) -> None:
             f"states {names} must be floating-point tensors of one shape, dtype and device, got "
             f"{kinds}"
         )
-    if states[0].layout is not torch.strided or states[0].is_meta:
+    if states[0].layout is not torch.strided or not _has_values(states[0]):
         raise ValueError(f"states {names} must be dense and have values, got {states[0]}")
     for name, x in zip(names, states):
         if not holds(x.isfinite().all()):
@@ -236,6 +236,17 @@ def _check_constants(node: Node, like: Tensor) -> None:
         if value and not kind.tiny * kind.eps <= abs(value) <= kind.max:
             there = like.new_tensor(value).item()
             raise ValueError(f"{name} = {value} is {there} in {like.dtype}")
+
+
+def _has_values(x: Tensor) -> bool:
+    """Return whether the tensors of a device have numbers, which those of "meta" have not."""
+    if not x.is_meta:
+        return True
+    try:
+        x.new_zeros(()).item()
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
 
 
 def check_inputs(inputs: object) -> None:

@@ -112,7 +112,8 @@ class Solve:
         if traced and torch.is_grad_enabled():
             self.stats.backward_nfe = None
         counts = not self.apart and not traced
-        if not (traced or is_transformed()):
+        # a checkpoint takes its steps again, without the looks of the first time
+        if not (traced or is_transformed() or self.way_back == "checkpoints"):
             pure = node.gradient != "autograd"
             learned = (*self.inner, *self.seen.learned(True)) if self.apart else None
             guard = Guard(node, self.seen.modules, self.like.device, pure, learned)

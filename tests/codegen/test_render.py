@@ -595,7 +595,10 @@ def same(*_):
         ({"method": "torchdiffeq:dopri5", "options": {"jump_t": torch.ones(1)}}, "jump_t"),
         ({"method": "torchdiffeq:rk45"}, "method must be one of"),
         ({"method": "scipy:rk4"}, "method must be one of"),
-        ({"method": "rk4", "options": {"step_size": 0.0}}, "step_size must be positive"),
+        (
+            {"method": "rk4", "options": {"step_size": 0.0}},
+            "step_size must be a finite number above 0",
+        ),
     ],
     ids=str,
 )

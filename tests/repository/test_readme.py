@@ -25,7 +25,7 @@ def blocks(language: str, text: str = README) -> list[str]:
 def test_python_blocks_run() -> None:
     """Each with names of its own, all in one process: torch is slow to load."""
     shown = blocks("python") + blocks("python", MODULES)
-    assert len(shown) == 4
+    assert len(shown) == 7
     program = f"for block in {shown!r}:\n    exec(block, {{'__name__': '__main__'}})"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 

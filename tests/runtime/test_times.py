@@ -258,7 +258,7 @@ def by_finite_differences(loss, times, step=1e-5):
 @pytest.mark.parametrize("method", ["dopri5", "torchdiffeq:dopri5", "torchode:dopri5"])
 def test_gradients_by_times(method, own, gradient):
     """Of a start after the span's, of what lies between, and of the end."""
-    node = node_of(method, TanhField(3, 5), (0.0, 2.0), gradient=gradient, rtol=1e-6, atol=1e-6)
+    node = node_of(method, TanhField(3, 5), (0.0, 2.0), gradient=gradient, **PRECISE)
     x = start(2, 3)
 
     def loss(times):
