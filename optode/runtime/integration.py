@@ -10,10 +10,11 @@ from torch import Tensor
 from .aliases import Inputs, Tensors, Times
 from .compiling import solve_with
 from .dense import ends_of, interpolant_of, interpolates, obstacle_of
+from .given import check_inputs, check_states
 from .methods.catalogue import METHODS, solver_of
 from .plan import Plan
 from .quadrature import RunningCost, rows_of
-from .settings import check_inputs, check_states, check_tolerance, settle
+from .settings import check_tolerance, settle
 from .singular_start import Start, leave_pole
 from .solution import Solution
 from .solve import Found

@@ -83,6 +83,11 @@ def way_back(node: Node, sources: Sources, room: Room) -> str:
         return "autograd" if apart or compiling else "none"
     if gradient == "autograd" or (whole and not compiling and not apart):
         return gradient
+    if not (whole or compiling or sources.are_shaped):
+        raise ValueError(
+            "field has lazy parameters without a shape: call it once on a batch, or the node "
+            "without gradients, before the first solve"
+        )
     if apart or is_exporting():
         return "autograd"
     if gradient == "adjoint" and not whole:

@@ -113,7 +113,8 @@ class Solve:
             self.stats.backward_nfe = None
         counts = not self.apart and not traced
         # a checkpoint takes its steps again, without the looks of the first time
-        if not (traced or is_transformed() or self.way_back == "checkpoints"):
+        looks = not (traced or is_transformed() or self.way_back == "checkpoints")
+        if looks and self.sources.are_shaped:  # a lazy layer draws its parameters
             pure = node.gradient != "autograd"
             learned = (*self.inner, *self.seen.learned(True)) if self.apart else None
             guard = Guard(node, self.seen.modules, self.like.device, pure, learned)
@@ -124,7 +125,9 @@ class Solve:
 
     def lent(self) -> AbstractContextManager[None]:
         """Return a context in which the equations have this solve's learned values."""
-        return lent(self.node, dict(zip(self.node.learned_names, self.inner)))
+        # a checkpoint takes its steps again when nothing is lent any more
+        names = () if self.way_back == "checkpoints" else self.node.learned_names
+        return lent(self.node, dict(zip(names, self.inner)))
 
     @cached_property
     def values(self) -> list[float]:

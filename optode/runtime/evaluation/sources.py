@@ -40,6 +40,11 @@ class Sources(NamedTuple):
         return all(type(p) is nn.Parameter for p in self.parameters)
 
     @property
+    def are_shaped(self) -> bool:
+        """Whether no parameter waits for its shape, as those of lazy layers do."""
+        return not any(map(is_lazy, self.others))
+
+    @property
     def are_lent(self) -> bool:
         """Whether parameters are tensors that took their place for one call."""
         return not all(isinstance(p, nn.Parameter) for p in self.parameters)
@@ -61,7 +66,7 @@ class Sources(NamedTuple):
 
 
 def sources_of(node: Node, inputs: Inputs) -> Sources:
-    """Return the sources of a solve; ValueError for parameters that have no shape yet."""
+    """Return the sources of a solve."""
     roots = (node, inputs) if isinstance(inputs, nn.Module) else (node,)
     if torch.compiler.is_compiling():  # a trace may not depend on which modules these are
         modules: tuple[nn.Module, ...] = ()
@@ -72,11 +77,6 @@ def sources_of(node: Node, inputs: Inputs) -> Sources:
         count = len(node._parameters)
         own = tuple(p for p in parameters[:count] if p is not None)
         others = tuple(p for p in parameters[count:] if p is not None)
-        if any(map(is_lazy, others)):
-            raise ValueError(
-                "field has lazy parameters without a shape: call it once on a batch, before the "
-                "first solve"
-            )
     tensors: Tensors = ()
     if isinstance(inputs, Tensor):
         tensors = (inputs,)
