@@ -22,7 +22,7 @@ from optode.codegen.standalone import COPY, runtime_copy
 from optode.diagnostics import Diagnostic, Span, SpecError
 from optode.formulation import Formulation
 from optode.language.numbers import number_problem
-from optode.language.program import NoProgram
+from optode.language.program import Assign, NoProgram, Total
 from optode.limit.from_spec import given_limit
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling, only_scaling
@@ -137,16 +137,16 @@ class Derivation:
             hint = "the stages before the adjoint are there, and the orders below"
             message = f"no adjoint of order {self.order}: {error}"
             raise SpecError([Diagnostic("E405", message, self.place, hint)]) from error
-        costates = zip(adjoint.costates, adjoint.equations, strict=True)
-        self._check_numbers((*costates, *adjoint.quadratures), {})
+        made = (s for s in adjoint.backward.statements if isinstance(s, (Assign, Total)))
+        self._check_numbers(((s.name, s.value) for s in made), {})
         return adjoint
 
     def _check_numbers(
         self, rates: Iterable[tuple[sp.Symbol, sp.Expr]], values: dict[sp.Symbol, sp.Expr]
     ) -> None:
-        """Raise SpecError (E507) for rates with constants that are no floats."""
+        """Raise SpecError (E507) for equations with constants that are no floats."""
         found = [
-            Diagnostic("E507", f"the rate of `{name}` {problem}", self.place)
+            Diagnostic("E507", f"the equation of `{name}` {problem}", self.place)
             for name, rate in rates
             if (problem := number_problem(rate, values))
         ]

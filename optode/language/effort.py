@@ -181,7 +181,7 @@ def solutions(equation: sp.Expr, unknown: sp.Symbol) -> list[sp.Expr]:
     signs. Where other functions of the unknown than exponentials and logarithms occur, it would
     search for long and find nothing.
     """
-    calls = equation.atoms(sp.Function)
+    calls = sorted(equation.atoms(sp.Function), key=sp.default_sort_key)
     names = {call: sp.Dummy(real=True) for call in calls if not call.has(unknown)}
     named = equation.xreplace(names)
     hidden = [call for call in named.atoms(sp.Function) if not isinstance(call, (sp.exp, sp.log))]

@@ -57,14 +57,16 @@ def _float(number: sp.Expr, digits: int) -> sp.Expr | None:
 
 def is_real(expression: sp.Expr) -> bool:
     """Return whether no constant of an expression is complex, infinite or undefined."""
-    if expression.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
+    parts = _parts(expression)
+    if parts & {sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I}:
         return False
-    return all(power.is_real is not False for power in expression.atoms(sp.Pow) if power.is_number)
+    powers = (part for part in parts if part.is_Pow and part.is_number)
+    return all(power.is_real is not False for power in powers)
 
 
 def has_floats(expression: sp.Expr) -> bool:
     """Return whether every number of an expression is in the range of floats."""
-    return all(map(in_range, expression.atoms(sp.Number)))
+    return all(in_range(part) for part in _parts(expression) if part.is_Number)
 
 
 def number_problem(
@@ -76,14 +78,26 @@ def number_problem(
     at, for SymPy takes the size of a complex number to be a real one.
     """
     numbers = values or {}
-    parts = {
+    fixed = (
         part.xreplace(numbers)
-        for part in sp.preorder_traversal(expression)
+        for part in (_parts(expression) if numbers else ())
         if part.free_symbols and part.free_symbols <= set(numbers)
-    }
-    for part in (expression, *parts):
+    )
+    for part in (expression, *fixed):
         if not is_real(part):
             return "has no real value"
         if not has_floats(part):
             return "has a number outside the range of floats"
     return None
+
+
+def _parts(expression: sp.Expr) -> set[sp.Expr]:
+    """Return the parts of an expression, each once, however often it occurs."""
+    found: set[sp.Expr] = set()
+    waiting = [expression]
+    while waiting:
+        part = waiting.pop()
+        if part not in found:
+            found.add(part)
+            waiting += part.args
+    return found
