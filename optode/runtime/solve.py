@@ -94,7 +94,7 @@ class Solve:
         self.plain = self.apart or self.way_back == "none"
         if self.apart:
             self.seen = self.sources.apart()
-            self.clock.detach()
+            self.clock.set_apart(self.by_graphs and self.solver != "torchode")
         self.learned = self.inner = tuple(getattr(node, name) for name in node.learned_names)
         check_learned(node, self.learned)
         if self.apart:  # leaves, since the solve has no part in the graph that made them

@@ -160,19 +160,22 @@ class Clock:
     def __init__(self, grid: Grid, like: Tensor) -> None:
         self.grid, self.like, self.times, self.knots = grid, like, grid.times, grid.knots
         self.speeds: Tensor | None = None
+        self.leaves: tuple[Tensor, ...] = ()
         if self.times.ndim > 1 or self.times.requires_grad:
             gaps = torch.stack([self._exact(s) for s in self.knots]).diff()
-            gaps = gaps.where(gaps != 0, 1.0).view(-1, *[1] * (self.times.ndim - 1))
-            self.speeds = self.times.diff(dim=0) / gaps
+            self.gaps = gaps.where(gaps != 0, 1.0).view(-1, *[1] * (self.times.ndim - 1))
+            self.speeds = self.times.diff(dim=0) / self.gaps
 
     def _exact(self, x: float | Tensor) -> Tensor:
         """Return a time or a length, as a tensor like the times."""
         return torch.as_tensor(x, dtype=self.times.dtype, device=self.times.device)
 
-    def detach(self) -> None:
-        """Have no part in the graph that made the times."""
-        self.times = self.times.detach()
+    def set_apart(self, live: bool) -> None:
+        """Have no part in the graph that made the times, but, live, be a leaf of other graphs."""
+        live = live and self.times.requires_grad
+        self.times = self.times.detach().requires_grad_(live)
         self.speeds = None if self.speeds is None else self.speeds.detach()
+        self.leaves = (self.times,) if live else ()
 
     def at(self, i: int, s: float | Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the time in the i-th interval, and its speed where that is not 1.
@@ -192,8 +195,11 @@ class Clock:
                 s = high
         if self.speeds is None:
             return s.to(dtype) if isinstance(s, Tensor) else self.like.new_full((), s), None
-        time = self.times[i] + (s - self.knots[i]) * self.speeds[i]
-        return time.to(dtype), self.speeds[i].to(dtype)
+        speed = self.speeds[i]
+        if self.leaves:  # each evaluation has a graph of its own
+            speed = (self.times[i + 1] - self.times[i]) / self.gaps[i]
+        time = self.times[i] + (s - self.knots[i]) * speed
+        return time.to(dtype), speed.to(dtype)
 
     def knot(self, i: int) -> Tensor:
         """Return the time of the equations at a knot."""

@@ -273,7 +273,6 @@ def test_gradients_by_times(method, own, gradient):
     torch.testing.assert_close(bar, expected, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.xfail(reason="the gradient by the times is that of the exact solution", strict=True)
 @pytest.mark.parametrize("method", ["euler, equal", "rk4, equal"])
 def test_gradients_by_times_in_few_equal_steps(method):
     """Here too, "discrete" is the gradient of the numerical solution."""

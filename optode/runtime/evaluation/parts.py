@@ -91,7 +91,7 @@ class Evaluation:
             return evaluate(time, y.unbind(), *length)
         if self.guard is not None and self.guard.left:
             return self._looked_at(
-                self.guard, lambda: evaluate(time, y.unbind(), field, *length), field, y
+                self.guard, lambda: evaluate(time, y.unbind(), field, *length), field, time, y
             )
         return evaluate(time, y.unbind(), field, *length)
 
@@ -100,6 +100,7 @@ class Evaluation:
         guard: Guard,
         evaluate: Callable[[], tuple[Tensors, Pull]],
         field: BoundField,
+        time: Tensor,
         y: Tensor,
     ) -> tuple[Tensors, Pull]:
         """Return the rates and the pull of one of the first evaluations, which are looked at."""
@@ -108,7 +109,7 @@ class Evaluation:
         weighs = self.room.weight is None
         found, saved = weighed(look) if weighs else (look(), {})
         outputs = [*found[0], *(f for f, _ in field.calls)]
-        known = [y, *(leaf for _, leaves in field.calls for leaf in leaves)]
+        known = [y, time, *(leaf for _, leaves in field.calls for leaf in leaves)]
         guard.check_sources(outputs, known, since)
         if weighs:
             self.room.learn(saved, (*known, *self.sources.parameters))

@@ -58,11 +58,14 @@ def go_back(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tenso
 
 
 class _Graphs:
-    """Goes back through the graph that autograd made of each step."""
+    """Goes back through the graph that autograd made of each step.
+
+    Its bars have the gradient by the times after those by the sources.
+    """
 
     def __init__(self, solve: Solve, bars: Bars) -> None:
         self.solve, self.bars = solve, bars
-        sources = (*solve.inner, *solve.seen.learned(own=True))
+        sources = (*solve.inner, *solve.seen.learned(own=True), *solve.clock.leaves)
         self.places = [k for k, x in enumerate(sources) if x.requires_grad]
         self.learned = [sources[k] for k in self.places]
         self.sums = Bars(len(self.places))

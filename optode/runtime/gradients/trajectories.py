@@ -44,15 +44,15 @@ class Trajectories(torch.autograd.Function):
             )
         if cotangents is None:
             return (None,) * (3 + len(sources))
-        bars = Bars(len(sources))
+        bars = Bars(len(sources) + 1)
         by_adjoint = solve.way_back == "adjoint"
         go_back = adjoint.integrate_adjoint if by_adjoint else discrete.go_back
         with solve.autocast(), solve.lent(), without_hooks(solve.seen.parameters):
             costates = go_back(solve, path, cotangents, bars)
-            t_bar = None
-            if ctx.needs_input_grad[1]:
+            *found, t_bar = bars.found
+            if ctx.needs_input_grad[1] and not solve.clock.leaves:
                 t_bar = _by_times(solve, times, path, cotangents, costates)
-        return None, t_bar, costates + cotangents[0], *bars.found
+        return None, t_bar, costates + cotangents[0], *found
 
 
 def trajectories(solve: Solve, times: Tensor, states: Tensor, *sources: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def trajectories(solve: Solve, times: Tensor, states: Tensor, *sources: Tensor) 
 def _by_times(
     solve: Solve, times: Tensor, path: Tensor, cotangents: Tensor, costates: Tensor
 ) -> Tensor:
-    """Return dL/dt_i: g_i F(t_i) at an observation, and -a(t_0) F(t_0) at the start."""
+    """Return dL/dt_i of the exact solution: g_i F(t_i) at an observation, -a(t_0) F(t_0) at first."""
     t_bar = torch.zeros_like(times)
     for i, (t, states) in enumerate(zip(times, path)):
         weights = cotangents[i] if i else -costates
