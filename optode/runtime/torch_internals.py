@@ -4,9 +4,9 @@
 backward pass of a small network. ``Tensor._version`` alone shows that a buffer was changed in
 place, ``_sequence_nr`` alone which node of a graph is the older, and ``Tensor._backward_hooks``
 alone lets hooks rest. ``torch._C`` alone says whether hooks for saved tensors or a transform of
-``torch.func`` are at work, and how many tensors hold a memory. ``UntypedStorage._cdata`` is the one key of memory that wrapped tensors
-have too, as in a Jacobian-vector product. ``torch._dynamo`` alone says whether a call compiled, and
-has the limits of its cache.
+``torch.func`` are at work, and how many tensors hold a memory. ``UntypedStorage._cdata`` is the one
+key of memory that wrapped tensors have too, as in a Jacobian-vector product. ``torch._dynamo`` alone
+says whether a call compiled, and has the limits of its cache.
 """
 
 from __future__ import annotations

@@ -32,13 +32,18 @@ def restarted(node, path, k):
     """
     ends = [n / (2 * STEPS) for n in range(2 * STEPS + 1)]
     twin = type(node)(
-        node.field, (ends[k], 1.0) if k < 2 * STEPS else (1.0, 2.0), node.method, gradient="autograd"
+        node.field,
+        (ends[k], 1.0) if k < 2 * STEPS else (1.0, 2.0),
+        node.method,
+        gradient="autograd",
     )
     twin.load_state_dict(node.state_dict())
     twin.options = {"steps": 1}
     start = tuple(z[k].detach().requires_grad_() for z in path)
     following = ends[k:]
-    rest = twin.integrate(start, following).states if len(following) > 1 else [z[None] for z in start]
+    rest = (
+        twin.integrate(start, following).states if len(following) > 1 else [z[None] for z in start]
+    )
     weights = {0: 3.0, STEPS: 2.0, 2 * STEPS: 1.0}
     loss = sum(
         weights.get(k + j, 0.0) * z[j].sin().sum() for z in rest for j in range(len(following))

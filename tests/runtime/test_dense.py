@@ -113,7 +113,9 @@ def test_gradients_of_what_is_read_between_steps(method, gradient):
 
 def test_gradients_are_those_of_finite_differences():
     """Of the interpolant itself, in few equal steps."""
-    node = NODE(TanhField(2, 3), method="rk4", options={"steps": 2}, **BETWEEN).requires_grad_(False)
+    node = NODE(TanhField(2, 3), method="rk4", options={"steps": 2}, **BETWEEN).requires_grad_(
+        False
+    )
     x = torch.randn(2, 2, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: node(x, (0.2, 0.5, 0.9)), x)
 

@@ -103,7 +103,7 @@ OF_TIME = {
     "method": Method().method,
     "static": Method.static,
     "class method": Method.of_class,
-    "wrapped": functools.wraps(defaults)(lambda *a, **k: defaults(*a, **k)),
+    "wrapped": functools.wraps(defaults)(functools.partial(defaults)),
     "scripted": falling,
     "module of functions": Written(lambda layer, t, h: -t * h),
 }
@@ -200,9 +200,7 @@ def test_inputs_of_every_kind_have_gradients(way):
             right.method, right.options = "nystrom6", {}
         right.load_state_dict(node.state_dict(), strict=False)
         x = torch.linspace(-1, 1, 12).view(4, 3)
-        return [
-            torch.autograd.grad(n(x, inputs=inputs).sin().sum(), known) for n in (node, right)
-        ]
+        return [torch.autograd.grad(n(x, inputs=inputs).sin().sum(), known) for n in (node, right)]
 
     u, w = start().requires_grad_(), start().requires_grad_()
     control = Written(lambda layer, t, h: torch.tanh(layer(h) * t))
@@ -231,7 +229,9 @@ class Control(nn.Module):
         return self.network(t, self.features)
 
 
-@pytest.mark.parametrize("inputs", [[torch.ones(4, 3)], {"a": torch.ones(4, 3)}, 1.0, "u", (1.0,), ((),)])
+@pytest.mark.parametrize(
+    "inputs", [[torch.ones(4, 3)], {"a": torch.ones(4, 3)}, 1.0, "u", (1.0,), ((),)]
+)
 def test_inputs_of_other_kinds_are_refused(inputs):
     with pytest.raises(ValueError, match="inputs must be a tensor, a tuple of tensors, or"):
         NODE(lambda t, h, u: h)(start(), inputs=inputs)
@@ -260,11 +260,11 @@ class Ring(nn.Module):
 
 KEPT = {
     "rejected steps": lambda f: NODE(f, options={"first_step": 0.5}),
-    "first step": lambda f: NODE(f),
+    "first step": NODE,
     "nystrom": lambda f: HBNODE(f, method="nystrom5", options={"steps": 3}),
     "fitted nystrom": lambda f: HBNODE(f, method="nystrom6"),
     "splitting": lambda f: AdamNODE(f, method="splitting2", options={"steps": 9}),
-    "two calls": lambda f: ExtragradientNODE(f),
+    "two calls": ExtragradientNODE,
     "torchdiffeq": lambda f: NODE(f, method="torchdiffeq:dopri5"),
     "interpolate": lambda f: NODE(f, observe="interpolate"),
     "running": lambda f: NODE(f, running=lambda t, states, f: f(states[0])),
@@ -288,9 +288,12 @@ def test_a_field_may_write_its_values_to_memory_of_its_own(kept, size, mode):
 def test_a_field_may_return_its_state_or_what_is_not_its_own():
     """An identity, and a value that is one number in memory."""
     for node in (NODE, HBNODE):
-        for field in (lambda t, h: h, lambda t, h: torch.ones(()).expand_as(h)):
+        for field, copied in (
+            (lambda t, h: h, lambda t, h: h.clone()),
+            (lambda t, h: torch.ones(()).expand_as(h), lambda t, h: torch.ones_like(h)),
+        ):
             x = start().requires_grad_()
-            found, expected = node(field)(x), node(lambda t, h: field(t, h).clone())(x)
+            found, expected = node(field)(x), node(copied)(x)
             torch.testing.assert_close(found, expected)
             found.sum().backward()
 
@@ -317,7 +320,7 @@ def test_a_field_that_changes_what_it_is_given_is_refused(what, mode):
 @every_way
 def test_a_field_that_changes_its_state_is_refused_with_gradients_too(way):
     """By PyTorch where it sees that first."""
-    with pytest.raises((ValueError, RuntimeError), match="in.?place"):
+    with pytest.raises((ValueError, RuntimeError), match=r"in.?place"):
         WAYS[way](Written(lambda layer, t, h: layer(h.mul_(0.5))))(start().requires_grad_())
 
 
@@ -355,7 +358,10 @@ def test_a_kept_weight_is_refused_by_the_name_of_its_parameter(gradient, prepare
 @every_gradient_apart
 def test_weights_of_parametrizations_are_computed_anew_or_refused(gradient):
     node = HBNODE(nn.Sequential(parametrizations.orthogonal(nn.Linear(3, 3))), gradient=gradient)
-    with pytest.raises(ValueError, match=r"computed from field.0.parametrizations"), parametrize.cached():
+    with (
+        pytest.raises(ValueError, match=r"computed from field.0.parametrizations"),
+        parametrize.cached(),
+    ):
         node(start())
     with parametrize.cached(), torch.no_grad():
         value = node(start(4, 3))
@@ -461,7 +467,7 @@ def test_chance_is_refused_after_one_evaluation(way):
     """With gradients and without, at every call."""
     for make in RANDOM.values():
         node, calls = WAYS[way](make()), []
-        node.field.register_forward_hook(lambda *_: calls.append(1))
+        node.field.register_forward_hook(lambda *_, calls=calls: calls.append(1))
         for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode, torch.enable_grad):
             calls.clear()
             with mode(), pytest.raises(ValueError, match=r"random numbers.*eval\(\).*inputs"):
@@ -587,7 +593,7 @@ def test_gradients_may_be_sparse():
 def test_lazy_modules_are_refused_until_they_have_shapes(gradient):
     node = HBNODE(nn.Sequential(nn.LazyLinear(3), nn.Tanh()), gradient=gradient)
     for context in (torch.enable_grad, torch.no_grad):
-        with context(), pytest.raises(ValueError, match="lazy parameters.*call it once"):
+        with context(), pytest.raises(ValueError, match=r"lazy parameters.*call it once"):
             node(start())
     node.field(start())
     node(start()).sum().backward()

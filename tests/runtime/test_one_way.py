@@ -50,7 +50,9 @@ def same(found, expected) -> bool:
 
 
 def close(found, expected, rtol=1e-9) -> bool:
-    return all(torch.allclose(x, expected[name], rtol=rtol, atol=1e-12) for name, x in found.items())
+    return all(
+        torch.allclose(x, expected[name], rtol=rtol, atol=1e-12) for name, x in found.items()
+    )
 
 
 # The same at every call

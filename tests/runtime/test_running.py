@@ -52,11 +52,13 @@ def test_values_and_gradients_are_those_of_an_augmented_state(method, gradient):
     """Of the start, the parameters and the inputs, from costs at every time."""
     cls = AdamNODE if method == "splitting4" else HBNODE
     options = {"options": {"steps": 24}} if method in ("rk4", "splitting4") else {}
-    node = cls(TanhField(3, 5, inputs=2), method=method, gradient=gradient, running=kinetic, **PRECISE)
+    node = cls(
+        TanhField(3, 5, inputs=2), method=method, gradient=gradient, running=kinetic, **PRECISE
+    )
     node.options = options.get("options", {})
     if gradient == "adjoint":
         node.rtol = node.atol = 1e-6
-        node.options = {name: 12 for name in node.options}
+        node.options = dict.fromkeys(node.options, 12)
     x, u = torch.randn(2, 3).requires_grad_(), torch.randn(2, 2).requires_grad_()
     times = [0.0, 0.3, 1.0]
     solution = node.integrate(x, times, u)
@@ -107,7 +109,9 @@ def test_a_jacobian_regulariser(gradient):
 
     def rates(t, z):
         h = z[0]
-        return node.field(t, h), (node.field.jacobian(t, h).mT @ probe[..., None]).square().sum((1, 2))
+        return node.field(t, h), (node.field.jacobian(t, h).mT @ probe[..., None]).square().sum(
+            (1, 2)
+        )
 
     expected = odeint(rates, (x, torch.zeros(2)), torch.tensor([0.0, 1.0]), **PRECISE)[1][-1]
     torch.testing.assert_close(running, expected, rtol=1e-5, atol=1e-6)
@@ -159,7 +163,9 @@ def test_the_cost_has_no_part_in_the_steps_and_its_calls_are_counted():
 @every_gradient
 def test_a_singular_start(gradient):
     """Nesterov's equations from t = 0 on; the first stretch is part of the integral."""
-    node = NesterovNODE(TanhField(3, 5), (0.0, 1.0), gradient=gradient, running=kinetic, rtol=1e-6, atol=1e-6)
+    node = NesterovNODE(
+        TanhField(3, 5), (0.0, 1.0), gradient=gradient, running=kinetic, rtol=1e-6, atol=1e-6
+    )
     x = torch.randn(2, 3).requires_grad_()
     solution = node.integrate(x, (0.0, 0.5, 1.0))
     assert not solution.running[0].any()

@@ -61,9 +61,7 @@ def test_a_solution_does_not_depend_on_where_time_begins(method, offset):
         times = torch.tensor([begins + s for s in steps], dtype=torch.float64)
         found.append(gradients(node, node.initial_states(x), times))
     assert max(distances(found[1], found[0]).values()) < 1e-3
-    ends = [
-        node_of(method, field, (begins, begins + 1)).float()(x) for begins in (0.0, offset)
-    ]
+    ends = [node_of(method, field, (begins, begins + 1)).float()(x) for begins in (0.0, offset)]
     assert (ends[0] - ends[1]).norm() < 1e-4 * (ends[0] - x).norm()
 
 
@@ -112,7 +110,9 @@ class Watched(TanhField):
 
 @every_method
 @pytest.mark.parametrize("gradient", ["discrete", "adjoint"])
-@pytest.mark.parametrize("span", [(0.0, 1e-12), (0.1, 0.7), (-3.3, -1.1), (1e4, 1e4 + 0.3)], ids=str)
+@pytest.mark.parametrize(
+    "span", [(0.0, 1e-12), (0.1, 0.7), (-3.3, -1.1), (1e4, 1e4 + 0.3)], ids=str
+)
 def test_no_evaluation_is_outside_of_the_span(method, gradient, span):
     """A first trial step, a stage, a composition with steps back: none, not even by round-off."""
     for dtype in (torch.float64, torch.float32):
@@ -222,7 +222,9 @@ def test_times_that_do_not_fit_are_refused(times):
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32], ids=str)
-@pytest.mark.parametrize("span", [(0.1, 0.7), (1 / 3, 2 / 3), (-0.7, -0.1), (1e3 / 3, 1e3)], ids=str)
+@pytest.mark.parametrize(
+    "span", [(0.1, 0.7), (1 / 3, 2 / 3), (-0.7, -0.1), (1e3 / 3, 1e3)], ids=str
+)
 def test_an_end_of_the_span_is_an_end_in_every_dtype(kind, span):
     """Rounded, it may lie outside; it means the end, and no evaluation goes beyond that."""
     field, x = Watched(3, 5), start()
@@ -313,7 +315,9 @@ def test_a_gradient_of_the_span_or_of_methods_without_one_is_refused():
             node_of(method, TanhField(3, 5))(start(), times)
     for observed in ({"observe": "interpolate"}, {"running": lambda t, states, f: states[0].sum()}):
         with pytest.raises(ValueError, match="gradient by the times"):
-            NODE(TanhField(3, 5), **observed)(start(), torch.tensor([0.0, 0.5, 1.0], requires_grad=True))
+            NODE(TanhField(3, 5), **observed)(
+                start(), torch.tensor([0.0, 0.5, 1.0], requires_grad=True)
+            )
 
 
 @pytest.mark.parametrize("method", ["nystrom6", "splitting4", "dopri5"])

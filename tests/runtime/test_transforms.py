@@ -10,7 +10,17 @@ import pytest
 import torch
 from fields import TanhField
 from torch.autograd import forward_ad
-from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vjp, vmap
+from torch.func import (
+    functional_call,
+    grad,
+    hessian,
+    jacfwd,
+    jacrev,
+    jvp,
+    stack_module_state,
+    vjp,
+    vmap,
+)
 
 from generated.adam import AdamNODE
 from generated.heavy_ball import HBNODE
@@ -19,7 +29,7 @@ from generated.nesterov import NesterovNODE
 pytestmark = pytest.mark.usefixtures("float64")
 
 NODES = {
-    "dopri5": lambda f, **s: HBNODE(f, **s),
+    "dopri5": HBNODE,
     "rk4": lambda f, **s: HBNODE(f, method="rk4", options={"steps": 2}, **s),
     "nystrom": lambda f, **s: HBNODE(f, method="nystrom5", options={"steps": 2}, **s),
     "splitting": lambda f, **s: AdamNODE(f, method="splitting2", options={"steps": 2}, **s),
@@ -76,7 +86,9 @@ def test_an_ensemble_and_gradients_of_each_sample(name):
     first = {name: p.detach() for name, p in nodes[0].named_parameters()}
     bars = vmap(grad(loss), in_dims=(None, 0))(first, x)["field.inner.weight"]
     for bar, row in zip(bars, x, strict=True):
-        expected = torch.autograd.grad(nodes[0](row[None]).square().sum(), nodes[0].field.inner.weight)
+        expected = torch.autograd.grad(
+            nodes[0](row[None]).square().sum(), nodes[0].field.inner.weight
+        )
         torch.testing.assert_close(bar, expected[0])
 
 
@@ -88,7 +100,9 @@ def test_fitted_steps_are_not_batched(method):
 
 def test_steps_of_another_library_are_not_transformed():
     with pytest.raises(RuntimeError, match="take a method of this package"):
-        grad(lambda x: HBNODE(TanhField(2, 3), method="torchdiffeq:dopri5")(x).sum())(torch.randn(2, 2))
+        grad(lambda x: HBNODE(TanhField(2, 3), method="torchdiffeq:dopri5")(x).sum())(
+            torch.randn(2, 2)
+        )
 
 
 def test_errors_within_a_transform_are_those_of_the_solve():
@@ -177,7 +191,9 @@ def test_nodes_are_made_without_values_and_filled_later():
 
 def test_modules_are_imported_under_another_default_device():
     """In a fresh process: what is made at import has to be made where it can be read."""
-    program = "import torch; torch.set_default_device('meta'); import generated.heavy_ball_overdamped"
+    program = (
+        "import torch; torch.set_default_device('meta'); import generated.heavy_ball_overdamped"
+    )
     program += "; from optode.runtime.methods.catalogue import METHODS; print(len(METHODS) > 0)"
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(

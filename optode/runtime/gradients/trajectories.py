@@ -40,8 +40,7 @@ class Trajectories(torch.autograd.Function):
         times, path, *sources = (x.detach() for x in ctx.saved_tensors)
         if is_batched(cotangents):
             raise RuntimeError(
-                "cotangents in a batch (is_grads_batched, vectorize=True) need "
-                'gradient="autograd"'
+                'cotangents in a batch (is_grads_batched, vectorize=True) need gradient="autograd"'
             )
         if cotangents is None:
             return (None,) * (3 + len(sources))

@@ -109,7 +109,9 @@ def _equal_steps(
     grid = []
     for start, end in pairwise(times):
         n = number_of_steps(steps, step_size, (end - start).item())
-        grid.append(start + (end - start) * torch.arange(n, dtype=times.dtype, device=times.device) / n)
+        grid.append(
+            start + (end - start) * torch.arange(n, dtype=times.dtype, device=times.device) / n
+        )
     return torch.cat([*grid, times[-1:]])
 
 
