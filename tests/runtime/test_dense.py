@@ -77,7 +77,7 @@ def test_ends_of_steps_are_read_as_they_are(method):
     assert torch.equal(last, node(x))
 
 
-@pytest.mark.parametrize("method", ["dopri5", "tsit5", "bosh3", "nystrom4", "nystrom6", "auto"])
+@pytest.mark.parametrize("method", ["dopri5", "bosh3", "nystrom6"])
 def test_what_is_read_between_fitted_steps_is_within_the_tolerance(method):
     """As near as where steps end at the times, but for a factor."""
     node = node_of(method, TanhField(3, 5), (0.0, 2.0), rtol=1e-6, atol=1e-6, **BETWEEN)
@@ -147,7 +147,7 @@ def test_thousands_of_times_cost_few_evaluations(gradient):
         ({"method": "rk4", "observe": "interpolate"}, 3, "interpolate"),
         ({"options": {"steps": 1}}, 200, "steps"),
         ({"options": {"step_t": [0.5]}}, 200, "steps"),
-        ({"method": "torchdiffeq:dopri5"}, 200, "steps"),
+        ({"method": "torchdiffeq:dopri5"}, 40, "steps"),
         ({"method": "auto", "grid": "auto"}, 40, "interpolate"),
     ],
     ids=str,

@@ -262,21 +262,21 @@ KEPT = {
     "rejected steps": lambda f: NODE(f, options={"first_step": 0.5}),
     "first step": NODE,
     "nystrom": lambda f: HBNODE(f, method="nystrom5", options={"steps": 3}),
-    "fitted nystrom": lambda f: HBNODE(f, method="nystrom6"),
+    "fitted nystrom": lambda f: HBNODE(f, method="nystrom6", **LOOSE),
     "splitting": lambda f: AdamNODE(f, method="splitting2", options={"steps": 9}),
-    "two calls": ExtragradientNODE,
-    "torchdiffeq": lambda f: NODE(f, method="torchdiffeq:dopri5"),
-    "interpolate": lambda f: NODE(f, observe="interpolate"),
-    "running": lambda f: NODE(f, running=lambda t, states, f: f(states[0])),
+    "two calls": lambda f: ExtragradientNODE(f, **LOOSE),
+    "torchdiffeq": lambda f: NODE(f, method="torchdiffeq:dopri5", **LOOSE),
+    "interpolate": lambda f: NODE(f, observe="interpolate", **LOOSE),
+    "running": lambda f: NODE(f, running=lambda t, states, f: f(states[0]), **LOOSE),
 }
 
 
 @every_mode
-@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("kept", KEPT)
 def test_a_field_may_write_its_values_to_memory_of_its_own(kept, size, mode):
     """What a method keeps of an evaluation is not what a later one has written there."""
-    field, x = Ring(size, view=size == 2), start()
+    field, x = Ring(size, view=size == 3), start()
     with MODES[mode]():
         found = KEPT[kept](field).integrate(x, (0.0, 0.4, 1.0))
         expected = KEPT[kept](field.fresh).integrate(x, (0.0, 0.4, 1.0))

@@ -268,7 +268,7 @@ def test_flops_are_counted_on_the_way_there_and_back():
 
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
-@every_way
+@pytest.mark.parametrize("way", ["discrete", "nystrom", "adjoint"])
 def test_anomalies_may_be_looked_for(way):
     node, x = WAYS[way](TanhField(3, 5)), start()
     plain = backward(node, x)
@@ -431,7 +431,7 @@ def test_copies_have_gradients_of_their_own(way):
     assert same(backward(torch.load(stream, weights_only=False), x), plain)
 
 
-@every_way
+@pytest.mark.parametrize("way", ["discrete", "nystrom", "automatic grid", "adjoint"])
 def test_threads_share_a_node(way):
     """Forward and backward passes at one time have the results that they have in turn."""
     node = WAYS[way](TanhField(3, 5))

@@ -44,15 +44,15 @@ class Trajectories(torch.autograd.Function):
             )
         if cotangents is None:
             return (None,) * (3 + len(sources))
-        bars = Bars(len(sources) + 1)
+        bars = Bars(len(sources) + len(solve.clock.leaves))
         by_adjoint = solve.way_back == "adjoint"
         go_back = adjoint.integrate_adjoint if by_adjoint else discrete.go_back
         with solve.autocast(), solve.lent(), without_hooks(solve.seen.parameters):
             costates = go_back(solve, path, cotangents, bars)
-            *found, t_bar = bars.found
+            t_bar = bars.found.pop() if solve.clock.leaves else None
             if ctx.needs_input_grad[1] and not solve.clock.leaves:
                 t_bar = _by_times(solve, times, path, cotangents, costates)
-        return None, t_bar, costates + cotangents[0], *found
+        return None, t_bar, costates + cotangents[0], *bars.found
 
 
 def trajectories(solve: Solve, times: Tensor, states: Tensor, *sources: Tensor) -> Tensor:
