@@ -93,7 +93,7 @@ def _weighed(node: Node, grid: Grid, states: Tensors, inputs: Inputs) -> int:
             node.graph_bytes.clear()
         solve = Solve(node, grid, states, inputs)
         with torch.enable_grad():
-            start = solve.cut(torch.stack(states))
+            start = solve.cut(torch.stack(states).detach())
             solve.evaluation.plain(0, EQUATIONS, grid.knots[0], start)
         node.graph_bytes[kind] = solve.evaluation.room.weight or 0
     return node.graph_bytes[kind]

@@ -179,8 +179,13 @@ class Solve:
         return torch.stack(path)
 
     def cut(self, states: Tensor) -> Tensor:
-        """Return the states where the next step begins: a leaf, where each step has its graph."""
-        return states.detach().requires_grad_() if self.by_graphs else states
+        """Return the states where the next step begins: a leaf, where it has a graph of its own.
+
+        Steps whose graphs are kept have one together, unless the costates between them are told.
+        """
+        room = self.evaluation.room
+        one = not states.is_leaf and room.holds_another() and not self.notices.of_costates
+        return states.detach().requires_grad_() if self.by_graphs and not one else states
 
     def count_forward(self, evaluations: int) -> None:
         """Count evaluations of the field."""

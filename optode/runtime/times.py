@@ -72,7 +72,7 @@ def grid_of(like: Tensor, t: Times, span: Span) -> Grid:
         knots = [rounded.get(x, x) for x in times.tolist()]
         times = times + (times.new_tensor(knots) - times).detach()
     else:
-        knots = [float(x) for x in t]
+        knots = [float(x.detach() if isinstance(x, Tensor) else x) for x in t]
     if not all(a < b for a, b in pairwise([-math.inf, *knots, math.inf])):
         raise ValueError(f"t must be strictly increasing and finite, got {_short(knots)}")
     if not ends[0] <= knots[0] <= knots[-1] <= ends[1]:

@@ -66,7 +66,7 @@ class BoundField:
         calls = self.calls
         leaves = calls[0][1] if len(calls) == 1 else next(x for g, x in calls if g is f)
         parameters = self._parameters or ()
-        found = pulled(f, costate, leaves + parameters)
+        found = pulled((f,), (costate,), leaves + parameters)
         bars, known_bars = tuple(found[len(leaves) :]), self._bars
         if known_bars is not None:
             bars = tuple(_sum(x, y) for x, y in zip(known_bars, bars))

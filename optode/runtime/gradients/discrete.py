@@ -37,59 +37,94 @@ def go_back(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tenso
     """Return the costates at the start; gradients by the sources are added to the bars.
 
     ``path`` are the stacked states at the marks, and ``cotangents`` the loss's gradient by them.
-    The backward pass reverses one step at a time; a step that was not kept is taken again. Each
-    evaluation of the field costs one vector-Jacobian product.
+    A step that was not kept is taken again. Each evaluation of the field costs one vector-Jacobian
+    product.
     """
+    landings, notices = _landings(solve.record.steps, cotangents), solve.notices
     nystrom = isinstance(solve.replayed, Nystrom)
     reverse = _NystromSteps(solve, bars) if nystrom else _Graphs(solve, bars)
-    record, steps, costates = solve.record, list(solve.record.steps), torch.zeros_like(path[0])
-    for row in reversed(range(len(path) - 1)):
-        costates = costates + cotangents[row + 1]
-        solve.notices.costates(solve.intervals[row], solve.marks[row + 1], costates)
-        while steps and steps[-1].row == row:
-            taken = record.kept.pop(len(steps) - 1, None)
-            step = steps.pop()
-            costates = reverse.step_back(step, taken, costates)
-            if steps and steps[-1].row == row:
-                solve.notices.costates(step.interval, step.start, costates)
-    solve.notices.costates(0, solve.marks[0], costates + cotangents[0])
-    reverse.finish(record.steps[::-1])
+    costates, done = landings.pop(), len(solve.record.steps)
+    costates = torch.zeros_like(path[0]) if costates is None else costates
+    if solve.intervals:
+        notices.costates(solve.intervals[-1], solve.marks[-1], costates)
+    while done:
+        done, costates = reverse.step_back(done, landings, costates)
+        if done:
+            step = solve.record.steps[done]
+            notices.costates(step.interval, step.start, costates)
+    notices.costates(0, solve.marks[0], costates + cotangents[0])
+    reverse.finish()
     return costates
 
 
-class _Graphs:
-    """Goes back through the graph that autograd made of each step.
+def _landings(steps: Sequence[Step], cotangents: Tensor) -> list[Tensor | None]:
+    """Return the sum of the cotangents at the start of each step and at the end of the last.
 
-    Its bars have the gradient by the times after those by the sources.
+    None where the loss does not see the states. The one at the first time is left to the caller.
+    """
+    found: list[Tensor | None] = [None] * (len(steps) + 1)
+    place = len(steps)
+    for mark in range(len(cotangents) - 1, 0, -1):
+        while place and steps[place - 1].row >= mark:
+            place -= 1
+        known = found[place]
+        found[place] = cotangents[mark] if known is None else known + cotangents[mark]
+    return found
+
+
+class _Graphs:
+    """Goes back through the graphs that autograd made of the steps.
+
+    Graphs of steps that follow each other are one, and one call goes through them. Every call takes
+    up the sums where the one before left them, so that the order of additions, and with it the last
+    bit of the result, does not depend on how many steps were kept. The bars have the gradient by
+    the times after those by the sources.
     """
 
     def __init__(self, solve: Solve, bars: Bars) -> None:
-        self.solve, self.bars = solve, bars
+        self.solve, self.bars, self.record = solve, bars, solve.record
         sources = (*solve.inner, *solve.seen.learned(own=True), *solve.clock.leaves)
         self.places = [k for k, x in enumerate(sources) if x.requires_grad]
         self.learned = [sources[k] for k in self.places]
-        self.sums = Bars(len(self.places))
+        self.sums: Sequence[Tensor | None] = [None] * len(self.places)
 
-    def step_back(self, step: Step, taken: Taken | None, costates: Tensor) -> Tensor:
-        """Return the costates at the start of a step."""
-        solve = self.solve
-        if taken is None:
-            step = step._replace(states=step.states.detach().requires_grad_())
-            with torch.enable_grad():
-                evaluate = partial(solve.evaluation.plain, step.interval)
-                ends = solve.replayed.step(evaluate, step).states
+    def step_back(
+        self, done: int, landings: list[Tensor | None], costates: Tensor
+    ) -> tuple[int, Tensor]:
+        """Go back from the end of a step; returns the first step gone through, with its costates."""
+        first, ends = done - 1, self.record.kept.pop(done - 1, None)
+        if ends is None:
+            start, end = self._again(self.record.steps[first])
         else:
-            ends = taken.states
-        found = pulled(ends, costates, (step.states, *self.learned))
-        solve.stats.count_backward(products=solve.replayed.evaluations(False, False))
-        self.sums.add(found[1:])
-        start = found[0]
-        assert start is not None  # every step depends on the states at its start
-        return start
+            end = ends.states
+            while not (start := self.record.steps[first].states).is_leaf:
+                first -= 1
+                self.record.kept.pop(first)
+        seen = [(x, y) for x, y in zip(self.learned, self.sums) if y is not None]
+        seen += [
+            (start if k == first else self.record.steps[k].states, landing)
+            for k in range(first, done)
+            if (landing := landings[k]) is not None
+        ]
+        targets, given = zip((end, costates), *seen)
+        found = pulled(targets, given, (start, *self.learned))
+        self.solve.stats.count_backward(
+            products=(done - first) * self.solve.replayed.evaluations(False, False)
+        )
+        self.sums = found[1:]
+        assert found[0] is not None  # every step depends on the states at its start
+        return first, found[0]
 
-    def finish(self, steps: Sequence[Step]) -> None:
+    def _again(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Return the states at the start and at the end of a step, with the graph between them."""
+        step = step._replace(states=step.states.detach().requires_grad_())
+        evaluate = partial(self.solve.evaluation.plain, step.interval)
+        with torch.enable_grad():
+            return step.states, self.solve.replayed.step(evaluate, step).states
+
+    def finish(self) -> None:
         """Hand the gradients over; the graphs reach every source."""
-        for place, total in zip(self.places, self.sums.found):
+        for place, total in zip(self.places, self.sums):
             self.bars.found[place] = total
 
 
@@ -102,8 +137,12 @@ class _NystromSteps:
         self.later: Tensor | None = None
         self.rows: list[Tensor | None] = []
 
-    def step_back(self, step: Step, taken: Taken | None, costates: Tensor) -> Tensor:
-        """Return the costates at the start of a step."""
+    def step_back(
+        self, done: int, landings: list[Tensor | None], costates: Tensor
+    ) -> tuple[int, Tensor]:
+        """Go back through one step; returns its number with the costates at its start."""
+        record, first = self.solve.record, done - 1
+        step, taken, landing = record.steps[first], record.kept.pop(first, None), landings[first]
         stages: Stages | None = taken.stages if taken is not None else None
         if self.solve.notices.of_costates:  # which are whole where no stage is shared between steps
             step, stages = step._replace(first=None), None
@@ -113,14 +152,14 @@ class _NystromSteps:
         back = self.method.step_back(stages, step, costates, self.later, self.bars)
         self.later = back.earlier
         self.rows.append(back.numbers)
-        return back.costates
+        return first, back.costates if landing is None else back.costates + landing
 
-    def finish(self, steps: Sequence[Step]) -> None:
+    def finish(self) -> None:
         """Add the gradients by learned parameters of the damping, which enter by the rows."""
         found = [row for row in self.rows if row is not None]
         if not found:
             return
         node, values = cast("DampedNode", self.solve.node), self.solve.values
-        slopes = self.method.slopes(node, steps, values)
+        slopes = self.method.slopes(node, self.solve.record.steps[::-1], values)
         products = torch.stack(found)[:, None] * found[0].new_tensor(slopes)
         self.bars.add(products.sum((0, 2)).unbind())

@@ -21,7 +21,7 @@ class Trajectories(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, solve: Solve, times: Tensor, states: Tensor, *sources: Tensor) -> Tensor:
         """Solve; sources are the tensors that the gradient has to reach."""
-        path = solve.path(states)
+        path = solve.path(states.detach())
         ctx.solve = solve
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(times, path, *sources)  # notices changed parameters
