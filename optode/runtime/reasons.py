@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .aliases import Inputs
-from .parameters import learned_text
+from .learned_values import learned_text
 from .times import Clock
 
 if TYPE_CHECKING:

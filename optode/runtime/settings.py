@@ -39,7 +39,7 @@ def settle(node: Node) -> None:
     """Check the settings of a node, if one has been set since they were checked last."""
     given = node.options
     now = [node.field, node.span, node.method, node.rtol, node.atol, node.gradient]
-    now += [node.grid, node.compiled, node.observe, node.running, node.record, given]
+    now += [node.grid, node.compiled, node.observe, node.running, _asks_costates(node), given]
     if isinstance(given, Mapping):
         now += [*given, *given.values()]
     if len(now) != len(node.settled) or not all(map(is_, now, node.settled)):
@@ -84,9 +84,9 @@ def _check_switches(node: Node) -> None:
         raise ValueError(f"running must be a function r(t, states, f), got {node.running!r}")
     if not isinstance(node.record, bool):
         raise ValueError(f"record must be True or False, got {node.record!r}")
-    if node.record and (node.gradient == "autograd" or node.compiled):
+    if (who := _asks_costates(node)) and (node.gradient == "autograd" or node.compiled):
         raise ValueError(
-            'record needs gradient="discrete" or "adjoint", and no compile: autograd has no costates'
+            f'{who} needs gradient="discrete" or "adjoint", and no compile: autograd has no costates'
         )
     if not isinstance(node.compiled, bool | str):
         raise ValueError(f"compile must be True, False or a mode, got {node.compiled!r}")
@@ -95,6 +95,13 @@ def _check_switches(node: Node) -> None:
             torch.compile(check_settings, mode=node.compiled)
         except RuntimeError as error:
             raise ValueError(f"compile must be a mode of torch.compile: {error}") from None
+
+
+def _asks_costates(node: Node) -> object:
+    """Return the name of what asks for costates: record as set, or the callback; else False."""
+    if getattr(node, "callback_costates", None) is not None:
+        return "callback_costates"
+    return node.record and ("record" if node.record is True else node.record)
 
 
 def _check_span(node: Node) -> None:

@@ -18,6 +18,7 @@ from .evaluation.sources import sources_of
 from .evaluation.weight import Room
 from .gradients.discrete import Record
 from .gradients.trajectories import trajectories
+from .learned_values import check_learned
 from .lending import lent
 from .methods.catalogue import solver_of
 from .methods.step import Stages, Step, Taken
@@ -25,7 +26,6 @@ from .methods.undamping import values_of
 from .notices import Notices
 from .outside.torchdiffeq import solve_by_torchdiffeq
 from .outside.torchode import solve_by_torchode
-from .parameters import check_learned
 from .plan import AS_SET, Plan, method_name, method_of, options_of, way_back
 from .reasons import reason, refuse
 from .solution import Stats

@@ -202,3 +202,10 @@ def test_costates_of_sequences(gradient):
     torch.testing.assert_close(found[-1], times[:, 0])
     lasts = next(c for c in solution.stats.costates if c.time.equal(times[:, -1]))
     assert lasts.costates.h.any()
+
+
+def test_costates_are_not_asked_of_autograd():
+    node = HBNODE(TanhField(), gradient="autograd")
+    node.callback_costates = lambda time, costates: None
+    with pytest.raises(ValueError, match="callback_costates needs gradient"):
+        node(torch.ones(2, 4))

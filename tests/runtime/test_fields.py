@@ -649,3 +649,24 @@ def test_a_field_without_a_gradient_has_none(way):
         node = WAYS[way](field)
         (bar,) = torch.autograd.grad(node(x).sum(), x)
         torch.testing.assert_close(bar, torch.ones_like(bar), rtol=1e-3, atol=1e-3)
+
+
+class NoisyByItself(nn.Module):
+    """Draws from a generator of its own, which nobody sees from outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+        self.chance = torch.Generator().manual_seed(0)
+
+    def forward(self, t, h):
+        return torch.tanh(self.linear(h)) + torch.randn(h.shape, generator=self.chance)
+
+
+@pytest.mark.parametrize("method", ["rk4", "auto"])
+def test_a_step_that_ends_elsewhere_when_taken_again_is_refused(method):
+    node = HBNODE(NoisyByItself(), method=method, options={"steps": 4, "keep": 0})
+    with pytest.raises(RuntimeError, match="ends elsewhere than at first"):
+        node(torch.randn(5, 3)).sum().backward()
+    node.options = {"steps": 4}  # kept graphs are those of what was computed
+    node(torch.randn(5, 3)).sum().backward()

@@ -12,10 +12,12 @@ from torch import nn
 from generated.adam import AdamNODE
 from generated.heavy_ball import HBNODE
 from generated.heavy_ball_fixed import FixedMomentumNODE
+from generated.heavy_ball_overdamped import OverdampedNODE
 from generated.nesterov_strongly_convex import StronglyConvexNesterovNODE
 from optode.compiler import compile
 from optode.runtime import FeatureNode, learned_value, set_learned
-from optode.runtime.parameters import check_learned, learned_text, unknown_argument
+from optode.runtime.learned_values import check_learned, learned_text
+from optode.runtime.parameters import unknown_argument
 from optode.spec.reader import parse_spec
 
 FEATURES = """
@@ -239,6 +241,16 @@ def test_batched_values_pass():
         return mu
 
     assert torch.func.vmap(checked)(torch.tensor([-1e3, 1.0])).shape == (2,)
+
+
+def test_a_value_that_makes_the_equations_stiff_is_named():
+    node = OverdampedNODE(Force(), options={"max_steps": 50})
+    with torch.no_grad():
+        node.raw_c.fill_(-30.0)
+    with pytest.raises(ValueError, match=r"raw_c = -30 makes c = 9\.\S+e-14, .* too stiff"):
+        node(torch.ones(2, 3))
+    with pytest.raises(RuntimeError, match=r"max_steps = 2 .*; c = 0\.\d+ \(raw_c = "):
+        OverdampedNODE(Force(), options={"max_steps": 2}, rtol=1e-9)(torch.ones(2, 3))
 
 
 def test_values_in_words(per_feature):

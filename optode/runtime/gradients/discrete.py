@@ -12,11 +12,15 @@ from torch import Tensor
 from ..bars import Bars
 from ..methods.nystrom import Nystrom
 from ..methods.step import Stages, Step, Taken
-from ..torch_internals import pulled
+from ..torch_internals import holds, pulled
 
 if TYPE_CHECKING:
     from ..solve import Solve
     from ..structures import DampedNode
+
+
+_SAME = 10.0
+"""Roots of the spacing of numbers, relative to all states, by which a step taken again may differ."""
 
 
 class Record:
@@ -72,6 +76,33 @@ def _landings(steps: Sequence[Step], cotangents: Tensor) -> list[Tensor | None]:
     return found
 
 
+class _Repeats:
+    """Compares where steps that are taken again end with where they ended at first."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = steps
+        self.off: list[Tensor] = []
+
+    def compare(self, place: int, ends: Tensor) -> None:
+        """Note how far from the start of the next step, if there is one, a step ends."""
+        if place + 1 < len(self.steps):
+            known = self.steps[place + 1].states.detach()
+            self.off.append((ends.detach() - known).norm() / known.norm())
+
+    def check(self) -> None:
+        """Raise RuntimeError where a step ended elsewhere; values are waited for once."""
+        if not self.off:
+            return
+        worst = torch.stack(self.off).amax()
+        # nan: no states, or none but 0
+        if not holds((worst < _SAME * torch.finfo(worst.dtype).eps ** 0.5) | worst.isnan()):
+            raise RuntimeError(
+                "a step that the backward pass takes again ends elsewhere than at first: the field "
+                "is no function of what it is given, as where it draws random numbers of its own, "
+                "or counts its calls"
+            )
+
+
 class _Graphs:
     """Goes back through the graphs that autograd made of the steps.
 
@@ -87,6 +118,7 @@ class _Graphs:
         self.places = [k for k, x in enumerate(sources) if x.requires_grad]
         self.learned = [sources[k] for k in self.places]
         self.sums: Sequence[Tensor | None] = [None] * len(self.places)
+        self.repeats = _Repeats(solve.record.steps)
 
     def step_back(
         self, done: int, landings: list[Tensor | None], costates: Tensor
@@ -94,7 +126,7 @@ class _Graphs:
         """Go back from the end of a step; returns the first step gone through, with its costates."""
         first, ends = done - 1, self.record.kept.pop(done - 1, None)
         if ends is None:
-            start, end = self._again(self.record.steps[first])
+            start, end = self._again(first)
         else:
             end = ends.states
             while not (start := self.record.steps[first].states).is_leaf:
@@ -115,17 +147,21 @@ class _Graphs:
         assert found[0] is not None  # every step depends on the states at its start
         return first, found[0]
 
-    def _again(self, step: Step) -> tuple[Tensor, Tensor]:
+    def _again(self, place: int) -> tuple[Tensor, Tensor]:
         """Return the states at the start and at the end of a step, with the graph between them."""
+        solve, step = self.solve, self.record.steps[place]
         step = step._replace(states=step.states.detach().requires_grad_())
-        evaluate = partial(self.solve.evaluation.plain, step.interval)
+        evaluate = partial(solve.evaluation.plain, step.interval)
         with torch.enable_grad():
-            return step.states, self.solve.replayed.step(evaluate, step).states
+            found = solve.replayed.step(evaluate, step).states
+        self.repeats.compare(place, found)
+        return step.states, found
 
     def finish(self) -> None:
         """Hand the gradients over; the graphs reach every source."""
         for place, total in zip(self.places, self.sums):
             self.bars.found[place] = total
+        self.repeats.check()
 
 
 class _NystromSteps:
@@ -134,6 +170,7 @@ class _NystromSteps:
     def __init__(self, solve: Solve, bars: Bars) -> None:
         self.solve, self.bars = solve, bars
         self.method = cast("Nystrom", solve.replayed)
+        self.repeats = _Repeats(solve.record.steps)
         self.later: Tensor | None = None
         self.rows: list[Tensor | None] = []
 
@@ -149,6 +186,7 @@ class _NystromSteps:
         if stages is None or any(found.pull is None for found in stages.found):
             evaluate = partial(self.solve.evaluation.linearized, step.interval)
             stages = self.method.again(evaluate, step)
+            self.repeats.compare(first, self.method.ends(step, stages))
         back = self.method.step_back(stages, step, costates, self.later, self.bars)
         self.later = back.earlier
         self.rows.append(back.numbers)
@@ -156,6 +194,7 @@ class _NystromSteps:
 
     def finish(self) -> None:
         """Add the gradients by learned parameters of the damping, which enter by the rows."""
+        self.repeats.check()
         found = [row for row in self.rows if row is not None]
         if not found:
             return

@@ -129,8 +129,13 @@ class Nystrom(Method[Transform]):
 
     def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
         """Take one step."""
-        stages, given = self.stages(evaluate, step, first), cast("Transform", step.given)
-        return Taken(given.ends(len(self.nodes), stages.basis), stages)
+        stages = self.stages(evaluate, step, first)
+        return Taken(self.ends(step, stages), stages)
+
+    def ends(self, step: Step, stages: Stages) -> Tensor:
+        """Return h and m at the end of a step, from its stages."""
+        given: Transform = step.given
+        return given.ends(len(self.nodes), stages.basis)
 
     def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
         """Return the errors of h and m at the end of a step."""

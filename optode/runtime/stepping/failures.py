@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..learned_values import extreme_text
 from ..reasons import GROWS
 
 if TYPE_CHECKING:
@@ -42,9 +43,12 @@ def changes_much(begun: Tensor, states: Tensor, ends: Tensor) -> bool:
     return not bool((changes < 1e-3 * torch.maximum(sizes, before)).all())
 
 
-def too_many_steps(stepper: Stepper, s: float, states: Tensor) -> RuntimeError:
-    """Return the error of more steps than ``max_steps``."""
+def too_many_steps(stepper: Stepper, s: float, states: Tensor) -> RuntimeError | ValueError:
+    """Return the error of more steps than ``max_steps``: ValueError where a learned value is why."""
     solve, most = stepper.solve, stepper.options.max_steps
+    many = f"more than max_steps = {most} steps at {solve.clock.grid.words(s)}"
+    if extreme := extreme_text(solve.node):
+        return ValueError(f"{extreme}, for which the equations are too stiff: {many}")
     why = (
         f"steps have become as short as {stepper.length or 0.0:.3g}, since the field changes "
         "fast: loosen rtol and atol, set min_step, or raise max_steps"
@@ -53,4 +57,4 @@ def too_many_steps(stepper: Stepper, s: float, states: Tensor) -> RuntimeError:
     if stepper.fixed or 2 * intervals > most:
         why = f"each of the {intervals + 1} times ends a step: raise max_steps"
     why = solve.reason(stepper.interval, s, states, why)
-    return RuntimeError(f"more than max_steps = {most} steps at {solve.clock.grid.words(s)}: {why}")
+    return RuntimeError(f"{many}: {why}")
