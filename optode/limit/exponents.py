@@ -97,8 +97,16 @@ class Sizes:
         return exponents.at(self.point)
 
     def set(self, state: sp.Symbol, exponents: Exponents | None) -> bool:
-        """Give a state another size; return whether it is another."""
-        changed = self.leaves[state] != exponents
+        """Give a state another size; return whether it is another number.
+
+        Of two sizes that are equal at this guess the one that came first stays: a state that feeds
+        itself is a balance of several terms, each of which tells its size.
+        """
+        known = self.leaves[state]
+        if known is None or exponents is None:
+            changed = known is not exponents
+        else:
+            changed = self.value(known) != self.value(exponents)
         if changed:
             self.leaves[state] = exponents
             self._known.clear()
@@ -129,8 +137,14 @@ class Sizes:
         return self.elementwise(expression)
 
     def least(self, forms: Iterable[Exponents | None]) -> Exponents | None:
+        """Return the exponent of what is largest; None where all are zero so far."""
         known = [form for form in forms if form is not None]
         return min(known, key=self.value) if known else None
+
+    def most(self, forms: list[Exponents | None]) -> Exponents | None:
+        """Return the exponent of what is smallest; None where one is zero so far."""
+        known = [form for form in forms if form is not None]
+        return max(known, key=self.value) if len(known) == len(forms) else None
 
     def product(self, forms: list[Exponents | None]) -> Exponents | None:
         known = [form for form in forms if form is not None]

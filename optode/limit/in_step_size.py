@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from optode.language.elementwise import relu
-from optode.rule.rule import UpdateRule
+from optode.rule.rule import Bound, UpdateRule, is_clipping
 
 
 def forgetting(decay: sp.Symbol) -> sp.Symbol:
@@ -22,11 +21,16 @@ def in_step_size(rule: UpdateRule, expression: sp.Expr) -> sp.Expr:
 
 
 def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
-    """Return the one-step map in the step size and the rates, floors left out."""
-    floors = rule.floors
+    """Return the one-step map in the step size and the rates, bounds left out."""
+    bounds = rule.bounds
     values = []
     for state, value in zip(rule.states, rule.step_map, strict=True):
-        if state in floors:
-            value = sp.Add(*(t for t in sp.Add.make_args(value) if not isinstance(t, relu)))
+        if state in bounds:
+            value = sp.Add(*(t for t in sp.Add.make_args(value) if not is_clipping(t)))
         values.append(in_step_size(rule, value))
     return tuple(values)
+
+
+def bounds_in_step_size(rule: UpdateRule) -> dict[sp.Symbol, Bound]:
+    """Return the bounds of states in the step size and the rates."""
+    return {z: bound.at(in_step_size(rule, bound.level)) for z, bound in rule.bounds.items()}

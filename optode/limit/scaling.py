@@ -25,7 +25,7 @@ import sympy as sp
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.text import to_text
 from optode.limit.exponents import Exponents, Regime, Sizes
-from optode.limit.in_step_size import in_step_size, step_map_in_step_size
+from optode.limit.in_step_size import bounds_in_step_size, step_map_in_step_size
 from optode.limit.increment_terms import (
     MOST_TERMS_OF_AN_INCREMENT,
     Term,
@@ -141,7 +141,7 @@ class _Problem:
             for index, value in enumerate(step_map_in_step_size(rule))
             for term in self.increment(index, opened(value, rule.step_size))
         ]
-        self.floors = {z: in_step_size(rule, b) for z, b in rule.floors.items()}
+        self.bounds = bounds_in_step_size(rule)
 
     def increment(self, index: int, value: sp.Expr) -> list[Term]:
         """Return the terms of a state's increment. Raises SpecError (E406) if they are too many."""
@@ -210,13 +210,16 @@ class _Problem:
         driving = sizes.least(sizes.of(t.expression) for t in self.terms_of(index, is_self=False))
         start = dict(self.rule.start).get(self.rule.states[index])
         forms = [] if start in (None, 0) else [sizes.of(start)]
-        if self.rule.states[index] in self.floors:
-            forms.append(sizes.of(self.floors[self.rule.states[index]]))
         if driving is not None:
             rate = self.forgetting_rate(index, sizes)
             fast = rate is not None and sizes.value(rate) < 1
             forms.append(driving.minus(rate if rate and fast else sizes.delta))
-        return sizes.least(forms)
+        bound = self.bounds.get(self.rule.states[index])
+        if bound is None:
+            return sizes.least(forms)
+        if bound.is_floor:
+            return sizes.least([*forms, sizes.of(bound.level)])
+        return sizes.most([sizes.least(forms), sizes.of(bound.level)])
 
     def forgetting_rate(self, index: int, sizes: Sizes) -> Exponents | None:
         """Return the exponent of the coefficient in the terms linear in the state alone."""
