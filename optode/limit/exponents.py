@@ -10,8 +10,10 @@ from typing import Literal, NamedTuple, TypeAlias
 import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
+from optode.language.elementwise import hardtanh
 from optode.language.functions import function_of
-from optode.language.symbols import COUNTER, Opaque, dot
+from optode.language.numbers import real_value
+from optode.language.symbols import COUNTER, Opaque, Tangent, dot
 from optode.limit.in_step_size import forgetting
 from optode.rule.growing_states import positive
 from optode.rule.rule import UpdateRule
@@ -121,7 +123,11 @@ class Sizes:
     def _of(self, expression: sp.Expr) -> Exponents | None:
         if expression in self.leaves:
             return self.leaves[expression]
-        if not expression.has(*self.leaves) or isinstance(expression, Opaque):
+        if not expression.has(*self.leaves):
+            return self.zero
+        if isinstance(expression, Tangent):
+            return self.tangent(expression.args[1:])
+        if isinstance(expression, Opaque):
             return self.zero
         if expression.has(*self.growing) and expression.free_symbols <= set(self.growing):
             return self.of_growing(expression)
@@ -150,6 +156,11 @@ class Sizes:
         known = [form for form in forms if form is not None]
         return reduce(Exponents.plus, known) if len(known) == len(forms) else None
 
+    def tangent(self, directions: Iterable[sp.Expr]) -> Exponents | None:
+        """Return the exponent of a Jacobian product: that of its directions, while these are small."""
+        form = self.product([self.of(direction) for direction in directions])
+        return form if form is None or self.value(form) > 0 else self.zero
+
     def power_of_counter(self, expression: sp.Pow) -> Exponents | None:
         """Return the exponent of beta^k.
 
@@ -161,6 +172,8 @@ class Sizes:
 
     def elementwise(self, expression: sp.Expr) -> Exponents | None:
         """Return a function's exponent by its record; what a bound keeps from 0 is of order 1."""
+        if isinstance(expression, hardtanh):
+            return self.clipped(*expression.args)
         record, inner = function_of(expression), self.of(expression.args[0])
         if record is None:
             return self.zero
@@ -175,3 +188,22 @@ class Sizes:
         if not power:
             return self.zero
         return None if inner is None else inner.times(Fraction(power))
+
+    def clipped(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> Exponents | None:
+        """Return the exponent of u within bounds: no larger than both, and with one sign no smaller."""
+        inner, outer = self.of(u), self.least([self.of(low), self.of(high)])
+        found = None if inner is None else self.most([inner, outer])
+        signs = [_sign_far_along(bound) for bound in (low, high)]
+        if signs == [1, 1]:
+            return self.least([found, self.of(low)])
+        if signs == [-1, -1]:
+            return self.least([found, self.of(high)])
+        return found
+
+
+def _sign_far_along(expression: sp.Expr) -> sp.Expr:
+    """Return the sign of an expression after many small steps, 0 where it is open."""
+    point = {s: sp.Rational(1, 10**6) for s in expression.free_symbols if s.is_positive}
+    point |= {s: sp.Rational(1, 2) for s in expression.free_symbols if not s.is_positive}
+    value = real_value(expression, {**point, COUNTER: sp.Integer(10**6)})
+    return sp.S.Zero if value is None else sp.sign(value)

@@ -104,7 +104,11 @@ def _fields(
     if not manifold.fast:
         return modified_fields(increments.series, slow, order, vectors)
     rates = {**dict(zip(slow, fields, strict=True)), TIME: sp.S.One}
-    correction = next_on_manifold(increments, manifold, rates)
+    try:
+        correction = next_on_manifold(increments, manifold, rates)
+    except NotContracting as error:
+        message = f"no terms of order {order}: {error}"
+        raise SpecError([Diagnostic("E405", message, scaled.rule.span_of(0))]) from error
     moved = dict(zip(manifold.fast, correction, strict=True))
     pairs = zip(*reduced_increments(increments, manifold, moved), strict=True)
     series = [Series(((Fraction(1), a), (Fraction(2), b)), Fraction(3)) for a, b in pairs]

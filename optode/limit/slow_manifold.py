@@ -9,7 +9,7 @@ order). What the slow states gain while the fast ones settle shifts their initia
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -59,13 +59,13 @@ class Increments:
 class SlowManifold:
     """The fast states w as functions of the slow ones in leading order.
 
-    ``linear`` is the leading linear part A of the fast increments on the manifold; ``is_affine``
-    whether they are linear in the fast states everywhere.
+    ``linear`` is the leading linear part A of the fast increments on the manifold, None where they
+    have no slopes there; ``is_affine`` whether they are linear in the fast states everywhere.
     """
 
     fast: tuple[sp.Symbol, ...]
     leading: tuple[sp.Expr, ...]
-    linear: sp.Matrix
+    linear: sp.Matrix | None
     is_affine: bool = True
 
     @property
@@ -91,15 +91,18 @@ def slow_manifold(increments: Increments) -> SlowManifold:
     graph: dict[sp.Symbol, sp.Expr] = {}
     for component in strongly_connected_components((list(fast), reads)):
         together = [w for w in fast if w in component]
-        equations = {w: substituted(balance[w], graph, increments.slow) for w in together}
+        equations = {w: substituted(balance[w], graph, increments.states) for w in together}
         for w, value in _settled(equations, increments).items():
             bound = increments.bounds.get(w)
             if bound is not None:
-                value = bound.at(substituted(bound.level, graph, increments.slow)).clip(value)
+                value = bound.at(substituted(bound.level, graph, increments.states)).clip(value)
             graph[w] = collected(value, increments.states)
+    leading = tuple(graph[w] for w in fast)
+    if _beyond_slopes(balance.values(), balance):
+        return SlowManifold(fast, leading, None, is_affine=False)
     linear = sp.Matrix([[partial(balance[w], u) for u in fast] for w in fast])
     is_affine = not linear.has(*fast) and not any(bends(b, *fast) for b in balance.values())
-    return SlowManifold(fast, tuple(graph[w] for w in fast), linear.xreplace(graph), is_affine)
+    return SlowManifold(fast, leading, linear.xreplace(graph), is_affine)
 
 
 def _settled(
@@ -112,8 +115,13 @@ def _settled(
     """
     left, found = dict(equations), dict[sp.Symbol, sp.Expr]()
     names = ", ".join(map(str, equations))
-    if any(bends(equation, *left) for equation in left.values()) or _in_sums(equations):
+    if any(bends(equation, *left) for equation in left.values()):
         raise NotContracting(f"{names} relaxes to no unique value")
+    if _beyond_slopes(equations.values(), equations):
+        message = (
+            f"where {names} settles is inside of a gradient, a Jacobian or a sum over features"
+        )
+        raise NotContracting(message)
     slopes = sp.Matrix([[partial(equation, w) for w in left] for equation in left.values()])
     while left:
         linear = sp.Matrix([[partial(equation, w) for w in left] for equation in left.values()])
@@ -126,7 +134,7 @@ def _settled(
             break
         w, root = _told_alone(left, increments)
         found[w] = root
-        left = {z: substituted(e, {w: root}, increments.slow) for z, e in left.items() if z != w}
+        left = {z: substituted(e, {w: root}, increments.states) for z, e in left.items() if z != w}
     _check_contraction(list(equations), slopes.xreplace(found), increments)
     return {w: _shorter(value) for w, value in found.items()}
 
@@ -159,10 +167,13 @@ def _shorter(value: sp.Expr) -> sp.Expr:
     return fraction if operations(fraction) < operations(value) else value
 
 
-def _in_sums(equations: Mapping[sp.Symbol, sp.Expr]) -> bool:
-    """Return whether an unknown stands in a sum over the features, which no slope tells."""
-    calls = set().union(*(e.atoms(dot, total) for e in equations.values()))
-    return any(call.has(*equations) for call in calls)
+def _beyond_slopes(equations: Iterable[sp.Expr], unknowns: Iterable[sp.Symbol]) -> bool:
+    """Return whether an unknown stands where no slope tells how it acts.
+
+    That is in a sum over the features, or in what a gradient or a Jacobian is applied to.
+    """
+    calls = set().union(*(e.atoms(Opaque, dot, total) for e in equations))
+    return any(call.has(*unknowns) for call in calls)
 
 
 def _check_contraction(fast: list[sp.Symbol], slopes: sp.Matrix, increments: Increments) -> None:
@@ -184,8 +195,13 @@ def next_on_manifold(
 ) -> tuple[sp.Expr, ...]:
     """Return h1, the first correction of the manifold, for states that forget at a fixed rate.
 
-    ``rates`` are the slow fields F1 on the leading manifold, and 1 for time.
+    ``rates`` are the slow fields F1 on the leading manifold, and 1 for time. Raises NotContracting
+    where the fast increments have no slopes.
     """
+    if manifold.linear is None:
+        raise NotContracting(
+            "fast states are inside of a gradient, a Jacobian or a sum over features"
+        )
     graph = manifold.graph
     drift = [derivative_along(h0, rates) for h0 in manifold.leading]
     slow = increments.slow
@@ -221,8 +237,10 @@ def initial_shift(
     closed form.
     """
     first = increments.coefficients(increments.slow)
+    if manifold.linear is None or not manifold.is_affine or _beyond_slopes(first, manifold.fast):
+        return None
     slopes = [[partial(f, w) for w in manifold.fast] for f in first]
-    if not manifold.is_affine or any(s.has(*manifold.fast) for row in slopes for s in row):
+    if any(slope.has(*manifold.fast) for row in slopes for slope in row):
         return None
     offset = sp.Matrix(
         [start[w] - h0 for w, h0 in zip(manifold.fast, manifold.leading, strict=True)]

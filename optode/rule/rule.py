@@ -50,7 +50,10 @@ class UpdateRule:
     ``formulas`` says how hyper-parameters move with the step size; ``start`` gives the states at k
     = 0 (the position is free and absent). ``declared_powers`` are powers of the step size the
     author has fixed, by the state's index, 0 for time. ``vectors`` are hyper-parameters with a
-    value for each feature, which a Jacobian does not commute with. All expressions are elementwise.
+    value for each feature, which a Jacobian does not commute with. ``potential`` is the function of
+    other states that the position moves with, where it does. ``written`` and ``written_start`` are
+    the assignments and starts as the author has them, before they were brought into normal form.
+    All expressions are elementwise.
     """
 
     name: str
@@ -62,7 +65,10 @@ class UpdateRule:
     decays: tuple[sp.Symbol, ...] = ()
     vectors: tuple[sp.Symbol, ...] = ()
     declared_powers: tuple[tuple[int, Fraction], ...] = ()
+    potential: sp.Expr | None = None
     spans: tuple[Span | None, ...] = field(default=(), compare=False)
+    written: tuple[tuple[sp.Expr, sp.Expr], ...] = field(default=(), compare=False)
+    written_start: tuple[tuple[sp.Symbol, sp.Expr], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         assigned = [target.args[0] for target, _ in self.step if isinstance(target, At)]
