@@ -295,6 +295,6 @@ def _remarks(system: AdjointSystem, dialect: Dialect) -> Iterator[Line]:
     for which in sorted({node.args[1:] for node in nodes}, key=sp.default_sort_key):
         name = dialect.expression(FieldTransposed(symbol("c"), *which))
         of = f" with respect to {to_text(which[-1])}" if which else ""
-        if partial and isinstance(partial[0], Tangent):
-            of = f": that of J(u) for u = {to_text(partial[0].args[1])}"
+        if which and isinstance(which[0], Tangent):
+            of = f": that of J(u) for u = {to_text(which[0].args[1])}"
         yield name, dialect.words(f"the transposed Jacobian of f{of}, applied to c")
