@@ -229,7 +229,7 @@ REFUSED = {
             "x[k+1] = x[k] - lr*m[k]",
         ],
         "E403",
-        "m, v read each other",
+        "no unique values are found that m, v settle at",
     ),
 }
 
