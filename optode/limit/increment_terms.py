@@ -61,7 +61,8 @@ def _multiplied_out(expression: sp.Expr) -> sp.Expr:
     """Multiply the sums of a product out; what functions and roots hold stays as it is."""
     if isinstance(expression, sp.Add):
         return sp.Add(*map(_multiplied_out, expression.args))
-    opened_once = expression.expand(deep=False)
+    factors = (f.expand(deep=False) if f.is_Pow else f for f in sp.Mul.make_args(expression))
+    opened_once = sp.Mul(*factors).expand(deep=False)
     return expression if opened_once == expression else _multiplied_out(opened_once)
 
 

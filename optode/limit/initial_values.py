@@ -37,6 +37,10 @@ def initial_values(reduced: Reduced, scaled: ScaledRule) -> Start:
     """
     slow, unit = reduced.slow, scaled.scaling.unit
     start = scaled.start(0)
+    for state, bound in reduced.increments.bounds.items():
+        if reduced.manifold.fast and state in slow:  # the bound is that of settled fast states
+            level = substituted(bound.level, reduced.manifold.graph, slow).xreplace(start)
+            start[state] = bound.at(level).clip(start[state])
     values = [start[state] for state in slow]
     if not reduced.order:
         return Start(tuple(values))
