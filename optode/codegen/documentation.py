@@ -112,7 +112,9 @@ def _parameter_title(model: NeuralODE) -> str:
 
 def _parameter_text(parameter: LearnedParameter) -> str:
     name = parameter.symbol
-    if parameter.init is None:
+    if parameter.required:
+        return f"{name}, a number that the caller gives"
+    if parameter.value is not None:
         return f"{name} = {float_text(parameter.value)}"
     raw = symbol(f"raw_{name}")
     value = to_text(transformed(raw, parameter.transform))

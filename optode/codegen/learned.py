@@ -32,7 +32,7 @@ def init_lines(stepper: Stepper, features: bool) -> list[str]:
         "*tolerances: float",
         *(["features: int | None = None"] if features else []),
         *(f"{p.symbol}: Value = None" for p in learned),
-        *(f"{p.symbol}: float = {float_text(p.value)}" for p in constants),
+        *map(_constant_argument, constants),
         *(["learn: Learn = True"] if learned else []),
         "**settings: Any",
     ]
@@ -48,12 +48,17 @@ def init_lines(stepper: Stepper, features: bool) -> list[str]:
     ]
 
 
+def _constant_argument(parameter: LearnedParameter) -> str:
+    default = "" if parameter.value is None else f" = {float_text(parameter.value)}"
+    return f"{parameter.symbol}: float{default}"
+
+
 def is_settable(parameter: LearnedParameter, stepper: Stepper) -> bool:
     """Whether a constant may have another value than the spec's.
 
     Flows are solved for a rate of 0 where the spec says 0: they are wrong for another value.
     """
-    return parameter.value is not None and not (
+    return not parameter.is_learned and not (
         isinstance(stepper, Separable) and parameter.value == 0
     )
 

@@ -43,14 +43,16 @@ def fitted(
     """Return the architecture for this limit, with the value of the step size.
 
     ``step`` is that value where the limit has terms of next order, unless the architecture declares
-    it. A parameter of the rule that the limit has not (it may be in the next order) is left out.
+    it. A parameter of the rule that the limit has not (it may be in the next order) is left out. One
+    that only says where a state starts needs no value here: the caller of the module gives it.
 
     Raises SpecError with all errors: names that are taken, unknown states, parameters without a
     value or a use.
     """
     places = places or Places(Reporter(), {})
     declared = architecture
-    if rule is not None and step is not None:
+    if rule is not None:
+        architecture = _with_start_values(architecture, limit, rule)
         architecture = _with_step(architecture, rule.step_size, step)
     renaming = dict(architecture.rename)
     states = tuple(renaming.get(state, state) for state in limit.states)
@@ -72,9 +74,27 @@ def fitted(
     return replace(architecture, parameters=kept)
 
 
-def _with_step(architecture: Architecture, step_size: sp.Symbol, step: float) -> Architecture:
+def _with_start_values(
+    architecture: Architecture, limit: ContinuousLimit, rule: UpdateRule
+) -> Architecture:
+    """Add the numbers that only say where states start, and have no value: they are required."""
+    declared = {p.symbol for p in architecture.parameters}
+    elsewhere = {rule.step_size.name, *map(str, (*declared, *rule.vectors))}
+    for expression in _written(architecture, limit):
+        elsewhere |= {s.name for s in expression.free_symbols}
+    found = {
+        by_name(s) for value in _derived_starts(architecture, limit) for s in value.free_symbols
+    }
+    open_ = sorted((s for s in found - {*limit.states} if s.name not in elsewhere), key=str)
+    required = (LearnedParameter(s, required=True) for s in open_)
+    return replace(architecture, parameters=(*architecture.parameters, *required))
+
+
+def _with_step(
+    architecture: Architecture, step_size: sp.Symbol, step: float | None
+) -> Architecture:
     name = symbol(step_size.name)
-    if any(p.symbol == name for p in architecture.parameters):
+    if step is None or any(p.symbol == name for p in architecture.parameters):
         return architecture
     constant = LearnedParameter(name, value=step)
     return replace(architecture, parameters=(*architecture.parameters, constant))
@@ -153,14 +173,22 @@ def _operators(limit: ContinuousLimit) -> list[sp.Symbol]:
 
 def _used(architecture: Architecture, limit: ContinuousLimit) -> set[sp.Symbol]:
     """Return the symbols in the model's equations and starts."""
+    expressions = [*_written(architecture, limit), *_derived_starts(architecture, limit)]
+    return {by_name(s) for expression in expressions for s in expression.free_symbols}
+
+
+def _written(architecture: Architecture, limit: ContinuousLimit) -> list[sp.Expr]:
+    """Return the equations, and the starts that the architecture writes."""
+    starts = [i.expression for _, i in architecture.initial if i.expression is not None]
+    return [*limit.equations, *(e for _, e in architecture.rewrites), *starts]
+
+
+def _derived_starts(architecture: Architecture, limit: ContinuousLimit) -> list[sp.Expr]:
+    """Return where states start that the architecture says nothing of, by the position there."""
     renaming, given = dict(architecture.rename), dict(architecture.initial)
     _, *starts = zip(limit.states, limit.initial, strict=True)
-    derived = [value for z, value in starts if renaming.get(z, z) not in given]
     at_start = {symbol(f"{limit.states[0]}0"): limit.states[0]}
-    expressions = [*limit.equations, *(e for _, e in architecture.rewrites)]
-    expressions += [value.xreplace(at_start) for value in derived]
-    expressions += [i.expression for _, i in architecture.initial if i.expression is not None]
-    return {by_name(s) for expression in expressions for s in expression.free_symbols}
+    return [value.xreplace(at_start) for z, value in starts if renaming.get(z, z) not in given]
 
 
 def _check_values(architecture: Architecture, used: set[sp.Symbol], places: Places) -> None:

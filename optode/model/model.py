@@ -24,10 +24,10 @@ DERIVED = symbol("rhs")
 
 @dataclass(frozen=True, slots=True)
 class LearnedParameter:
-    """A parameter of the ODE: ``transform(raw)`` with raw learned from ``init``, or a constant
-    value.
+    """A parameter of the ODE: ``transform(raw)`` with raw learned from ``init``, or a constant.
 
-    With ``per_feature`` every feature (channel of an image) of the states has a value of its own.
+    A constant has a ``value``, or is ``required``: the caller of the module gives it. With
+    ``per_feature`` every feature (channel of an image) of the states has a value of its own.
     """
 
     symbol: sp.Symbol
@@ -35,10 +35,11 @@ class LearnedParameter:
     value: float | None = None
     transform: Transform = "none"
     per_feature: bool = False
+    required: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "symbol", by_name(self.symbol))
-        if (self.init is None) == (self.value is None):
+        if [self.init is not None, self.value is not None, self.required].count(True) != 1:
             raise ValueError(f"give {self.symbol} either an init (learned) or a value (fixed)")
         if self.init is None and (self.per_feature or self.transform != "none"):
             raise ValueError(f"{self.symbol} is a constant: one for all features, untransformed")
@@ -175,12 +176,16 @@ def neural_ode(
         initial=(Initial("given"), *initial[1:]),
         span=architecture.span,
         singular_times=(times := singular_times(equations)),
-        branch=_regular_start(states, equations) if sp.S.Zero in times else (),
+        branch=_regular_start(states, equations, initial) if sp.S.Zero in times else (),
     )
 
 
-def _regular_start(states: tuple[sp.Symbol, ...], equations: list[sp.Expr]) -> tuple[sp.Expr, ...]:
-    branch = regular_branch(states, equations)
+def _regular_start(
+    states: tuple[sp.Symbol, ...], equations: list[sp.Expr], initial: list[Initial]
+) -> tuple[sp.Expr, ...]:
+    at_zero = {TIME: sp.S.Zero}
+    starts = [(i.expression or sp.S.Zero).xreplace(at_zero) for i in initial[1:]]
+    branch = regular_branch(states, equations, starts)
     return tuple(at_start(state.expression) for state in branch) if branch else ()
 
 

@@ -100,9 +100,9 @@ class UpdateRule:
 
     @property
     def free_parameters(self) -> tuple[sp.Symbol, ...]:
-        """The hyper-parameters that no formula gives."""
+        """The hyper-parameters that no formula gives: in a step, or in where a state starts."""
         free: set[sp.Symbol] = set()
-        for _, value in (*self.formulas, *self.step):
+        for _, value in (*self.formulas, *self.step, *self.start):
             free |= value.free_symbols - {node.args[0] for node in value.atoms(Oracle)}
         bound = {COUNTER, self.step_size, *self.states, *(p for p, _ in self.formulas)}
         bound |= {target for target, _ in self.step if isinstance(target, sp.Symbol)}

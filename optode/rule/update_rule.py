@@ -55,7 +55,7 @@ def update_rule(
     own_states = tuple(map(own, states))
     formulas, starts = own.pairs(parameters or {}), own.pairs(start or {})
     step = own.step(update, own_states)
-    _raise_if_any([*_bad_names(name, own, own_states, step, formulas)])
+    _raise_if_any([*_bad_names(name, own, own_states, step, formulas, starts)])
     all_states, one_step = _one_step(own_states, step, own.step_size)
     _raise_if_any(_too_long(one_step, dict(formulas)))
     rule = UpdateRule(
@@ -103,6 +103,7 @@ def _bad_names(
     states: tuple[sp.Symbol, ...],
     step: Step,
     formulas: tuple[tuple[sp.Symbol, sp.Expr], ...],
+    starts: tuple[tuple[sp.Symbol, sp.Expr], ...],
 ) -> Iterable[Flaw]:
     """Yield a flaw for each name that a module cannot have, or that two things have."""
     problem = file_name_problem(name)
@@ -110,7 +111,7 @@ def _bad_names(
         yield Flaw("E110", symbol(name), *problem)
     given = [own.step_size, *states, *(z for z in step if isinstance(z, sp.Symbol))]
     given += [parameter for parameter, _ in formulas]
-    values = [*step.values(), *(formula for _, formula in formulas)]
+    values = [*step.values(), *(value for _, value in (*formulas, *starts))]
     free = set().union(*(value.free_symbols for value in values)) - {*given, COUNTER}
     for text in map(str, [*given, *sorted(free, key=str)]):
         problem = name_problem(text)
@@ -118,6 +119,12 @@ def _bad_names(
             yield Flaw("E110", symbol(text), *problem)
     for twice in sorted({str(z) for z in given if given.count(z) > 1}):
         yield Flaw("E117", symbol(twice), f"`{twice}` is declared twice", None)
+    at_start = symbol(f"{states[0]}0") if states else None
+    for state, value in starts:
+        if at_start in value.free_symbols - {*states}:
+            message = f"`{at_start}` is where `{states[0]}` starts: a parameter has another name"
+            hint = f"write `{states[0]}` for the position at k = 0"
+            yield Flaw("E117", state, message, hint, "start")
 
 
 def _unknown_starts(

@@ -142,7 +142,7 @@ def _system(states: tuple[sp.Symbol, ...], values: tuple[sp.Expr, ...]) -> dict[
 
 
 def _parameter(parameter: LearnedParameter) -> Json:
-    if parameter.value is not None:
+    if not parameter.is_learned:
         return {"value": parameter.value}
     per = {"per": "feature"} if parameter.per_feature else {}
     return {"init": parameter.init, "transform": parameter.transform, **per}

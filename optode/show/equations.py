@@ -173,6 +173,8 @@ def describe_model(model: NeuralODE, dialect: Dialect) -> Iterator[Group]:
 def _parameter(parameter: LearnedParameter, dialect: Dialect) -> Line:
     """Return a parameter as ``gamma = sigmoid(raw_gamma), learned from raw_gamma = -3.0``."""
     left = dialect.expression(parameter.symbol)
+    if parameter.required:
+        return left, dialect.words("a number that the caller gives")
     if parameter.value is not None:
         return left, dialect.expression(_number(parameter.value)) + dialect.words(", fixed")
     each = dialect.words(", a value for each feature" if parameter.per_feature else "")

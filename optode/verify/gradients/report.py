@@ -77,6 +77,7 @@ def verify_gradients(
     start, end = _span(model)
     times = [start + (end - start) * k / _TIMES for k in range(1, _TIMES + 1)]
     settings: dict[str, Any] = {"span": (start, end), "method": method}
+    settings |= {str(p.symbol): _GENERIC for p in model.parameters if p.required}
     if "features" in inspect.signature(made).parameters:
         settings["features"] = shape[min(1, len(shape) - 1)]
     expected = (ValueError, ArithmeticError, RuntimeError) if field is None else Exception
@@ -240,3 +241,5 @@ def as_json(models: Sequence[ModelCheck]) -> str:
 
 _SEED = 0
 _TIMES = 4
+_GENERIC = 0.7
+"""Of a constant that the caller has to give."""
