@@ -22,11 +22,13 @@ def init_lines(stepper: Stepper, features: bool) -> list[str]:
     layers = list(filter(None, map(feature_layer, model.states, model.initial)))
     learned = [p for p in model.parameters if p.is_learned]
     constants = [p for p in model.parameters if is_settable(p, stepper)]
-    if not (layers or learned or constants) and model.span == (0.0, 1.0):
+    operators = model.operators
+    if not (layers or learned or constants or operators) and model.span == (0.0, 1.0):
         return []
     signature = [
         "self",
         "field: Field",
+        *(f"{name}: Operator" for name in operators),
         f"span: tuple[float, float] = {span}",
         'method: str = "dopri5"',
         "*tolerances: float",
@@ -42,6 +44,7 @@ def init_lines(stepper: Stepper, features: bool) -> list[str]:
     return [
         *call_lines("def __init__(", signature, ") -> None:", 4),
         *indented(call_lines("super().__init__(", start, ")", BODY)),
+        *indented(f'set_operator(self, "{name}", {name})' for name in operators),
         *indented(layers),
         *indented(flat(map(_set_learned, learned))),
         *indented(constant_lines),

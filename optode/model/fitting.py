@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from optode.diagnostics import Reporter, Span, nearest
-from optode.language.symbols import TIME, Field, Oracle, by_name, symbol
+from optode.language.symbols import TIME, Field, by_name, operators_in, symbol
 from optode.limit.limit import ContinuousLimit
 from optode.model.model import DERIVED, Architecture, LearnedParameter
 from optode.rule.rule import UpdateRule
@@ -59,19 +59,20 @@ def fitted(
     _check_names(architecture, states, places)
     _check_states(architecture, limit.states, states, places)
     _check_calls(architecture, limit, places)
-    operators = _operators(limit)
-    for name in operators:
-        message = f"a module cannot call the operator `{name}`"
-        hint = "leave `model:` away: the equations need none"
-        places.error("E506", message, "class", "", hint)
-    known = {TIME, DERIVED, *states, *limit.states, *operators}
+    operators = _operators(architecture, limit)
+    _check_operators(operators, states, places)
+    known = {TIME, DERIVED, *states, *limit.states}
     used = _used(architecture, limit) - known
     _check_values(architecture, used, places)
     of_rule = rule.free_parameters if rule is not None else ()
-    _check_uses(declared, used | set(of_rule), places)
+    _check_uses(declared, used | {*of_rule, *map(symbol, operators)}, places)
     places.reporter.raise_if_any()
     kept = tuple(p for p in architecture.parameters if p.symbol in used)
-    return replace(architecture, parameters=kept)
+    idle = (name for name in operators if any(p.symbol.name == name for p in declared.parameters))
+    notes = (
+        f"{name} is an operator that the caller gives: the number is not used" for name in idle
+    )
+    return replace(architecture, parameters=kept, notes=(*architecture.notes, *notes))
 
 
 def _with_start_values(
@@ -165,10 +166,20 @@ def _check_calls(architecture: Architecture, limit: ContinuousLimit, places: Pla
             places.error("E205", message, section, state)
 
 
-def _operators(limit: ContinuousLimit) -> list[sp.Symbol]:
-    """Return the operators of the caller's in a limit."""
-    calls = {call for equation in limit.equations for call in equation.atoms(Oracle)}
-    return sorted({by_name(call.args[0]) for call in calls}, key=str)
+def _operators(architecture: Architecture, limit: ContinuousLimit) -> tuple[str, ...]:
+    """Return the names of the operators of the caller's that the module calls."""
+    written, derived = _written(architecture, limit), _derived_starts(architecture, limit)
+    return operators_in([*written, *derived])
+
+
+def _check_operators(
+    operators: tuple[str, ...], states: tuple[sp.Symbol, ...], places: Places
+) -> None:
+    """Report operators whose name a state has: both are attributes, or variables, of the module."""
+    for name in operators:
+        if symbol(name) in states:
+            message = f"`{name}` is a state and an operator"
+            places.error("E503", message, "renamed", name)
 
 
 def _used(architecture: Architecture, limit: ContinuousLimit) -> set[sp.Symbol]:

@@ -10,7 +10,7 @@ import sympy as sp
 
 from optode.calculus.tangent import substituted
 from optode.language.presentation import present
-from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, symbol
+from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, operators_in, symbol
 from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
 from optode.model.singular_start import at_start, regular_branch
@@ -76,7 +76,7 @@ class Architecture:
 
     ``field_sign`` is -1 where f takes the place of minus the gradient. ``rename`` maps the rule's
     states to the model's; ``rewrites`` maps a model state to an expression in ``rhs``; both may be
-    partial.
+    partial. ``notes`` say in words what of it has no effect.
     """
 
     class_name: str
@@ -86,6 +86,7 @@ class Architecture:
     initial: tuple[tuple[sp.Symbol, Initial], ...] = ()
     rewrites: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
     span: tuple[float, float] = (0.0, 1.0)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Take symbols by name."""
@@ -105,7 +106,8 @@ class NeuralODE:
     """``z' = F(z, t, f(t, ...), p)``: equations in ``Field(t, ...)``, the position first.
 
     Where the equations are singular at t = 0, ``branch`` holds the states shortly after it, on the
-    solution that is regular there, in t, the position at 0 and f(t, position).
+    solution that is regular there, in t, the position at 0 and f(t, position). ``notes`` say in
+    words what the equations do not say themselves.
     """
 
     name: str
@@ -119,6 +121,7 @@ class NeuralODE:
     span: tuple[float, float]
     singular_times: tuple[sp.Expr, ...]
     branch: tuple[sp.Expr, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.states) == len(self.equations) == len(self.initial):
@@ -129,6 +132,12 @@ class NeuralODE:
                 raise ValueError(f"no value for {', '.join(unknown)} in {equation}")
         if len({len(c.args) for e in self.equations for c in e.atoms(Field)}) > 1:
             raise ValueError("the field is called with different numbers of arguments")
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """The names of the operators that the caller gives, sorted."""
+        starts = [initial.expression for initial in self.initial if initial.expression is not None]
+        return operators_in([*self.equations, *starts])
 
     @property
     def field_arguments(self) -> tuple[sp.Expr, ...]:
@@ -177,6 +186,7 @@ def neural_ode(
         span=architecture.span,
         singular_times=(times := singular_times(equations)),
         branch=_regular_start(states, equations, initial) if sp.S.Zero in times else (),
+        notes=architecture.notes,
     )
 
 

@@ -94,7 +94,8 @@ def _scope(spec: Spec) -> Scope:
     functions = {**FUNCTIONS, "grad": (Gradient, 1)}
     for parameter in spec.parameters:
         if parameter.is_oracle:
-            functions[parameter.name.text] = (partial(Oracle, symbols.pop(parameter.name.text)), 1)
+            del symbols[parameter.name.text]
+            functions[parameter.name.text] = (partial(Oracle, parameter.name.text), 1)
     return Scope(symbols, indexed, functions, COUNTER)
 
 

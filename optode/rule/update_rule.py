@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import sympy as sp
 
 from optode.language.effort import written_out
-from optode.language.symbols import COUNTER, At, by_name, step_symbol, symbol
+from optode.language.symbols import COUNTER, At, by_name, operators_in, step_symbol, symbol
 from optode.rule.normal_form import normal_form
 from optode.rule.rule import Flaw, RuleError, UpdateRule, too_long
 from optode.spec.names import file_name_problem, name_problem
@@ -113,10 +113,12 @@ def _bad_names(
     given += [parameter for parameter, _ in formulas]
     values = [*step.values(), *(value for _, value in (*formulas, *starts))]
     free = set().union(*(value.free_symbols for value in values)) - {*given, COUNTER}
-    for text in map(str, [*given, *sorted(free, key=str)]):
+    operators = operators_in(values)
+    for text in map(str, [*given, *sorted(free, key=str), *operators]):
         problem = name_problem(text)
         if problem is not None:
             yield Flaw("E110", symbol(text), *problem)
+    given += [symbol(name) for name in operators]
     for twice in sorted({str(z) for z in given if given.count(z) > 1}):
         yield Flaw("E117", symbol(twice), f"`{twice}` is declared twice", None)
     at_start = symbol(f"{states[0]}0") if states else None

@@ -56,8 +56,16 @@ def verify(spec: AnySpec, order: int = 1, seconds: float | None = None) -> tuple
 
 def _with_operators(rule: UpdateRule) -> UpdateRule:
     """Return the rule with tanh in place of the operators that the caller would give."""
-    step = tuple((z, v.replace(Oracle, lambda _, u: sp.tanh(u))) for z, v in rule.step)
-    return replace(rule, step=step)
+
+    def closed(values: Iterable[tuple[sp.Expr, sp.Expr]]) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
+        return tuple((z, v.replace(Oracle, lambda _, u: sp.tanh(u))) for z, v in values)
+
+    return replace(
+        rule,
+        step=closed(rule.step),
+        start=closed(rule.start),
+        formulas=closed(rule.formulas),
+    )
 
 
 def verify_all(order: int = 1, seconds: float | None = None) -> Iterator[OrderCheck]:
