@@ -43,10 +43,10 @@ def _output_text(model: NeuralODE) -> str:
     if not model.operators:
         return f"With a network f whose output has the shape of {position}:"
     names = " and ".join(model.operators)
-    kind = "an operator" if len(model.operators) == 1 else "operators"
+    kind = "a function" if len(model.operators) == 1 else "functions"
     return (
-        f"With a network f, and {names}, {kind} of the caller's on tensors of the shape of {position}, "
-        "whose outputs have this shape or broadcast to it:"
+        f"With a network f whose output has the shape of {position}, and with {names}, {kind} of one "
+        "tensor of that shape that the caller gives:"
     )
 
 
