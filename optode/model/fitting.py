@@ -10,7 +10,7 @@ import sympy as sp
 from optode.diagnostics import Reporter, Span, nearest
 from optode.language.symbols import TIME, Field, by_name, operators_in, symbol
 from optode.limit.limit import ContinuousLimit
-from optode.model.model import DERIVED, Architecture, LearnedParameter
+from optode.model.model import DERIVED, SMOOTHED, Architecture, LearnedParameter, jumps
 from optode.rule.rule import UpdateRule
 from optode.spec.names import class_name_problem, name_problem
 
@@ -61,6 +61,10 @@ def fitted(
     _check_calls(architecture, limit, places)
     operators = _operators(architecture, limit)
     _check_operators(operators, states, places)
+    written = _written(architecture, limit)
+    if architecture.smooth is not None and not jumps(written):
+        message = "no equation of the model has a sign for `smooth` to replace"
+        places.error("E505", message, "smooth", "", "remove it")
     known = {TIME, DERIVED, *states, *limit.states}
     used = _used(architecture, limit) - known
     _check_values(architecture, used, places)
@@ -185,6 +189,8 @@ def _check_operators(
 def _used(architecture: Architecture, limit: ContinuousLimit) -> set[sp.Symbol]:
     """Return the symbols in the model's equations and starts."""
     expressions = [*_written(architecture, limit), *_derived_starts(architecture, limit)]
+    if architecture.smooth is not None:
+        expressions.append(architecture.smooth.xreplace({SMOOTHED: sp.S.One}))
     return {by_name(s) for expression in expressions for s in expression.free_symbols}
 
 

@@ -12,7 +12,14 @@ from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
 from optode.language.symbols import TIME, Oracle, field_call, symbol
 from optode.limit.limit import ContinuousLimit
 from optode.model.fitting import Places, fitted, number_of_arguments
-from optode.model.model import DERIVED, Architecture, Initial, InitialKind, LearnedParameter
+from optode.model.model import (
+    DERIVED,
+    SMOOTHED,
+    Architecture,
+    Initial,
+    InitialKind,
+    LearnedParameter,
+)
 from optode.rule.rule import UpdateRule
 from optode.spec.expression import FUNCTIONS, Function, Scope, parse_expression
 from optode.spec.reader import LearnedSpec, ModelSpec, Spec
@@ -60,7 +67,17 @@ def _written(
             for e in model.equations
         ),
         span=model.span,
+        smooth=_smooth(model, reporter),
     )
+
+
+def _smooth(model: ModelSpec, reporter: Reporter) -> sp.Expr | None:
+    """Return what stands in the place of sign(x); of an expression with errors, x."""
+    if model.smooth is None:
+        return None
+    names = {p.name.text: symbol(p.name.text) for p in model.parameters}
+    scope = Scope({**names, SMOOTHED.name: SMOOTHED}, {}, FUNCTIONS, None)
+    return parse_expression(model.smooth, scope, reporter) or SMOOTHED
 
 
 def _scope(
@@ -93,6 +110,7 @@ def _initial(value: Located, scope: Scope, reporter: Reporter) -> Initial:
 def _spans(model: ModelSpec) -> Mapping[tuple[str, str], Span]:
     """Return where the model part has each name, by its section."""
     spans = {("class", ""): model.class_name.span}
+    spans |= {("smooth", ""): model.smooth.span} if model.smooth else {}
     spans |= {("rename", old.text): old.span for old, _ in model.rename}
     spans |= {("renamed", new.text): new.span for _, new in model.rename}
     spans |= {("equations", e.state.text): e.state.span for e in model.equations}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, TypeAlias, get_args
@@ -9,14 +10,19 @@ from typing import Literal, TypeAlias, get_args
 import sympy as sp
 
 from optode.calculus.tangent import substituted
+from optode.language.functions import kinds
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, operators_in, symbol
+from optode.language.text import to_text
 from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
 from optode.model.singular_start import at_start, regular_branch
 
 Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
+
+SMOOTHED = symbol("x")
+"""In what is smooth in the place of a sign, the argument."""
 
 DERIVED = symbol("rhs")
 """In a rewriting of an equation, the right-hand side that was derived."""
@@ -76,7 +82,8 @@ class Architecture:
 
     ``field_sign`` is -1 where f takes the place of minus the gradient. ``rename`` maps the rule's
     states to the model's; ``rewrites`` maps a model state to an expression in ``rhs``; both may be
-    partial. ``notes`` say in words what of it has no effect.
+    partial. ``smooth`` takes the place of ``sign(x)`` in the equations, as ``tanh(x/0.01)`` does.
+    ``notes`` say in words what of it has no effect.
     """
 
     class_name: str
@@ -86,6 +93,7 @@ class Architecture:
     initial: tuple[tuple[sp.Symbol, Initial], ...] = ()
     rewrites: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
     span: tuple[float, float] = (0.0, 1.0)
+    smooth: sp.Expr | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -99,6 +107,8 @@ class Architecture:
             object.__setattr__(self, name, pairs)
         initial = tuple((by_name(state), start) for state, start in self.initial)
         object.__setattr__(self, "initial", initial)
+        if self.smooth is not None:
+            object.__setattr__(self, "smooth", by_name(self.smooth))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +176,7 @@ def neural_ode(
         derived = with_field(by_name(equation), architecture.field_sign)
         derived = substituted(derived, renaming, states)
         rewritten = rewrites.get(state, DERIVED).xreplace({DERIVED: derived})
-        equations.append(present(rewritten))
+        equations.append(present(smoothed(rewritten, architecture.smooth)))
     starts = dict(architecture.initial)
     derived_starts = zip(states, limit.initial, strict=True)
     sign, position = architecture.field_sign, states[0]
@@ -186,8 +196,36 @@ def neural_ode(
         span=architecture.span,
         singular_times=(times := singular_times(equations)),
         branch=_regular_start(states, equations, initial) if sp.S.Zero in times else (),
-        notes=architecture.notes,
+        notes=(*architecture.notes, *_on_jumps(equations)),
     )
+
+
+def jumps(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
+    """Return the calls of functions that jump, whose derivative is zero: of sign, and of step."""
+    found = {call for e in expressions for call in e.atoms(*kinds("jump"))}
+    return sorted(found, key=sp.default_sort_key)
+
+
+def smoothed(expression: sp.Expr, smooth: sp.Expr | None) -> sp.Expr:
+    """Put a smooth function, an expression in x, in the place of sign(x), and of the steps of it."""
+    if smooth is None:
+        return expression
+    inner: dict[sp.Expr, sp.Expr] = {}
+    for call in jumps([expression]):
+        (u,) = (smoothed(argument, smooth) for argument in call.args)
+        value = smooth.xreplace({SMOOTHED: u})
+        inner[call] = value if isinstance(call, sp.sign) else (1 + value) / 2
+    return expression.xreplace(inner)
+
+
+def _on_jumps(equations: Iterable[sp.Expr]) -> Iterator[str]:
+    """Say that no gradient passes through what jumps."""
+    calls = " and ".join(map(to_text, jumps(equations)))
+    if calls:
+        yield (
+            f"the derivative of {calls} is zero, and no gradient passes through it; for one, write "
+            "`smooth: tanh(x/0.01)` under `model:`"
+        )
 
 
 def _regular_start(

@@ -83,7 +83,10 @@ class EquationSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """How the limit becomes a neural ODE; ``span`` is its default interval of time."""
+    """How the limit becomes a neural ODE; ``span`` is its default interval of time.
+
+    ``smooth`` is an expression in x that takes the place of sign(x).
+    """
 
     class_name: Located
     field: Located
@@ -92,6 +95,7 @@ class ModelSpec:
     initial: tuple[InitialSpec, ...] = ()
     equations: tuple[EquationSpec, ...] = ()
     span: tuple[float, float] = (0.0, 1.0)
+    smooth: Located | None = None
 
 
 @dataclass(frozen=True, slots=True)

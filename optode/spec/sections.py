@@ -34,7 +34,7 @@ SPEC_KEYS = (
     "name", "title", "reference", "step_size", "parameters", "state", "update", "ode", "scaling",
     "start", "verify", "model", "extends",
 )  # fmt: skip
-MODEL_KEYS = ("class", "field", "rename", "parameters", "initial", "equations", "span")
+MODEL_KEYS = ("class", "field", "rename", "parameters", "initial", "equations", "smooth", "span")
 LEARNED_KEYS = ("init", "value", "transform", "per")
 TRANSFORMS = ("none", "sigmoid", "softplus", "exp")
 FIELDS = ("-grad", "grad")
@@ -184,6 +184,7 @@ def _model(node: Node | None, reporter: Reporter) -> ModelSpec | None:
     }
     for _, name in pairs["rename"]:
         check_name(name, reporter)
+    smooth = node.get("smooth")
     return ModelSpec(
         class_name=class_name,
         field=choice_of(node.get("field"), "field", FIELDS, reporter)
@@ -193,6 +194,7 @@ def _model(node: Node | None, reporter: Reporter) -> ModelSpec | None:
         initial=tuple(InitialSpec(*pair) for pair in pairs["initial"]),
         equations=tuple(EquationSpec(*pair) for pair in pairs["equations"]),
         span=_time_span(node.get("span"), reporter),
+        smooth=text_of(smooth, "`smooth`", reporter) if smooth is not None else None,
     )
 
 
