@@ -23,7 +23,7 @@ from optode.diagnostics import Diagnostic, Span, SpecError
 from optode.formulation import Formulation
 from optode.language.numbers import number_problem
 from optode.language.program import Assign, NoProgram, Total
-from optode.limit.from_spec import given_limit
+from optode.limit.from_spec import assuming_fixed, given_limit
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling, only_scaling
 from optode.model.fitting import fitted
@@ -171,16 +171,8 @@ class Derivation:
         origin = self.spec.origin
         if self.order:
             origin += f" with --order {self.order}" + (f" --step {self.step}" if self.step else "")
-        sha256 = self.spec.sha256
-        text = render(
-            self.adjoint,
-            self.stepper,
-            spec_name=origin,
-            sha256=sha256,
-            version=__version__,
-            runtime=runtime,
-        )
-        return sealed(text)
+        source = {"spec_name": origin, "sha256": self.spec.sha256, "version": __version__}
+        return sealed(render(self.adjoint, self.stepper, **source, runtime=runtime))
 
     def stages(self, *names: str) -> tuple[Stage, ...]:
         """Return the results of the named stages.
@@ -209,14 +201,19 @@ class Derivation:
             return f"~~~\n{error}\n~~~\n"
 
 
-def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivation:
+def derive(
+    spec: AnySpec, order: int = 0, step: float | None = None, *, assume_fixed: bool = False
+) -> Derivation:
     """Derive a spec, with the terms of the modified equation up to an order.
 
-    ``step`` is the value of the step size in those terms, unless the model declares it. Raises
-    SpecError where the spec cannot be found or read.
+    ``step`` is the value of the step size in those terms, unless the model declares it. With
+    ``assume_fixed`` constants that the spec uses and does not declare are fixed; the module's caller
+    gives them. Raises SpecError where the spec cannot be found or read.
     """
     if isinstance(spec, (str, Path)):
         spec = with_expression_errors(partial(read_spec, find_spec(str(spec))))
+    if assume_fixed and isinstance(spec, Spec):
+        spec = assuming_fixed(spec)
     return Derivation(spec, order, step)
 
 

@@ -98,6 +98,14 @@ TimeLimit: TypeAlias = Annotated[
 ]
 
 
+AssumeFixed: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--assume-fixed", help="Take constants that a spec uses and does not declare as fixed."
+    ),
+]
+
+
 def one_or_all(spec: object, every: bool, expected: str = "one SPEC") -> None:
     """Raise BadParameter unless either SPEC or --all is given."""
     if every == bool(spec):

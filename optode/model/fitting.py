@@ -39,12 +39,14 @@ def fitted(
     rule: UpdateRule | None = None,
     step: float | None = None,
     places: Places | None = None,
+    assumed: tuple[str, ...] = (),
 ) -> Architecture:
     """Return the architecture for this limit, with the value of the step size.
 
     ``step`` is that value where the limit has terms of next order, unless the architecture declares
     it. A parameter of the rule that the limit has not (it may be in the next order) is left out. One
-    that only says where a state starts needs no value here: the caller of the module gives it.
+    that only says where a state starts, or is ``assumed`` to be fixed, needs no value here: the
+    caller of the module gives it.
 
     Raises SpecError with all errors: names that are taken, unknown states, parameters without a
     value or a use.
@@ -52,8 +54,10 @@ def fitted(
     places = places or Places(Reporter(), {})
     declared = architecture
     if rule is not None:
-        architecture = _with_start_values(architecture, limit, rule)
+        architecture = _with_required(architecture, _start_values(architecture, limit, rule))
         architecture = _with_step(architecture, rule.step_size, step)
+    used_names = {s.name for s in _used(architecture, limit)}
+    architecture = _with_required(architecture, (symbol(s) for s in assumed if s in used_names))
     renaming = dict(architecture.rename)
     states = tuple(renaming.get(state, state) for state in limit.states)
     _check_names(architecture, states, places)
@@ -79,20 +83,23 @@ def fitted(
     return replace(architecture, parameters=kept, notes=(*architecture.notes, *notes))
 
 
-def _with_start_values(
+def _with_required(architecture: Architecture, names: Iterable[sp.Symbol]) -> Architecture:
+    """Add constants that the caller of the module gives."""
+    required = tuple(LearnedParameter(name, required=True) for name in names)
+    return replace(architecture, parameters=(*architecture.parameters, *required))
+
+
+def _start_values(
     architecture: Architecture, limit: ContinuousLimit, rule: UpdateRule
-) -> Architecture:
-    """Add the numbers that only say where states start, and have no value: they are required."""
+) -> list[sp.Symbol]:
+    """Return the numbers that only say where states start, and have no value."""
     declared = {p.symbol for p in architecture.parameters}
     elsewhere = {rule.step_size.name, *map(str, (*declared, *rule.vectors))}
     for expression in _written(architecture, limit):
         elsewhere |= {s.name for s in expression.free_symbols}
-    found = {
-        by_name(s) for value in _derived_starts(architecture, limit) for s in value.free_symbols
-    }
-    open_ = sorted((s for s in found - {*limit.states} if s.name not in elsewhere), key=str)
-    required = (LearnedParameter(s, required=True) for s in open_)
-    return replace(architecture, parameters=(*architecture.parameters, *required))
+    starts = _derived_starts(architecture, limit)
+    found = {by_name(s) for value in starts for s in value.free_symbols} - {*limit.states}
+    return sorted((s for s in found if s.name not in elsewhere), key=str)
 
 
 def _with_step(

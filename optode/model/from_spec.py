@@ -38,7 +38,8 @@ def read_architecture(
     reporter = Reporter()
     operators = [p.name.text for p in spec.parameters if p.is_oracle]
     architecture = _written(spec.model, limit, operators, reporter)
-    return fitted(architecture, limit, rule, step, Places(reporter, _spans(spec.model)))
+    places = Places(reporter, _spans(spec.model))
+    return fitted(architecture, limit, rule, step, places, spec.assumed)
 
 
 def no_model(span: Span | None) -> SpecError:
