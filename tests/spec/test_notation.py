@@ -163,8 +163,10 @@ def test_all_undeclared_constants_are_offered_at_once():
     assert [(code, message) for code, _, message, _ in found] == [
         ("E203", f"unknown name `{name}`") for name in ("q", "w", "eps", "q")
     ]
-    assert {hint for *_, hint in found} == {"add to parameters: q: fixed, w: fixed, eps: fixed"}
-    (line,) = {re.sub("add to (.*?): (.*)", r"\1: {\2}\n", hint) for *_, hint in found}
+    hints = [hint for *_, hint in found]
+    assert hints[0] == "add to parameters: q: fixed, w: fixed, eps: fixed"
+    assert hints == [hints[0], hints[0], f"did you mean `exp`? or {hints[0]}", hints[0]]
+    line = re.sub("add to (.*?): (.*)", r"\1: {\2}\n", hints[0])
     assert derive(parse_spec(OPEN + line)).limit
 
 
