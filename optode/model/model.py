@@ -245,7 +245,8 @@ def with_field(expression: sp.Expr, sign: int) -> sp.Expr:
     if isinstance(expression, Gradient):
         return sign * Field(TIME, *inner)
     if isinstance(expression, Tangent):
-        return sign * Tangent(sign * inner[0], *inner[1:])
+        factor, call = inner[0].as_coeff_Mul()
+        return factor * Tangent(call, *inner[1:])
     return expression.func(*inner)
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from generated.frank_wolfe import ConditionalGradientNODE
 from generated.mirror_descent import MirrorNODE
-from optode import compile
+from optode import Architecture, Formulation, compile, given_ode
+from optode.language.symbols import TIME, Field, Oracle, Tangent, symbol
 from optode.runtime import Node, set_operator
 from optode.spec.reader import parse_spec
 
@@ -182,3 +183,21 @@ def test_copies_and_state_dicts_have_the_operator():
     twin = copy.deepcopy(node)
     torch.testing.assert_close(twin(h), node(h), rtol=0, atol=0)
     assert "mirror.layer.weight" in node.state_dict()
+
+
+@every("gradient", METHODS)
+def test_a_jacobian_product_of_an_operator(gradient):
+    """v' = f - J_P(x) v, with the transposed product and the derivative of J_P on the way back."""
+    x, v = symbol("x"), symbol("v")
+    rates = {x: v, v: Field(TIME, x) - Tangent(Oracle("P", x), v)}
+    made = compile(Formulation(given_ode("product", [x, v], rates), Architecture("ProductNODE")))
+    settings = {"method": "rk4", "options": {"steps": METHODS[gradient]}}
+    node, start = made(TanhField(), Mixing(), **settings), 1 + torch.rand(2, 4)
+    f, (h, m) = node.field, (start, 0.1 * start)
+    t = torch.tensor(0.3)
+    expected = f(t, h) - torch.func.jvp(node.P, (h,), (m,))[1]
+    torch.testing.assert_close(node.vector_field(t, (h, m))[1], expected, rtol=1e-12, atol=1e-12)
+    node.gradient = gradient
+    found = gradients(node, start)
+    node.gradient = "autograd"
+    close(found, gradients(node, start), 1e-5 if gradient == "adjoint" else 1e-11)
