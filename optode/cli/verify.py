@@ -63,7 +63,6 @@ def verify(
     gradients of the model with finite differences and with each other instead.
     """
     one_or_all(spec, every)
-    given = (field, shape, method)
     with errors_reported(as_json=form is ReportFormat.json):
         chosen = None if spec is None else assuming((spec,), assume_fixed)[0]
     if gradients:
@@ -72,7 +71,7 @@ def verify(
         if every and (field is not None or shape is not None):
             raise typer.BadParameter("--field and --shape go with one SPEC")
         _verify_gradients(chosen, field, _parse_shape(shape or "3,4"), method or "rk4", form)
-    if given != (None, None, None):
+    if (field, shape, method) != (None, None, None):
         raise typer.BadParameter("--field, --shape and --method go with --gradients")
     if form is ReportFormat.json:
         raise typer.BadParameter("--format json goes with --gradients")

@@ -11,10 +11,10 @@ from typing import Literal, TypeAlias
 import sympy as sp
 
 from optode.language.effort import written_out
-from optode.language.symbols import COUNTER, At, by_name, operators_in, step_symbol, symbol
+from optode.language.symbols import COUNTER, At, by_name, step_symbol, symbol
+from optode.rule.naming import bad_names, unknown_starts
 from optode.rule.normal_form import normal_form
 from optode.rule.rule import Flaw, RuleError, UpdateRule, too_long
-from optode.spec.names import file_name_problem, name_problem
 
 Step: TypeAlias = dict[sp.Expr, sp.Expr]
 Values: TypeAlias = Mapping[sp.Symbol, sp.Expr]
@@ -55,7 +55,7 @@ def update_rule(
     own_states = tuple(map(own, states))
     formulas, starts = own.pairs(parameters or {}), own.pairs(start or {})
     step = own.step(update, own_states)
-    _raise_if_any([*_bad_names(name, own, own_states, step, formulas, starts)])
+    _raise_if_any([*bad_names(name, own.step_size, own_states, step, formulas, starts)])
     all_states, one_step = _one_step(own_states, step, own.step_size)
     _raise_if_any(_too_long(one_step, dict(formulas)))
     rule = UpdateRule(
@@ -69,7 +69,7 @@ def update_rule(
         vectors=tuple(map(own, vectors)),
     )
     normal = normal_form(rule)
-    _raise_if_any(_unknown_starts(starts, {*all_states, *normal.states}))
+    _raise_if_any(unknown_starts(starts, {*all_states, *normal.states}))
     powers = {str(entry): own(power) for entry, power in (scaling or {}).items()}
     return replace(normal, declared_powers=_declared_powers(powers, normal))
 
@@ -95,47 +95,6 @@ class _OwnTerms:
     def step(self, update: Values, states: tuple[sp.Symbol, ...]) -> Step:
         """Return the assignments; a state stands as its value at k + 1."""
         return {At(z, 1) if z in states else z: value for z, value in self.pairs(update)}
-
-
-def _bad_names(
-    name: str,
-    own: _OwnTerms,
-    states: tuple[sp.Symbol, ...],
-    step: Step,
-    formulas: tuple[tuple[sp.Symbol, sp.Expr], ...],
-    starts: tuple[tuple[sp.Symbol, sp.Expr], ...],
-) -> Iterable[Flaw]:
-    """Yield a flaw for each name that a module cannot have, or that two things have."""
-    problem = file_name_problem(name)
-    if problem is not None:
-        yield Flaw("E110", symbol(name), *problem)
-    given = [own.step_size, *states, *(z for z in step if isinstance(z, sp.Symbol))]
-    given += [parameter for parameter, _ in formulas]
-    values = [*step.values(), *(value for _, value in (*formulas, *starts))]
-    free = set().union(*(value.free_symbols for value in values)) - {*given, COUNTER}
-    operators = operators_in(values)
-    for text in map(str, [*given, *sorted(free, key=str), *operators]):
-        problem = name_problem(text)
-        if problem is not None:
-            yield Flaw("E110", symbol(text), *problem)
-    given += [symbol(name) for name in operators]
-    for twice in sorted({str(z) for z in given if given.count(z) > 1}):
-        yield Flaw("E117", symbol(twice), f"`{twice}` is declared twice", None)
-    at_start = symbol(f"{states[0]}0") if states else None
-    for state, value in starts:
-        if at_start in value.free_symbols - {*states}:
-            message = f"`{at_start}` is where `{states[0]}` starts: a parameter has another name"
-            hint = f"write `{states[0]}` for the position at k = 0"
-            yield Flaw("E117", state, message, hint, "start")
-
-
-def _unknown_starts(
-    starts: tuple[tuple[sp.Symbol, sp.Expr], ...], states: set[sp.Symbol]
-) -> Iterable[Flaw]:
-    known = ", ".join(sorted(map(str, states)))
-    for state, _ in starts:
-        if state not in states:
-            yield Flaw("E126", state, f"`{state}` is not a state", f"known: {known}", "start")
 
 
 def _declared_powers(
