@@ -9,9 +9,19 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series, Work
+from optode.calculus.series import (
+    EXACT,
+    LostPrecision,
+    NoExpansion,
+    Order,
+    Series,
+    Work,
+    after_start,
+    clipped,
+)
 from optode.calculus.tangent import tangent
 from optode.language.derivative import partial
+from optode.language.elementwise import hardtanh, maximum, minimum
 from optode.language.functions import function_of
 from optode.language.symbols import COUNTER, TIME, Call, Tangent, dot
 
@@ -25,8 +35,7 @@ _MAX_EXTRA_ORDER = 12
 class Scale:
     """How symbols move with Delta: ``symbol -> c * Delta^e`` and ``k = t/Delta - offset``.
 
-    ``vectors`` are the symbols that are no scalars: the states, which Jacobians do not commute
-    with.
+    ``vectors`` are the symbols that are no scalars, the states: Jacobians do not commute with them.
     """
 
     monomials: tuple[tuple[sp.Symbol, sp.Expr, Fraction], ...]
@@ -132,18 +141,21 @@ class _Expansion:
         base, exponent = expression.args
         series = self.of(base)
         if exponent.is_Rational:
-            return self.constant_power(series, exponent)
-        if not exponent.has(*self.leaves) and series.leading[0] == 0:
-            return self.constant_power(series, exponent)
+            return self.constant_power(series, expression)
+        if not exponent.has(*self.leaves):
+            return self.constant_power(series, expression)
         return self.exponential(
             self.product(self.of(exponent), self.logarithm(series, base), self.order), expression
         )
 
-    def constant_power(self, series: Series, power: sp.Expr) -> Series:
-        e0, c0 = series.leading
+    def constant_power(self, series: Series, expression: sp.Expr) -> Series:
+        power, (e0, c0) = expression.exp, series.leading
         if e0 != 0 and not power.is_Rational:
-            raise NoExpansion(f"a power of the step size with the exponent {power}")
-        relative = _without_leading(series)
+            names = ", ".join(sorted(map(str, power.free_symbols)))
+            raise NoExpansion(
+                f"the power of the step size that {expression} is of has {names} in it: give a number"
+            )
+        relative = series.relative()
         scaled = self.compose(relative, lambda n: sp.binomial(power, n), self.order - e0)
         shift = e0 * Fraction(power) if e0 != 0 else Fraction(0)
         return scaled.shifted(shift, c0**power)
@@ -156,7 +168,7 @@ class _Expansion:
         def coefficient(n: int) -> sp.Expr:
             return sp.log(c0) if n == 0 else sp.Rational((-1) ** (n + 1), n)
 
-        return self.compose(_without_leading(series), coefficient, self.order)
+        return self.compose(series.relative(), coefficient, self.order)
 
     def exponential(self, series: Series, expression: sp.Expr) -> Series:
         grows = [(e, c) for e, c in series.terms if e < 0]
@@ -232,6 +244,8 @@ class _Expansion:
     def function(self, expression: sp.Expr) -> Series:
         """Expand a smooth or positively homogeneous elementwise function in its first argument."""
         inner, *rest = expression.args
+        if isinstance(expression, hardtanh) and any(bound.has(*self.leaves) for bound in rest):
+            return self.clipped(expression)
         series = self.of(inner)
         record = function_of(expression)
         if record and record.degree is not None and series.terms:
@@ -250,9 +264,15 @@ class _Expansion:
         def taylor(n: int) -> sp.Expr:
             while len(derivatives) <= n:
                 derivatives.append(partial(derivatives[-1], u))
-            return derivatives[n].subs(u, point) / sp.factorial(n)
+            return after_start(derivatives[n].subs(u, point)) / sp.factorial(n)
 
         return self.compose(small, taylor, self.order).shifted(exponent * degree)
+
+    def clipped(self, expression: sp.Expr) -> Series:
+        """Expand ``hardtanh(u, low, high)`` in all its arguments."""
+        u, low, high = expression.args
+        found = clipped(*(self.of(argument) for argument in expression.args))
+        return found or self.of(minimum(maximum(u, low), high))
 
     def compose(self, small: Series, coefficient: Callable[[int], sp.Expr], order: Order) -> Series:
         """Return ``sum_n coefficient(n) * small^n`` for a series that starts above Delta^0."""
@@ -266,13 +286,6 @@ class _Expansion:
                 return total + Series((), min(order, small.order))
             power = self.product(power, small, order)
             total = total + power.shifted(Fraction(0), coefficient(n))
-
-
-def _without_leading(series: Series) -> Series:
-    """Return w in ``series = c Delta^e (1 + w)``."""
-    e0, c0 = series.leading
-    relative = series.shifted(-e0, 1 / c0)
-    return Series(relative.terms[1:], relative.order)
 
 
 def _parts(direction: sp.Expr) -> tuple[sp.Expr, ...]:

@@ -17,8 +17,11 @@ from optode.cli.options import (
     AllModels,
     AssumeFixed,
     Commands,
+    Folder,
     ModelOrder,
+    NoCheck,
     OneSpec,
+    OnlyShowStale,
     SpecsOrAll,
     StepSize,
     TimeLimit,
@@ -32,7 +35,7 @@ from optode.time_limit import DEFAULT_SECONDS, time_limit
 from optode.version import __version__
 
 if TYPE_CHECKING:
-    from optode.compiler import Derivation
+    from optode.derivation import Derivation
     from optode.show.equations import Stage
 
 
@@ -94,16 +97,9 @@ def _options(
 @app.command()
 def generate(
     specs: SpecsOrAll = None,
-    directory: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write to.")
-    ] = Path("generated"),
+    directory: Folder = Path("generated"),
     every: AllModels = False,
-    check_only: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Write nothing; show what is stale, and exit 1 if anything is."
-        ),
-    ] = False,
+    check_only: OnlyShowStale = False,
     force: Annotated[
         bool,
         typer.Option("--force", help="Overwrite files that were edited or not written by optode."),
@@ -118,6 +114,7 @@ def generate(
             help="Also write a copy of optode.runtime, and import it in place of optode.",
         ),
     ] = False,
+    unchecked: NoCheck = False,
     assume_fixed: AssumeFixed = False,
 ) -> None:
     """Write the PyTorch module of each spec to DIR, as NAME.py (NAME_order1.py)."""
@@ -134,7 +131,11 @@ def generate(
             raise SpecError([problem])
         named = assuming(dict.fromkeys(specs or ()), assume_fixed)
         chosen = shipped_models() if every else named
-        texts = modules(chosen, directory, order, step, standalone=standalone, seconds=seconds)
+        # the shipped ones are measured by `optode verify --all`
+        checked = not (unchecked or every or check_only)
+        texts = modules(
+            chosen, directory, order, step, standalone=standalone, check=checked, seconds=seconds
+        )
         if check_only:
             _report_stale(differences(texts))
             return
@@ -176,6 +177,7 @@ def derive(
         ),
     ] = None,
     seconds: TimeLimit = DEFAULT_SECONDS,
+    unchecked: NoCheck = False,
     assume_fixed: AssumeFixed = False,
 ) -> None:
     """Show the rule, its limit, the neural ODE and its adjoint."""
@@ -195,6 +197,8 @@ def derive(
         if stage is StageName.rule:
             _needs_a_rule(derivation, "--stage")
         names = () if stage is None else (stage.value,)
+        if stage is not StageName.rule and not unchecked and (why := derivation.check_limit()):
+            typer.echo(f"note: the limit was not checked by numbers: {why}", err=True)
         if form is Format.json:
             typer.echo(_json(derivation.name, derivation.stages(*names)))
         else:

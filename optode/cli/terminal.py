@@ -15,7 +15,7 @@ import typer
 from optode.cli.boundary import DEBUG, print_cause
 
 if TYPE_CHECKING:
-    from optode.compiler import AnySpec
+    from optode.derivation import AnySpec
     from optode.diagnostics import Diagnostic, SpecError
 
 

@@ -19,7 +19,7 @@ from optode.cli.terminal import assuming, errors_reported
 from optode.time_limit import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
-    from optode.compiler import AnySpec
+    from optode.derivation import AnySpec
 
 Method: TypeAlias = Annotated[
     str | None, typer.Option(help="The method of the solves.  [default: rk4]")

@@ -93,6 +93,12 @@ def _over_features(kind: type[sp.Function], torch: str, count: int, stem: str) -
     )
 
 
+def _erf(u: Any) -> Any:
+    from scipy.special import erf  # half a second, for those that need it
+
+    return erf(u)
+
+
 _RECORDS: tuple[Function | Shorthand, ...] = (
     Shorthand(name="sqrt", arguments=(1,), domain="nonnegative", make=sp.sqrt),
     _elementwise(
@@ -141,7 +147,14 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
     _elementwise(
         sp.tanh, "torch.tanh({})", floats="math.tanh({})", latex=None, at_zero=1, at_infinity=0
     ),
-    _elementwise(sigmoid, "torch.sigmoid({})", floats=None, at_zero=0, at_infinity=0),
+    _elementwise(
+        sigmoid,
+        "torch.sigmoid({})",
+        floats=None,
+        arrays=lambda np, u: 1 / (1 + np.exp(-u)),
+        at_zero=0,
+        at_infinity=0,
+    ),
     _elementwise(
         softplus,
         "functional.softplus({})",
@@ -152,8 +165,22 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_zero=0,
         at_infinity=1,
     ),
-    _elementwise(silu, "functional.silu({})", floats=None, at_zero=1, at_infinity=1),
-    _elementwise(gelu, "functional.gelu({})", floats=None, at_zero=1, at_infinity=1),
+    _elementwise(
+        silu,
+        "functional.silu({})",
+        floats=None,
+        arrays=lambda np, u: u / (1 + np.exp(-u)),
+        at_zero=1,
+        at_infinity=1,
+    ),
+    _elementwise(
+        gelu,
+        "functional.gelu({})",
+        floats=None,
+        arrays=lambda np, u: u * (1 + _erf(u / np.sqrt(2))) / 2,
+        at_zero=1,
+        at_infinity=1,
+    ),
     _elementwise(
         relu,
         "torch.relu({})",
@@ -214,7 +241,13 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         sp.cosh, "torch.cosh({})", floats="math.cosh({})", latex=None, at_zero=0, at_infinity=None
     ),
     _elementwise(
-        sp.erf, "torch.erf({})", floats="math.erf({})", latex=None, at_zero=1, at_infinity=0
+        sp.erf,
+        "torch.erf({})",
+        floats="math.erf({})",
+        latex=None,
+        arrays=lambda np, u: _erf(u),
+        at_zero=1,
+        at_infinity=0,
     ),
     _elementwise(
         step,

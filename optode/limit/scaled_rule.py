@@ -11,15 +11,19 @@ import sympy as sp
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion, Series
 from optode.diagnostics import Diagnostic, SpecError
-from optode.language.elementwise import maximum
 from optode.language.presentation import present
-from optode.language.symbols import symbol
+from optode.language.symbols import COUNTER, symbol
 from optode.language.text import to_text
-from optode.limit.in_step_size import forgetting, in_step_size, step_map_in_step_size
+from optode.limit.in_step_size import (
+    bounds_in_step_size,
+    forgetting,
+    step_map_in_step_size,
+)
+from optode.limit.obstacles import died_out
 from optode.limit.scaling import Scaling
 from optode.limit.slow_manifold import Increments
 from optode.rule.growing_states import growing_states, positive
-from optode.rule.rule import UpdateRule
+from optode.rule.rule import Bound, UpdateRule
 
 
 @dataclass(frozen=True)
@@ -50,20 +54,23 @@ class ScaledRule:
         return Scale((step, *states, *decays), vectors=vectors)
 
     @cached_property
-    def floors(self) -> dict[sp.Symbol, sp.Expr]:
-        """The floor of each state that has one, in the step size."""
-        return {state: in_step_size(self.rule, b) for state, b in self.rule.floors.items()}
+    def bounds(self) -> dict[sp.Symbol, Bound]:
+        """The bound of each state that has one, at the state's own scale.
 
-    def level(self, state: sp.Symbol) -> sp.Expr:
-        """Return the floor of a state at the state's own scale.
-
-        Raises SpecError (E403) where the floor has no series.
+        Raises SpecError (E403) where a bound has no series.
         """
+        return {z: bound.at(self._level(z, bound)) for z, bound in self._bounds.items()}
+
+    @cached_property
+    def _bounds(self) -> dict[sp.Symbol, Bound]:
+        return bounds_in_step_size(self.rule)
+
+    def _level(self, state: sp.Symbol, bound: Bound) -> sp.Expr:
         power = self.powers[state]
         try:
-            return expand(self.floors[state], self.scale, power + 1).coefficient(power)
+            return expand(bound.level, self.scale, power + 1).coefficient(power)
         except NoExpansion as error:
-            message = f"no continuous limit: the floor of `{state}`: {error}"
+            message = f"no continuous limit: the bound of `{state}`: {error}"
             span = self.rule.span_of(self.rule.states.index(state))
             raise SpecError([Diagnostic("E403", message, span)]) from error
 
@@ -88,11 +95,28 @@ class ScaledRule:
                 problems.append(Diagnostic("E403", message, self.rule.span_of(index)))
                 continue
             found.append(series)
+            problems += self._layers(index, value - state, replace(scale, offset=sp.S.Zero))
             blown = ((e, c) for e, c in series.terms if e < lowest)
             problems += [_blow_up(self.rule, index, e, c) for e, c in blown]
         if problems:
             raise SpecError(problems)
-        return Increments(self.rule.states, tuple(found), self.scaling.rates)
+        return Increments(self.rule.states, tuple(found), self.scaling.rates, self.bounds)
+
+    def _layers(self, index: int, increment: sp.Expr, scale: Scale) -> list[Diagnostic]:
+        """Find terms of a slow state that die out within a few steps and are large enough to count.
+
+        ``c+ = c*(1 - 0.9**k/2)`` from 1 tends to a product of infinitely many factors.
+        """
+        dying = [p for p in increment.atoms(sp.Pow) if p.exp.has(COUNTER) and _dies_out(p, scale)]
+        if not dying or self.scaling.rates[index] < 1:
+            return []
+        state, sizes = self.rule.states[index], {p: sp.Dummy(real=True) for p in dying}
+        known = replace(scale, vectors=scale.vectors | {*sizes.values()})
+        power = self.powers[state]
+        series = expand(increment.xreplace(sizes), known, power + 1).shifted(-power)
+        if not any(c.has(*sizes.values()) for e, c in series.terms if e < 1):
+            return []
+        return [died_out(self.rule, index, ", ".join(to_text(p) for p in dying))]
 
     def start(self, order: int) -> dict[sp.Symbol, sp.Expr]:
         """Return the coefficient of Delta^order of each scaled state at k = 0.
@@ -107,7 +131,7 @@ class ScaledRule:
         monomials = tuple(row for row in self.scale.monomials if row[0] not in rule.states)
         values = {rule.position: sp.S.Zero if order else at_start[rule.position]}
         for index, state in enumerate(rule.states[1:], 1):
-            start = self._above_floor(state, declared.get(state, sp.S.Zero))
+            start = self._within(state, declared.get(state, sp.S.Zero))
             start = start.xreplace(dict(rule.formulas)).xreplace(at_start).xreplace(at_start)
             power = self.powers[state]
             series = expand(start, Scale(monomials), power + order + 1).shifted(-power)
@@ -117,12 +141,14 @@ class ScaledRule:
             values[state] = series.coefficient(Fraction(order))
         return values
 
-    def _above_floor(self, state: sp.Symbol, start: sp.Expr) -> sp.Expr:
-        """Return the start of a state, or its floor where that is higher."""
-        if state not in self.floors:
+    def _within(self, state: sp.Symbol, start: sp.Expr) -> sp.Expr:
+        """Return the start of a state, or its bound where the start lies beyond that."""
+        if state not in self._bounds:
             return start
-        level = self.floors[state].subs(self.rule.step_size, 0)
-        return level if start == 0 and level.is_nonnegative else maximum(start, level)
+        bound = self._bounds[state]
+        if start == 0 and bound.level.subs(self.rule.step_size, 0).is_nonnegative:
+            return bound.level if bound.is_floor else start
+        return bound.clip(start)
 
 
 def _expanded(
@@ -133,6 +159,14 @@ def _expanded(
     series = expand(increment.xreplace(growing), replace(scale, monomials=monomials), order)
     back = {new: old for old, new in growing.items()}
     return Series(tuple((e, c.xreplace(back)) for e, c in series.terms), series.order)
+
+
+def _dies_out(power: sp.Expr, scale: Scale) -> bool:
+    """Return whether a power of the counter vanishes beyond all orders of the step."""
+    try:
+        return not expand(power, scale, Fraction(1)).terms
+    except NoExpansion:
+        return False
 
 
 def _blow_up(rule: UpdateRule, index: int, order: Fraction, term: sp.Expr) -> Diagnostic:

@@ -1,51 +1,15 @@
-"""Scalings: how the step size, the decay rates and the states move with the continuous step Delta.
-
-Every hyper-parameter is a power of Delta: a step size ``s = Delta^a``, a decay ``1 - beta = c
-Delta^a`` (a = 0: fixed). A state that starts at zero reaches the size ``Delta^b`` at which what
-drives it balances what it forgets: with e the exponent of its driving terms and r_self that of its
-self term,
-
-    r = min(1, r_self),    b = min(e - r, exponent of its start).
-
-r = 1: the state is inertial; r < 1: it is fast and slaved to the others. The position must move at
-rate 1, which determines the exponent of the step size: everything is piecewise linear in it and
-solved exactly. One regime of the decays (each fixed, fast, inertial or frozen) has at most one
-scaling for each root; those where a rate is exactly 0 or 1 are the distinguished ones.
-"""
+"""One way in which a rule goes to its limit, and the line of a spec that chooses it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
-from itertools import product
 
 import sympy as sp
 
-from optode.diagnostics import Diagnostic, SpecError
 from optode.language.text import to_text
-from optode.limit.exponents import Exponents, Regime, Sizes
-from optode.limit.in_step_size import in_step_size, step_map_in_step_size
-from optode.limit.increment_terms import (
-    MOST_TERMS_OF_AN_INCREMENT,
-    Term,
-    TooManyTerms,
-    grouped_terms,
-    opened,
-)
-from optode.rule.growing_states import growing_states
+from optode.limit.exponents import Regime
 from optode.rule.rule import UpdateRule
-
-_SAMPLES: dict[Regime, tuple[Fraction, ...]] = {
-    "fixed": (Fraction(0),),
-    "fast": (Fraction(1, 2), Fraction(1, 3), Fraction(1, 5)),
-    "inertial": (Fraction(1),),
-    "frozen": (Fraction(2), Fraction(3), Fraction(5)),
-}
-_GUESSES = tuple(Fraction(n, d) for n, d in ((1, 1), (2, 1), (1, 2), (3, 1), (1, 4), (4, 1)))
-_MAX_ROUNDS = 24
-MOST_DECAYS = 4
-"""Of a rule whose regimes are all tried: four for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,229 +35,19 @@ class Scaling:
 
     def as_declaration(self, rule: UpdateRule) -> str:
         """Return the line of a spec that chooses this scaling: its decays, or its unit of time."""
-        lines = []
+        lines = dict(rule.declared)
         for decay, power, regime in zip(rule.decays, self.decay_powers, self.regimes, strict=True):
-            small = rule.step_size ** sp.Rational(power / self.step_power)
+            small = to_text(rule.step_size ** sp.Rational(power / self.step_power))
             factor = f"c_{decay}"
             if regime == "inertial":
-                lines += [f"{decay}: 1 - {factor}*{to_text(small)}", f"{factor}: fixed"]
+                lines |= {str(decay): f"1 - {factor}*{small}", factor: "fixed"}
             else:
-                lines.append(
-                    f"{decay}: {'fixed' if regime == 'fixed' else f'1 - {to_text(small)}'}"
-                )
-        if not lines:
+                lines[str(decay)] = "fixed" if regime == "fixed" else f"1 - {small}"
+        if not rule.decays:
             return f"scaling: {{time: {to_text(self.unit)}}}"
-        return f"parameters: {{{', '.join(lines)}}}"
+        return f"parameters: {{{', '.join(f'{name}: {text}' for name, text in lines.items())}}}"
 
     @property
     def is_distinguished(self) -> bool:
         """Whether no smaller change of a decay leaves the limit as it is."""
         return all(regime in ("fixed", "inertial") for regime in self.regimes)
-
-
-def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
-    """Find every scaling of the rule, one or more for each regime of its free decays.
-
-    Raises SpecError (E401) naming the terms that do not vanish where there is none at all, and
-    (E406) where there are too many regimes to try.
-    """
-    if (number := len(rule.decays)) > MOST_DECAYS:
-        message = f"{number} free decays have {len(_SAMPLES) ** number} regimes"
-        hint = f"leave at most {MOST_DECAYS} free: `fixed`, or tied to the step size, `1 - c*s`"
-        raise SpecError([Diagnostic("E406", message, rule.span_of(0), hint)])
-    problem = _Problem(rule)
-    choices = product(_SAMPLES, repeat=len(rule.decays))
-    found = [scaling for regimes in choices for scaling in problem.solve(regimes)]
-    if not found:
-        raise SpecError(problem.obstacles())
-    return tuple(sorted(found, key=lambda scaling: not scaling.is_distinguished))
-
-
-def only_scaling(rule: UpdateRule) -> Scaling:
-    """Return the only distinguished limit of a rule.
-
-    Raises SpecError (E402) where there are several: the author chooses, nothing is chosen silently.
-    """
-    found = scalings(rule)
-    if len(found) == 1:
-        return found[0]
-    lines = "\n".join(f"  {scaling.as_declaration(rule)}" for scaling in found)
-    raise SpecError(
-        (
-            Diagnostic(
-                "E402",
-                f"{len(found)} scalings have a limit; choose one",
-                rule.span_of(0),
-                f"add one of these lines to the spec:\n{lines}",
-            ),
-        )
-    )
-
-
-class _Problem:
-    """The balance of one rule: which sizes its states reach, and at which rates they move."""
-
-    def __init__(self, rule: UpdateRule) -> None:
-        self.rule = rule
-        self.growing = growing_states(rule)
-        self.terms = [
-            term
-            for index, value in enumerate(step_map_in_step_size(rule))
-            for term in self.increment(index, opened(value, rule.step_size))
-        ]
-        self.floors = {z: in_step_size(rule, b) for z, b in rule.floors.items()}
-
-    def increment(self, index: int, value: sp.Expr) -> list[Term]:
-        """Return the terms of a state's increment. Raises SpecError (E406) if they are too many."""
-        try:
-            return list(grouped_terms(self.rule, index, value, self.growing))
-        except TooManyTerms as error:
-            hint = (
-                f"at most {MOST_TERMS_OF_AN_INCREMENT}: name a part of it as a state, or bound it"
-            )
-            span = self.rule.span_of(index)
-            raise SpecError([Diagnostic("E406", str(error), span, hint)]) from error
-
-    def solve(self, regimes: tuple[Regime, ...]) -> list[Scaling]:
-        """Find the scalings of one regime of the decays: from several guesses."""
-        decays = tuple(_sample(regime, i) for i, regime in enumerate(regimes))
-        found: dict[Fraction, Scaling] = {}
-        for guess in self.declared_step_power or _GUESSES:
-            scaling = self.root(guess, decays, regimes)
-            if scaling is not None:
-                found.setdefault(scaling.step_power, scaling)
-        return list(found.values())
-
-    @cached_property
-    def declared_step_power(self) -> tuple[Fraction, ...]:
-        return tuple(1 / power for index, power in self.rule.declared_powers if index == 0)
-
-    def root(
-        self, guess: Fraction, decays: tuple[Fraction, ...], regimes: tuple[Regime, ...]
-    ) -> Scaling | None:
-        """Solve for the exponent of the step size at which the position moves at rate 1."""
-        for _ in range(_MAX_ROUNDS):
-            sizes = self.sizes(Exponents(Fraction(1), guess, decays))
-            moves = self.rate(0, sizes) if sizes is not None else None
-            if sizes is None or moves is None:
-                return None
-            if sizes.value(moves) == 1 and (moves.step_size != 0 or self.declared_step_power):
-                return self.scaling(sizes, moves, regimes)
-            if moves.step_size == 0 or self.declared_step_power:
-                return None
-            missing = 1 - sizes.value(moves)
-            guess = guess + missing / moves.step_size
-            if guess <= 0:
-                return None
-        return None
-
-    def sizes(self, point: Exponents) -> Sizes | None:
-        """Iterate the sizes of the states from zero to a fixed point; None where there is none."""
-        sizes = Sizes(self.rule, point, self.growing)
-        declared = dict(self.rule.declared_powers)
-        for _ in range(_MAX_ROUNDS):
-            changed = False
-            for index, state in enumerate(self.rule.states[1:], 1):
-                if index in declared:
-                    size: Exponents | None = sizes.step_size.times(declared[index])
-                elif state in self.growing:
-                    size = sizes.delta.times(self.growing[state])
-                else:
-                    size = self.size(index, sizes)
-                changed = sizes.set(state, size) or changed
-            if not changed:
-                return sizes
-        return None
-
-    def size(self, index: int, sizes: Sizes) -> Exponents | None:
-        """Return the size at which what drives a state balances what it forgets."""
-        driving = sizes.least(sizes.of(t.expression) for t in self.terms_of(index, is_self=False))
-        start = dict(self.rule.start).get(self.rule.states[index])
-        forms = [] if start in (None, 0) else [sizes.of(start)]
-        if self.rule.states[index] in self.floors:
-            forms.append(sizes.of(self.floors[self.rule.states[index]]))
-        if driving is not None:
-            rate = self.forgetting_rate(index, sizes)
-            fast = rate is not None and sizes.value(rate) < 1
-            forms.append(driving.minus(rate if rate and fast else sizes.delta))
-        return sizes.least(forms)
-
-    def forgetting_rate(self, index: int, sizes: Sizes) -> Exponents | None:
-        """Return the exponent of the coefficient in the terms linear in the state alone."""
-        state = self.rule.states[index]
-        return sizes.least(
-            sizes.of(t.expression / state) for t in self.terms_of(index, is_self=True)
-        )
-
-    def rate(self, index: int, sizes: Sizes) -> Exponents | None:
-        """Return the exponent of a state's increment relative to its size."""
-        if self.rule.states[index] in self.growing:
-            return sizes.delta
-        own = sizes.zero if index == 0 else sizes.leaves[self.rule.states[index]]
-        gained = sizes.least(sizes.of(t.expression) for t in self.terms if t.state == index)
-        return None if gained is None or own is None else gained.minus(own)
-
-    def terms_of(self, index: int, *, is_self: bool) -> list[Term]:
-        return [t for t in self.terms if t.state == index and t.is_self == is_self]
-
-    def scaling(
-        self, sizes: Sizes, moves: Exponents, regimes: tuple[Regime, ...]
-    ) -> Scaling | None:
-        """Return the scaling at a balance; None where the balance leaves Delta open."""
-        unit = self.time_unit(moves, regimes)
-        if unit is None:
-            return None
-        states = self.rule.states
-        powers = [sizes.leaves[state] for state in states[1:]]
-        rates = [self.rate(index, sizes) for index in range(len(states))]
-        return Scaling(
-            step_power=sizes.point.step_size,
-            powers=(Fraction(0), *(Fraction(0) if b is None else sizes.value(b) for b in powers)),
-            rates=tuple(Fraction(1) if r is None else sizes.value(r) for r in rates),
-            decay_powers=sizes.point.decays,
-            regimes=regimes,
-            unit=unit,
-        )
-
-    def time_unit(self, moves: Exponents, regimes: tuple[Regime, ...]) -> sp.Expr | None:
-        """Solve ``s^m prod rate_i^n_i Delta^c = Delta``, the position's rate, for Delta."""
-        declared = [p for index, p in self.rule.declared_powers if index == 0]
-        if declared:
-            return self.rule.step_size ** sp.Rational(declared[0])
-        base = self.rule.step_size ** sp.Rational(moves.step_size)
-        for decay, power, regime in zip(self.rule.decays, moves.decays, regimes, strict=True):
-            if regime == "fast":
-                base *= (1 - decay) ** sp.Rational(power)
-        inertial = (p for p, r in zip(moves.decays, regimes, strict=True) if r == "inertial")
-        constant = sum(inertial, moves.delta)
-        return None if constant == 1 else base ** sp.Rational(1 / (1 - constant))
-
-    def obstacles(self) -> tuple[Diagnostic, ...]:
-        """Report why there is no scaling: terms of the position that do not vanish."""
-        hint = "every increment must vanish with the step size; let a hyper-parameter depend on it"
-        sizes = self.sizes(
-            Exponents(Fraction(1), Fraction(1), (Fraction(1),) * len(self.rule.decays))
-        )
-        if sizes is None:
-            return (Diagnostic("E401", "no continuous limit: a state has no finite size",
-                               self.rule.span_of(0), hint),)  # fmt: skip
-        moving = [(t, sizes.of(t.expression)) for t in self.terms if t.state == 0]
-        exponents = [(t, sizes.value(form)) for t, form in moving if form is not None]
-        least = min((exponent for _, exponent in exponents), default=Fraction(0))
-        return tuple(
-            Diagnostic("E401", self.message(term, least), self.rule.span_of(0), hint)
-            for term, exponent in exponents
-            if exponent == least
-        ) or (Diagnostic("E401", "no continuous limit: the position stays", None, hint),)
-
-    def message(self, term: Term, exponent: Fraction) -> str:
-        return (
-            f"no continuous limit: the increment of `{self.rule.states[term.state]}` has the term "
-            f"{to_text(term.expression)}, of order {self.rule.step_size}**({exponent})"
-        )
-
-
-def _sample(regime: Regime, index: int) -> Fraction:
-    """Return a power in the regime, another for each decay where the regime is an interval."""
-    samples = _SAMPLES[regime]
-    return samples[index % len(samples)]

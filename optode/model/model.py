@@ -116,8 +116,8 @@ class NeuralODE:
     """``z' = F(z, t, f(t, ...), p)``: equations in ``Field(t, ...)``, the position first.
 
     Where the equations are singular at t = 0, ``branch`` holds the states shortly after it, on the
-    solution that is regular there, in t, the position at 0 and f(t, position). ``notes`` say in
-    words what the equations do not say themselves.
+    solution that is regular there, in t, the position at 0 and f(t, position). ``remarks`` say in
+    words what of the author's model part has no effect.
     """
 
     name: str
@@ -131,7 +131,7 @@ class NeuralODE:
     span: tuple[float, float]
     singular_times: tuple[sp.Expr, ...]
     branch: tuple[sp.Expr, ...] = ()
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.states) == len(self.equations) == len(self.initial):
@@ -148,6 +148,15 @@ class NeuralODE:
         """The names of the operators that the caller gives, sorted."""
         starts = [initial.expression for initial in self.initial if initial.expression is not None]
         return operators_in([*self.equations, *starts])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the equations do not say: signs without a derivative, parameters in none of them."""
+        starts = (start.expression for start in self.initial if start.expression is not None)
+        used = set[sp.Basic]().union(*(e.free_symbols for e in (*self.equations, *starts)))
+        lost = (p.symbol for p in self.parameters if p.symbol not in used)
+        drops = (f"`{p}` is in no equation: it drops out of the limit" for p in lost)
+        return (*self.remarks, *_on_jumps(self.equations), *drops)
 
     @property
     def field_arguments(self) -> tuple[sp.Expr, ...]:
@@ -196,7 +205,7 @@ def neural_ode(
         span=architecture.span,
         singular_times=(times := singular_times(equations)),
         branch=_regular_start(states, equations, initial) if sp.S.Zero in times else (),
-        notes=(*architecture.notes, *_on_jumps(equations)),
+        remarks=architecture.notes,
     )
 
 

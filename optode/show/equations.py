@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import partial, singledispatch
 from typing import Literal, TypeAlias
 
 import sympy as sp
@@ -122,10 +122,9 @@ def describe_limit(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Group]:
     yield Group("with the fast states", tuple(fast))
     if limit.step is not None:
         yield Group("in the scaling", tuple(_scaling(limit, dialect)))
-    starts = zip(limit.states, limit.initial, strict=True)
-    yield Group(
-        "starting at", tuple((dialect.value_at(z, "0"), dialect.expression(e)) for z, e in starts)
-    )
+    pairs = zip(limit.states, limit.initial, strict=True)
+    starts = ((dialect.value_at(z, "0"), dialect.expression(e)) for z, e in pairs)
+    yield Group("starting at", tuple(starts))
     yield _singular(limit.singular_times, dialect)
     yield Group("to be noted", noted(limit.notes, dialect))
 
@@ -147,8 +146,8 @@ def _scaling(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Line]:
 
 
 def _singular(times: tuple[sp.Expr, ...], dialect: Dialect) -> Group:
-    lines = ((dialect.expression(TIME), dialect.expression(time)) for time in times)
-    return Group("singular at", tuple(lines))
+    time = dialect.expression(TIME)
+    return Group("singular at", tuple((time, dialect.expression(pole)) for pole in times))
 
 
 @describe.register
@@ -159,11 +158,9 @@ def describe_model(model: NeuralODE, dialect: Dialect) -> Iterator[Group]:
         _system(model.states, model.equations, dialect),
     )
     yield Group("with parameters", tuple(parameter_line(p, dialect) for p in model.parameters))
-    starts = zip(model.states, model.initial, strict=True)
-    yield Group(
-        "starting at",
-        tuple((dialect.value_at(z, start), start_text(i, dialect)) for z, i in starts),
-    )
+    pairs = zip(model.states, model.initial, strict=True)
+    starts = ((dialect.value_at(z, start), start_text(i, dialect)) for z, i in pairs)
+    yield Group("starting at", tuple(starts))
     yield _singular(model.singular_times, dialect)
     yield Group("to be noted", noted(model.notes, dialect))
 
@@ -174,11 +171,9 @@ def describe_adjoint(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]
         f"Adjoint system of {system.model.class_name}, backwards in time, L the loss",
         _system(system.costates, system.equations, dialect),
     )
-    ends = zip(system.costates, system.model.states, strict=True)
-    terminal = (
-        (dialect.value_at(a, "T"), dialect.loss_gradient(dialect.value_at(z, "T"))) for a, z in ends
-    )
-    yield Group("ending at", tuple(terminal))
+    at_end = partial(dialect.value_at, time="T")
+    ends = zip(map(at_end, system.costates), map(at_end, system.model.states), strict=True)
+    yield Group("ending at", tuple((a, dialect.loss_gradient(z)) for a, z in ends))
     gradients = (
         (dialect.loss_gradient(dialect.expression(p)), dialect.quadrature(e))
         for p, e in system.quadratures

@@ -11,11 +11,12 @@ from fields import StillField
 
 import optode
 from optode.codegen.in_memory import class_from_text
-from optode.compiler import Derivation, derive
+from optode.compiler import derive
+from optode.derivation import Derivation
 from optode.diagnostics import SpecError
 from optode.language.symbols import TIME, At, Gradient, Tangent, step_symbol, symbol
+from optode.limit.balance import scalings
 from optode.limit.limit import continuous_limit
-from optode.limit.scaling import scalings
 from optode.rule.update_rule import update_rule
 
 s = step_symbol("s")
