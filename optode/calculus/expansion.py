@@ -192,10 +192,10 @@ class _Expansion:
         Its derivatives are Jacobian products. With directions it is the Jacobian product along
         them, which is linear in each.
         """
-        arguments = [self.of(a) for a in call.args]
+        arguments = [self.of(a) for a in call.points]
         if any(a.terms and a.terms[0][0] < 0 for a in arguments):
             raise NoExpansion(f"the argument of {call} runs away")
-        at = call.func(*(a.coefficient(Fraction(0)) for a in arguments))
+        at = call.at(*(a.coefficient(Fraction(0)) for a in arguments))
         moved = _directions(arguments)
         shifts = [(e, d) for e, d in moved.terms if e > 0]
         directions = [_directions(list(map(self.of, _parts(u)))) for u in along]
