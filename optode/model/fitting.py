@@ -77,9 +77,11 @@ def fitted(
     places.reporter.raise_if_any()
     kept = tuple(p for p in architecture.parameters if p.symbol in used)
     idle = (name for name in operators if any(p.symbol.name == name for p in declared.parameters))
-    notes = (
+    notes = [
         f"{name} is an operator that the caller gives: the number is not used" for name in idle
-    )
+    ]
+    lost = (p for p in architecture.parameters if p.is_learned and p.symbol not in used)
+    notes += (f"{p.symbol} is in no equation: it drops out of the limit" for p in lost)
     return replace(architecture, parameters=kept, notes=(*architecture.notes, *notes))
 
 

@@ -151,12 +151,8 @@ class NeuralODE:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the equations do not say: signs without a derivative, parameters in none of them."""
-        starts = (start.expression for start in self.initial if start.expression is not None)
-        used = set[sp.Basic]().union(*(e.free_symbols for e in (*self.equations, *starts)))
-        lost = (p.symbol for p in self.parameters if p.symbol not in used)
-        drops = (f"`{p}` is in no equation: it drops out of the limit" for p in lost)
-        return (*self.remarks, *_on_jumps(self.equations), *drops)
+        """What the equations do not say: what of the model has no effect, signs without a derivative."""
+        return (*self.remarks, *_on_jumps(self.equations))
 
     @property
     def field_arguments(self) -> tuple[sp.Expr, ...]:
