@@ -264,15 +264,15 @@ class _Expansion:
         def taylor(n: int) -> sp.Expr:
             while len(derivatives) <= n:
                 derivatives.append(partial(derivatives[-1], u))
-            return after_start(derivatives[n].subs(u, point)) / sp.factorial(n)
+            return after_start(derivatives[n].subs(u, point), self.vectors) / sp.factorial(n)
 
         return self.compose(small, taylor, self.order).shifted(exponent * degree)
 
     def clipped(self, expression: sp.Expr) -> Series:
         """Expand ``hardtanh(u, low, high)`` in all its arguments."""
-        u, low, high = expression.args
-        found = clipped(*(self.of(argument) for argument in expression.args))
-        return found or self.of(minimum(maximum(u, low), high))
+        u, low, high = map(self.of, expression.args)
+        found = clipped(u, low, high, self.vectors)
+        return found or self.of(minimum(maximum(*expression.args[:2]), expression.args[2]))
 
     def compose(self, small: Series, coefficient: Callable[[int], sp.Expr], order: Order) -> Series:
         """Return ``sum_n coefficient(n) * small^n`` for a series that starts above Delta^0."""
