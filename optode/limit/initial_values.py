@@ -47,6 +47,8 @@ def initial_values(reduced: Reduced, scaled: ScaledRule) -> Start:
         return Start(tuple(values))
     later = scaled.start(1)
     values = [value + unit * later[z] for value, z in zip(values, slow, strict=True)]
+    if scaled.begins_otherwise:
+        return Start(tuple(values), lacks_shift=True)
     if not reduced.manifold.fast:
         return Start(tuple(values))
     shifts = initial_shift(reduced.increments, reduced.manifold, start)
@@ -83,7 +85,7 @@ def notes_on(rule: UpdateRule, start: Start) -> tuple[str, ...]:
     notes = []
     if start.lacks_shift:
         notes.append(
-            "the start is of leading order only: what the fast states add while they settle has "
+            "the start is of leading order only: what the states gain in the first few steps has "
             "no closed form"
         )
     rough = kinds("kink", "jump", "contact")

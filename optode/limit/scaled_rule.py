@@ -11,6 +11,7 @@ import sympy as sp
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion, Series
 from optode.diagnostics import Diagnostic, SpecError
+from optode.language.effort import is_zero
 from optode.language.presentation import present
 from optode.language.symbols import COUNTER, symbol
 from optode.language.text import to_text
@@ -101,6 +102,23 @@ class ScaledRule:
         if problems:
             raise SpecError(problems)
         return Increments(self.rule.states, tuple(found), self.scaling.rates, self.bounds)
+
+    @cached_property
+    def begins_otherwise(self) -> bool:
+        """Whether the first few steps are not like those at small times.
+
+        Averages whose coefficients depend on k settle otherwise then, and what dies out within a
+        few steps adds to the start.
+        """
+        rule, step = self.rule, self.rule.step_size
+        maps = step_map_in_step_size(rule)
+        scale = replace(self.scale, offset=sp.S.Zero)
+        powers = set[sp.Basic]().union(*(value.atoms(sp.Pow) for value in maps))
+        if any(p.exp.has(COUNTER) and _dies_out(p, scale) for p in powers):
+            return True
+        fast = (v for v, r in zip(maps, self.scaling.rates, strict=True) if r < 1)
+        first = ([v.xreplace({COUNTER: sp.Integer(k)}).subs(step, 0) for k in (0, 1)] for v in fast)
+        return any(not is_zero(a - b) for a, b in first)
 
     def _layers(self, index: int, increment: sp.Expr, scale: Scale) -> list[Diagnostic]:
         """Find terms of a slow state that die out within a few steps and are large enough to count.

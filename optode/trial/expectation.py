@@ -50,7 +50,7 @@ def expected_order(trial: Trial, time: float) -> Expectation:
     try:
         trial.limit(1)
     except SpecError:
-        return Expectation(1)
+        return _from_branch(trial)
     if trial.branch is not None:
         return _from_growth([_correction(trial, t0, time) for t0 in _START_TIMES])
     if _has_no_correction(trial):
@@ -84,11 +84,14 @@ def _gaps(trial: Trial) -> Iterator[Fraction]:
 def has_matched_start(trial: Trial) -> bool:
     """Return whether the initial values of next order are known.
 
-    The amount that the slow states gain while the fast ones settle may have no closed form.
+    The amount that the slow states gain in the first few steps may have no closed form.
     """
-    increments = ScaledRule(trial.rule, trial.scaling).increments(1)
+    scaled = ScaledRule(trial.rule, trial.scaling)
+    increments = scaled.increments(1)
     manifold = slow_manifold(increments)
     at_start = {state: symbol(f"{state}0") for state in trial.rule.states}
+    if scaled.begins_otherwise:
+        return False
     return not manifold.fast or initial_shift(increments, manifold, at_start) is not None
 
 
@@ -133,6 +136,17 @@ def _correction(trial: Trial, start_time: float, end_time: float) -> Array:
     start = trial.branch(start_time)
     joint = np.concatenate([start, np.zeros_like(start)])
     return solve(rates, (start_time, end_time), joint, rtol=1e-7)[number:]
+
+
+def _from_branch(trial: Trial) -> Expectation:
+    """Return the order where no terms of next order are known: 1/2 where z' grows like 1/sqrt(t)."""
+    if trial.branch is None:
+        return Expectation(1)
+    tau = 1e-4
+    slope = (trial.branch(tau**2) - trial.branch(0.0)) / tau
+    if np.abs(slope).max() < 1e-2:
+        return Expectation(1)
+    return Expectation(Fraction(1, 2), "the start is singular: x' is not bounded")
 
 
 def _from_growth(deltas: list[Array]) -> Expectation:
