@@ -147,6 +147,9 @@ class dot(sp.Function):
             None if in_order and a == 1 else cls(*sorted((u_rest, w_rest), key=sp.default_sort_key))
         )
 
+    def _eval_is_nonnegative(self) -> bool | None:
+        return True if self.args[0] == self.args[1] else None
+
 
 def norm(u: sp.Expr) -> sp.Expr:
     """The Euclidean norm over the feature dimensions, broadcast back."""

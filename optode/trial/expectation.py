@@ -59,8 +59,14 @@ def expected_order(trial: Trial, time: float) -> Expectation:
 
 
 def smallest_gap(trial: Trial) -> Fraction:
-    """Return the power of Delta, at most 1, by which the first neglected terms are smaller."""
-    return min(_gaps(trial), default=Fraction(1))
+    """Return the power of Delta, at most 1, by which the first neglected terms are smaller.
+
+    1 where these terms take too much work.
+    """
+    try:
+        return min(_gaps(trial), default=Fraction(1))
+    except SpecError:
+        return Fraction(1)
 
 
 def _gaps(trial: Trial) -> Iterator[Fraction]:
@@ -142,11 +148,15 @@ def _from_branch(trial: Trial) -> Expectation:
     """Return the order where no terms of next order are known: 1/2 where z' grows like 1/sqrt(t)."""
     if trial.branch is None:
         return Expectation(1)
-    tau = 1e-4
-    slope = (trial.branch(tau**2) - trial.branch(0.0)) / tau
-    if np.abs(slope).max() < 1e-2:
+    taus, start = (1e-3, 2e-3), trial.branch(0.0)
+    near, far = (np.abs(trial.branch(tau**2) - start) for tau in taus)
+    moves = near > _NEAR_ROUND_OFF
+    if not moves.any() or (far[moves] / near[moves]).min() > 2**1.5:  # like t
         return Expectation(1)
     return Expectation(Fraction(1, 2), "the start is singular: x' is not bounded")
+
+
+_NEAR_ROUND_OFF = 1e-12
 
 
 def _from_growth(deltas: list[Array]) -> Expectation:
