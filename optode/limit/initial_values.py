@@ -138,8 +138,14 @@ def singular_times(equations: Iterable[sp.Expr]) -> tuple[sp.Expr, ...]:
 
 @cache
 def _real_roots(base: sp.Expr) -> frozenset[sp.Expr]:
-    """Return the times at which the base is zero whatever the states and parameters are."""
-    roots = solutions(base, TIME)
-    if not roots and is_zero(base.subs(TIME, 0)):
-        roots = [sp.S.Zero]
+    """Return the times at which the base is zero whatever the states and parameters are.
+
+    With these in it, that is looked for at t = 0 alone.
+    """
+    if base.free_symbols == {TIME} and not base.has(Opaque):
+        roots = solutions(base, TIME)
+    else:
+        at_start = base.subs(TIME, 0)
+        finite = not at_start.has(sp.nan, sp.zoo, sp.oo)
+        roots = [sp.S.Zero] if finite and is_zero(at_start) else []
     return frozenset(root for root in roots if root.is_number and root.is_real)
