@@ -24,7 +24,7 @@ from optode.model.model import NeuralODE
 
 RESERVED = (
     "self", "t", "states", "costates", "field", "pull", "length", "inputs", "torch", "math",
-    "functional", "dot", "total",
+    "functional", "count", "dot", "maximum", "mean", "minimum", "total",
 )  # fmt: skip
 """Names that the text of a method has besides those of its program."""
 

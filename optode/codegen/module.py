@@ -49,8 +49,8 @@ _SOURCES = {
 }
 _RUNTIME_NAMES = (
     "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn",
-    "Node", "Pull", "SeparableNode", "Tensors", "Value", "dot", "either", "learned_value", "set_constant",
-    "set_learned", "total",
+    "Node", "Pull", "SeparableNode", "Tensors", "Value", "count", "dot", "either", "learned_value",
+    "maximum", "mean", "minimum", "set_constant", "set_learned", "total",
 )  # fmt: skip
 
 

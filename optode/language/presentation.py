@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import sympy as sp
 
 from optode.language.effort import cancelled, factored, is_modest, is_short
-from optode.language.symbols import At, Opaque, dot
+from optode.language.symbols import At, Opaque, Reduction
 from optode.time_limit import at_work
 
 
@@ -31,7 +31,7 @@ def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
     states = tuple(vectors)
     groups: dict[sp.Expr, sp.Expr] = {}
     for term in distributed(expression):
-        scalar, vector = term.as_independent(*states, Opaque, At, dot, as_Add=False)
+        scalar, vector = term.as_independent(*states, Opaque, At, Reduction, as_Add=False)
         groups[vector] = groups.get(vector, sp.S.Zero) + scalar
     terms = ((simple_scalar(c), _collected_inside(v, states)) for v, c in groups.items())
     return present(sp.Add(*(scalar * vector for scalar, vector in terms)))

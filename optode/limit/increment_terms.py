@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from optode.language.effort import cancelled, expanded, terms
-from optode.language.symbols import COUNTER, At, Opaque, dot
+from optode.language.symbols import COUNTER, At, Opaque, Reduction
 from optode.rule.rule import UpdateRule
 
 MOST_TERMS_OF_AN_INCREMENT = 1000
@@ -42,7 +42,7 @@ def grouped_terms(
     if many > MOST_TERMS_OF_AN_INCREMENT:
         raise TooManyTerms(f"the increment of `{state}` has up to {many} terms, multiplied out")
     for term in sp.Add.make_args(sp.expand(value - state)):
-        coefficient, rest = term.as_independent(*vectors, Opaque, At, dot, as_Add=False)
+        coefficient, rest = term.as_independent(*vectors, Opaque, At, Reduction, as_Add=False)
         groups[rest] = groups.get(rest, sp.S.Zero) + coefficient
     for rest, coefficient in groups.items():
         for part in _parts(coefficient, growing):

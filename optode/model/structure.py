@@ -26,7 +26,7 @@ from optode.language.effort import MOST_TO_CANCEL, cancelled, factored, is_modes
 from optode.language.elementwise import expm1
 from optode.language.functions import bends
 from optode.language.presentation import present
-from optode.language.symbols import TIME, Field, Tangent, dot
+from optode.language.symbols import TIME, Field, Reduction, Tangent
 from optode.model.model import NeuralODE
 
 START = sp.Symbol("t0", real=True, nonzero=True)
@@ -184,7 +184,7 @@ def _linear(equation: sp.Expr, state: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
 
 
 def _opaque(equation: sp.Expr) -> Iterator[sp.Expr]:
-    kinds = (Field, Tangent, dot)
+    kinds = (Field, Tangent, Reduction)
     return (node for node in sp.preorder_traversal(equation) if isinstance(node, kinds))
 
 
