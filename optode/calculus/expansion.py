@@ -9,11 +9,14 @@ from typing import TypeAlias
 
 import sympy as sp
 
+from optode.calculus.choices import angle, chosen, reduced
 from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series, Work
 from optode.calculus.tangent import tangent
+from optode.language.conditions import where
 from optode.language.derivative import partial
+from optode.language.elementwise import atan2
 from optode.language.functions import function_of
-from optode.language.symbols import COUNTER, TIME, Call, Tangent, dot
+from optode.language.symbols import COUNTER, TIME, Call, Reduction, Tangent, dot
 
 _Product: TypeAlias = tuple[Fraction, tuple[sp.Expr, ...]]
 """An exponent of Delta, and the directions of a Jacobian product."""
@@ -119,6 +122,12 @@ class _Expansion:
             return self.oracle(expression)
         if isinstance(expression, Tangent):
             return self.oracle(*expression.args)
+        if isinstance(expression, where):
+            return chosen(expression, self.of)
+        if isinstance(expression, atan2):
+            return angle(*map(self.of, expression.args), self.quotient)
+        if isinstance(expression, Reduction) and len(expression.args) == 1:
+            return reduced(expression, self.of(expression.args[0]))
         if isinstance(expression, dot):
             return self.inner_product(*map(self.of, expression.args))
         return self.function(expression)
@@ -127,6 +136,9 @@ class _Expansion:
         product = left.times(right, order)
         self.work.on(coefficient for _, coefficient in product.terms)
         return product
+
+    def quotient(self, above: Series, below: Series) -> Series:
+        return self.product(above, self.constant_power(below, sp.S.NegativeOne), self.order)
 
     def power(self, expression: sp.Pow) -> Series:
         base, exponent = expression.args

@@ -24,7 +24,8 @@ from optode.language.program import (
     defines,
     uses,
 )
-from optode.language.symbols import dot, symbol, total
+from optode.language.conditions import where
+from optode.language.symbols import Reduction, dot, symbol, total
 from optode.model.model import NeuralODE
 
 
@@ -65,9 +66,9 @@ def kinds_of(
             full.update(defines(statement))
         elif isinstance(statement, Assign):
             read = statement.value.free_symbols
-            if _is_full(statement.value, full) or statement.name in outputs:
+            if _is_full(statement.value, full, numbers) or statement.name in outputs:
                 full.add(statement.name)
-            if read & shaped or statement.name in outputs or isinstance(statement.value, dot):
+            if read & shaped or statement.name in outputs or _is_summed(statement.value):
                 shaped.add(statement.name)
             elif read <= scalars:
                 scalars.add(statement.name)
@@ -82,11 +83,27 @@ def _of_the_field(statement: Statement) -> tuple[sp.Symbol, ...]:
     return (statement.cotangent,) if isinstance(statement, FieldPullback) else ()
 
 
-def _is_full(value: sp.Expr, full: Collection[sp.Symbol]) -> bool:
-    """Return whether a value has the states' shape: more than sums over the features is in it."""
-    if isinstance(value, (dot, total)):
+def _is_summed(value: sp.Expr) -> bool:
+    """Return whether a value has one number for each sample, as reductions over the features have.
+
+    The number of features itself is a Python number.
+    """
+    return isinstance(value, Reduction) and value != total(1)
+
+
+def _is_full(
+    value: sp.Expr, full: Collection[sp.Symbol], floats: Collection[sp.Symbol] = ()
+) -> bool:
+    """Return whether a value has the states' shape: more than reductions over the features is in it.
+
+    A choice by a number is the branch that is taken, whose shape is that of the states only where
+    both branches have it.
+    """
+    if isinstance(value, Reduction):
         return False
-    return value in full or any(_is_full(argument, full) for argument in value.args)
+    if isinstance(value, where) and value.args[0].free_symbols <= set(floats):
+        return all(_is_full(branch, full, floats) for branch in value.args[1:])
+    return value in full or any(_is_full(argument, full, floats) for argument in value.args)
 
 
 class StatementPrinter:
@@ -162,6 +179,8 @@ class StatementPrinter:
 
     def _assign(self, statement: Assign, indent: int) -> list[str]:
         name, value = statement.name.name, statement.value
+        if value == total(1):
+            return [f"{name} = count({self.model.states[0]})"]
         if isinstance(value, dot) and not any(map(self._has_shape, value.args)):
             first, second = value.args  # alike for all features: one of them gets their shape
             at = self._free(f"{name}_at")
@@ -172,7 +191,7 @@ class StatementPrinter:
         return self._assignment(name, value, indent)
 
     def _has_shape(self, value: sp.Expr) -> bool:
-        return _is_full(value, self.kinds.full)
+        return _is_full(value, self.kinds.full, self.kinds.floats)
 
     def _free(self, name: str) -> str:
         while name in self.taken:
@@ -199,10 +218,11 @@ class StatementPrinter:
         self.taken.add(name)
         lines: list[str] = []
         for node in sp.postorder_traversal(value):
-            if isinstance(node, total) and not self._has_shape(node.args[0]):
+            alike = isinstance(node, Reduction) and not any(map(self._has_shape, node.args))
+            if alike and not isinstance(node, dot):
                 spread = self._free("spread")
                 lines += self._filled(spread, node.args[0], indent)
-                value = value.xreplace({node: total(symbol(spread))})
+                value = value.xreplace({node: node.func(symbol(spread))})
         return [*lines, *assignment(name, value, self.printer, indent, self.taken)]
 
     def _total(self, statement: Total, indent: int) -> list[str]:

@@ -148,6 +148,13 @@ def parts_with_values(expression: sp.Expr) -> tuple[sp.Expr, ...]:
     return (*branches, *(c.args[0] for c in comparisons(condition)))
 
 
+def branches_of(expression: sp.Expr) -> tuple[sp.Expr, ...]:
+    """Return the values that a choice, also one of choices, is made between."""
+    if not isinstance(expression, where):
+        return (expression,)
+    return tuple(leaf for branch in expression.args[1:] for leaf in branches_of(branch))
+
+
 # How conditions are written
 
 

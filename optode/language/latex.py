@@ -7,6 +7,7 @@ from typing import Any
 
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE
 
 from optode.language.conditions import Words, remainder, where, written
 from optode.language.functions import function_of
@@ -99,7 +100,8 @@ class _LatexPrinter(LatexPrinter):
         return rf"\left({cases}\right)^{{{exp}}}" if exp else cases
 
     def _print_remainder(self, expr: remainder, exp: str | None = None) -> str:
-        return rf"{self._print(expr.args[0])} \bmod {self._print(expr.args[1])}"
+        counted = self.parenthesize(expr.args[0], PRECEDENCE["Mul"])
+        return rf"{counted} \bmod {self._print(expr.args[1])}"
 
     def _print_Function(self, expr: sp.Expr, exp: str | None = None) -> str:
         if norm := other_norm(expr):

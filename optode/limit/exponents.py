@@ -10,8 +10,11 @@ from typing import Literal, NamedTuple, TypeAlias
 import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
+from optode.language.conditions import where
+from optode.language.elementwise import atan2
 from optode.language.functions import function_of
 from optode.language.symbols import COUNTER, Opaque, dot
+from optode.limit.deciding import as_k_grows
 from optode.limit.in_step_size import forgetting
 from optode.rule.growing_states import positive
 from optode.rule.rule import UpdateRule
@@ -119,6 +122,10 @@ class Sizes:
             return self.of_growing(expression)
         if isinstance(expression, sp.Add):
             return self.least(self.of(a) for a in expression.args)
+        if isinstance(expression, where):
+            settled = as_k_grows(expression)
+            branches = expression.args[1:] if settled == expression else (settled,)
+            return self.least(self.of(branch) for branch in branches if branch != 0)
         if isinstance(expression, (sp.Mul, dot)):
             return self.product([self.of(a) for a in expression.args])
         if isinstance(expression, sp.Pow) and expression.exp.is_Rational:
@@ -145,8 +152,16 @@ class Sizes:
         smallest = min((self.value(r) for r in rates if r is not None), default=Fraction(0))
         return self.zero if smallest >= 1 else None
 
+    def angle(self, y: Exponents | None, x: Exponents | None) -> Exponents | None:
+        """Return the exponent of atan2(y, x): that of y/x where it vanishes."""
+        if y is None or x is None:
+            return None if y is None else self.zero
+        return y.minus(x) if self.value(y) > self.value(x) else self.zero
+
     def elementwise(self, expression: sp.Expr) -> Exponents | None:
         """Return a function's exponent by its record; what a bound keeps from 0 is of order 1."""
+        if isinstance(expression, atan2):
+            return self.angle(*map(self.of, expression.args))
         record, inner = function_of(expression), self.of(expression.args[0])
         if record is None:
             return self.zero

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from optode.language.conditions import branches_of, where
 from optode.language.effort import cancelled, expanded, terms
 from optode.language.symbols import COUNTER, At, Opaque, Reduction
 from optode.rule.rule import UpdateRule
@@ -38,16 +39,28 @@ def grouped_terms(
     state = rule.states[index]
     vectors = [z for z in rule.states if z not in growing]
     groups: dict[sp.Expr, sp.Expr] = {}
-    many = terms(value - state).above
+    gained = increment(value, state)
+    many = terms(gained).above
     if many > MOST_TERMS_OF_AN_INCREMENT:
         raise TooManyTerms(f"the increment of `{state}` has up to {many} terms, multiplied out")
-    for term in sp.Add.make_args(sp.expand(value - state)):
+    for term in sp.Add.make_args(sp.expand(gained)):
         coefficient, rest = term.as_independent(*vectors, Opaque, At, Reduction, as_Add=False)
         groups[rest] = groups.get(rest, sp.S.Zero) + coefficient
     for rest, coefficient in groups.items():
         for part in _parts(coefficient, growing):
             if part != 0:
                 yield Term(index, part * rest, rest == state)
+
+
+def increment(value: sp.Expr, state: sp.Symbol) -> sp.Expr:
+    """Return ``value - state``, the state taken off each branch of a choice where it cancels."""
+    if isinstance(value, where):
+        condition, *branches = value.args
+        return where(condition, *(increment(branch, state) for branch in branches))
+    for term in sp.Add.make_args(value):
+        if isinstance(term, where) and all(leaf.has(state) for leaf in branches_of(term)):
+            return value - term + increment(term, state)
+    return value - state
 
 
 def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr, ...]:

@@ -24,6 +24,7 @@ import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.text import to_text
+from optode.limit.deciding import periodic_errors
 from optode.limit.exponents import Exponents, Regime, Sizes
 from optode.limit.in_step_size import in_step_size, step_map_in_step_size
 from optode.limit.increment_terms import (
@@ -105,7 +106,7 @@ def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
     choices = product(_SAMPLES, repeat=len(rule.decays))
     found = [scaling for regimes in choices for scaling in problem.solve(regimes)]
     if not found:
-        raise SpecError(problem.obstacles())
+        raise SpecError([*periodic_errors(rule)] or problem.obstacles())
     return tuple(sorted(found, key=lambda scaling: not scaling.is_distinguished))
 
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
-from optode.language.functions import IN_SPECS
+from optode.language.functions import IN_SPECS, by_formula
 from optode.language.numbers import MAX_BITS, has_floats, is_real
 from optode.language.symbols import At
 from optode.language.text import MAX_INTEGER
@@ -253,8 +253,8 @@ class _Walk:
             if factor.is_Pow and factor.exp.is_comparable and not abs(factor.exp) <= MAX_EXPONENT:
                 message = f"this is a power of more than {MAX_EXPONENT}"
                 return self._refuse("E206", message, node)
-        number = value.evalf(15) if value.is_number else value
-        if number.has(sp.I):
+        number = by_formula(value).evalf(15) if value.is_number else value
+        if number.has(sp.I) or not is_real(number):
             return self._refuse("E209", "this has no real value", node, hint)
         if not (has_floats(number) and has_floats(value)):
             return self._refuse("E207", "this number is outside the range of floats", node)
