@@ -7,6 +7,7 @@ A condition is ``step(u)``, which says that u > 0, or a choice between condition
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 import sympy as sp
@@ -141,11 +142,12 @@ def value_nodes(expression: sp.Expr) -> Iterator[sp.Expr]:
 
 
 def parts_with_values(expression: sp.Expr) -> tuple[sp.Expr, ...]:
-    """Return the arguments of an expression; in place of a condition, what it compares."""
+    """Return the arguments of an expression; in place of a condition, the terms that it compares."""
     if not isinstance(expression, where):
         return tuple(expression.args)
     condition, *branches = expression.args
-    return (*branches, *(c.args[0] for c in comparisons(condition)))
+    terms = (sp.Add.make_args(c.args[0]) for c in comparisons(condition))
+    return (*branches, *chain.from_iterable(terms))
 
 
 def branches_of(expression: sp.Expr) -> tuple[sp.Expr, ...]:

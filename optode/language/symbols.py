@@ -134,6 +134,9 @@ class total(Reduction):
 
     @classmethod
     def eval(cls, u: sp.Expr) -> sp.Expr | None:
+        factor, rest = u.as_coeff_Mul()
+        if factor != 1:
+            return factor * cls(rest)
         return u * cls(sp.S.One) if u.is_number and u != 1 else None
 
 
@@ -142,6 +145,9 @@ class mean(Reduction):
 
     @classmethod
     def eval(cls, u: sp.Expr) -> sp.Expr | None:
+        factor, rest = u.as_coeff_Mul()
+        if factor != 1:
+            return factor * cls(rest)
         return u if u.is_number else None
 
 

@@ -79,6 +79,9 @@ class ScaledRule:
         found: list[Series] = []
         problems: list[Diagnostic] = []
         maps = step_map_in_step_size(self.rule)
+        if order and (periodic := remainders(maps)):
+            message = f"no terms of order {order}: the rule is a mean over `{to_text(periodic[0])}`"
+            raise SpecError([Diagnostic("E405", message, self.rule.span_of(0))])
         for index, (state, value) in enumerate(zip(self.rule.states, maps, strict=True)):
             power, lowest = self.powers[state], min(self.scaling.rates[index], Fraction(1))
             needed = power + lowest + order + Fraction(1, 2)
