@@ -96,6 +96,9 @@ def _fields(
     fields, _ = reduced_increments(increments, manifold, None)
     if order == 0:
         return [tuple(fields)]
+    if periodic := remainders(scaled.rule.step_map):
+        message = f"no terms of order {order}: the limit is the mean over `{to_text(periodic[0])}`"
+        raise SpecError([Diagnostic("E405", message, scaled.rule.span_of(0))])
     exponents = (e for series in increments.series for e, _ in series.terms if e <= order + 1)
     whole = all(e.denominator == 1 for e in exponents)
     if not scaled.scaling.is_distinguished or not whole or (manifold.fast and order > 1):

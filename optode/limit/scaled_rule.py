@@ -79,9 +79,6 @@ class ScaledRule:
         found: list[Series] = []
         problems: list[Diagnostic] = []
         maps = step_map_in_step_size(self.rule)
-        if order and (periodic := remainders(maps)):
-            message = f"no terms of order {order}: the rule is a mean over `{to_text(periodic[0])}`"
-            raise SpecError([Diagnostic("E405", message, self.rule.span_of(0))])
         for index, (state, value) in enumerate(zip(self.rule.states, maps, strict=True)):
             power, lowest = self.powers[state], min(self.scaling.rates[index], Fraction(1))
             needed = power + lowest + order + Fraction(1, 2)
@@ -121,8 +118,7 @@ class ScaledRule:
         if large or min(self.scaling.rates) < 1:
             (node, *_) = remainders([value])
             raise NoExpansion(f"it goes on changing with `{to_text(node)}`: {PERIODIC_HINT}")
-        mean = Series.sum(found).shifted(Fraction(0), sp.Rational(1, len(each)))
-        return Series(mean.terms[:1] if mean.terms else (), min(mean.order, power + 2))
+        return Series.sum(found).shifted(Fraction(0), sp.Rational(1, len(each)))
 
     def _first_steps(self, index: int, value: sp.Expr) -> list[Diagnostic]:
         """Report a condition that changes a slow state by order 1 before the limit begins."""
