@@ -17,8 +17,8 @@ import sympy as sp
 
 from optode.compiler import derive
 from optode.language.symbols import At, Gradient, step_symbol, symbol
+from optode.limit.balance import scalings
 from optode.limit.limit import continuous_limit
-from optode.limit.scaling import scalings
 from optode.rule.rule import UpdateRule
 from optode.rule.update_rule import update_rule
 from optode.spec.shipped import shipped_specs

@@ -23,9 +23,10 @@ from optode.diagnostics import Diagnostic, Span, SpecError
 from optode.formulation import Formulation
 from optode.language.numbers import number_problem
 from optode.language.program import Assign, NoProgram, Total
+from optode.limit.balance import only_scaling
 from optode.limit.from_spec import given_limit
 from optode.limit.limit import ContinuousLimit, continuous_limit
-from optode.limit.scaling import Scaling, only_scaling
+from optode.limit.scaling import Scaling
 from optode.model.fitting import fitted
 from optode.model.from_spec import no_model, read_architecture
 from optode.model.model import Architecture, NeuralODE, neural_ode

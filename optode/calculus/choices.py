@@ -13,11 +13,27 @@ from optode.calculus.signs import sign_in_time
 from optode.language.conditions import remainder, where
 from optode.language.elementwise import atan2, step
 from optode.language.reductions import is_sum, shares
-from optode.language.symbols import total
+from optode.language.symbols import Reduction, dot, total
 from optode.language.text import to_text
 
 Expand: TypeAlias = Callable[[sp.Expr], Series]
 """Returns the series of an expression."""
+
+
+def of_its_own_kind(
+    expression: sp.Expr, of: Expand, divided: Callable[[Series, Series], Series]
+) -> Series | None:
+    """Expand a choice, an angle or a reduction; None for anything else.
+
+    ``divided`` expands a quotient.
+    """
+    if isinstance(expression, where):
+        return chosen(expression, of)
+    if isinstance(expression, atan2):
+        return angle(*map(of, expression.args), divided)
+    if isinstance(expression, dot):
+        return inner_product(*map(of, expression.args))
+    return reduced(expression, of(*expression.args)) if isinstance(expression, Reduction) else None
 
 
 def chosen(choice: sp.Expr, of: Expand) -> Series:
@@ -56,7 +72,7 @@ def leading_condition(condition: sp.Expr, of: Expand) -> sp.Expr:
 def angle(y: Series, x: Series, divided: Callable[[Series, Series], Series]) -> Series:
     """Expand ``atan2(y, x)``, whose derivative is ``(y' x - x' y)/(x**2 + y**2)``.
 
-    ``divided`` expands a quotient. Raises NoExpansion where the angle may be pi or -pi.
+    Raises NoExpansion where the angle may be pi or -pi.
     """
     exponent = min(y.leading[0], x.leading[0]) if y.terms else x.leading[0]
     y, x = y.shifted(-exponent), x.shifted(-exponent)
@@ -75,6 +91,17 @@ def angle(y: Series, x: Series, divided: Callable[[Series, Series], Series]) -> 
 def _derivative(series: Series) -> Series:
     terms = {e - 1: c * sp.Rational(e) for e, c in series.terms}
     return Series.of(terms, series.order - 1)
+
+
+def inner_product(left: Series, right: Series) -> Series:
+    """Expand an inner product: it is bilinear."""
+    terms: dict[Fraction, sp.Expr] = {}
+    for e1, c1 in left.terms:
+        for e2, c2 in right.terms:
+            terms[e1 + e2] = terms.get(e1 + e2, sp.S.Zero) + dot(c1, c2)
+    floor = min([left.order, *(e for e, _ in left.terms)])
+    other = min([right.order, *(e for e, _ in right.terms)])
+    return Series.of(terms, min(floor + right.order, other + left.order))
 
 
 def reduced(call: sp.Expr, series: Series) -> Series:

@@ -9,14 +9,22 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.calculus.choices import angle, chosen, reduced
-from optode.calculus.series import EXACT, LostPrecision, NoExpansion, Order, Series, Work
+from optode.calculus.choices import of_its_own_kind
+from optode.calculus.series import (
+    EXACT,
+    LostPrecision,
+    NoExpansion,
+    Order,
+    Series,
+    Work,
+    after_start,
+    clipped,
+)
 from optode.calculus.tangent import tangent
-from optode.language.conditions import where
 from optode.language.derivative import partial
-from optode.language.elementwise import atan2
+from optode.language.elementwise import hardtanh, maximum, minimum
 from optode.language.functions import function_of
-from optode.language.symbols import COUNTER, TIME, Call, Reduction, Tangent, dot
+from optode.language.symbols import COUNTER, TIME, Call, Tangent
 
 _Product: TypeAlias = tuple[Fraction, tuple[sp.Expr, ...]]
 """An exponent of Delta, and the directions of a Jacobian product."""
@@ -122,15 +130,8 @@ class _Expansion:
             return self.oracle(expression)
         if isinstance(expression, Tangent):
             return self.oracle(*expression.args)
-        if isinstance(expression, where):
-            return chosen(expression, self.of)
-        if isinstance(expression, atan2):
-            return angle(*map(self.of, expression.args), self.quotient)
-        if isinstance(expression, Reduction) and len(expression.args) == 1:
-            return reduced(expression, self.of(expression.args[0]))
-        if isinstance(expression, dot):
-            return self.inner_product(*map(self.of, expression.args))
-        return self.function(expression)
+        own = of_its_own_kind(expression, self.of, self.quotient)
+        return own or self.function(expression)
 
     def product(self, left: Series, right: Series, order: Order) -> Series:
         product = left.times(right, order)
@@ -155,7 +156,7 @@ class _Expansion:
         e0, c0 = series.leading
         if e0 != 0 and not power.is_Rational:
             raise NoExpansion(f"a power of the step size with the exponent {power}")
-        relative = _without_leading(series)
+        relative = series.relative()
         scaled = self.compose(relative, lambda n: sp.binomial(power, n), self.order - e0)
         shift = e0 * Fraction(power) if e0 != 0 else Fraction(0)
         return scaled.shifted(shift, c0**power)
@@ -168,7 +169,7 @@ class _Expansion:
         def coefficient(n: int) -> sp.Expr:
             return sp.log(c0) if n == 0 else sp.Rational((-1) ** (n + 1), n)
 
-        return self.compose(_without_leading(series), coefficient, self.order)
+        return self.compose(series.relative(), coefficient, self.order)
 
     def exponential(self, series: Series, expression: sp.Expr) -> Series:
         grows = [(e, c) for e, c in series.terms if e < 0]
@@ -231,19 +232,11 @@ class _Expansion:
         known += [d.order + lowest - f for d, f in zip(directions, floors, strict=True)]
         return min([*known, self.order] if moves or directions else known)
 
-    def inner_product(self, left: Series, right: Series) -> Series:
-        """Expand an inner product: it is bilinear."""
-        total: dict[Fraction, sp.Expr] = {}
-        for e1, c1 in left.terms:
-            for e2, c2 in right.terms:
-                total[e1 + e2] = total.get(e1 + e2, sp.S.Zero) + dot(c1, c2)
-        floor = min([left.order, *(e for e, _ in left.terms)])
-        other = min([right.order, *(e for e, _ in right.terms)])
-        return Series.of(total, min(floor + right.order, other + left.order))
-
     def function(self, expression: sp.Expr) -> Series:
         """Expand a smooth or positively homogeneous elementwise function in its first argument."""
         inner, *rest = expression.args
+        if isinstance(expression, hardtanh) and any(bound.has(*self.leaves) for bound in rest):
+            return self.clipped(expression)
         series = self.of(inner)
         record = function_of(expression)
         if record and record.degree is not None and series.terms:
@@ -262,9 +255,15 @@ class _Expansion:
         def taylor(n: int) -> sp.Expr:
             while len(derivatives) <= n:
                 derivatives.append(partial(derivatives[-1], u))
-            return derivatives[n].subs(u, point) / sp.factorial(n)
+            return after_start(derivatives[n].subs(u, point)) / sp.factorial(n)
 
         return self.compose(small, taylor, self.order).shifted(exponent * degree)
+
+    def clipped(self, expression: sp.Expr) -> Series:
+        """Expand ``hardtanh(u, low, high)`` in all its arguments."""
+        u, low, high = expression.args
+        found = clipped(*(self.of(argument) for argument in expression.args))
+        return found or self.of(minimum(maximum(u, low), high))
 
     def compose(self, small: Series, coefficient: Callable[[int], sp.Expr], order: Order) -> Series:
         """Return ``sum_n coefficient(n) * small^n`` for a series that starts above Delta^0."""
@@ -278,13 +277,6 @@ class _Expansion:
                 return total + Series((), min(order, small.order))
             power = self.product(power, small, order)
             total = total + power.shifted(Fraction(0), coefficient(n))
-
-
-def _without_leading(series: Series) -> Series:
-    """Return w in ``series = c Delta^e (1 + w)``."""
-    e0, c0 = series.leading
-    relative = series.shifted(-e0, 1 / c0)
-    return Series(relative.terms[1:], relative.order)
 
 
 def _parts(direction: sp.Expr) -> tuple[sp.Expr, ...]:

@@ -15,6 +15,8 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.language.effort import expanded, is_zero, operations
+from optode.language.elementwise import hardtanh, step
+from optode.language.symbols import TIME
 
 Order: TypeAlias = Fraction | float
 EXACT = float("inf")
@@ -102,9 +104,44 @@ class Series:
         truncated = any(e1 + e2 >= order for e1, _ in self.terms for e2, _ in other.terms)
         return Series.of(total, min(known, order) if truncated else known)
 
+    def relative(self) -> Series:
+        """Return w in ``c Delta^e (1 + w)``."""
+        e0, c0 = self.leading
+        found = self.shifted(-e0, 1 / c0)
+        return Series(found.terms[1:], found.order)
+
     @property
     def _floor(self) -> Order:
         return self.terms[0][0] if self.terms else self.order
+
+
+def clipped(u: Series, low: Series, high: Series) -> Series | None:
+    """Return the series of u clipped to bounds: between its kinks it is linear in all of them.
+
+    None where the leading terms of u and a bound are the same: then later ones decide.
+    """
+    parts = (u, low, high)
+    lowest = min(part.leading[0] for part in parts if part.terms)
+    u0, low0, high0 = (part.coefficient(lowest) for part in parts)
+    if u0 in (low0, high0):
+        return None
+    if low0 == high0:  # far away from both bounds: the nearer one
+        side = after_start(sp.sign(u0 - low0))
+        slopes, value = [sp.S.Zero, (1 - side) / 2, (1 + side) / 2], low0
+    else:
+        slopes = [step(u0 - low0) * step(high0 - u0), step(low0 - u0), step(u0 - high0)]
+        value = hardtanh(u0, low0, high0)
+    total = {lowest: after_start(value)}
+    for exponent in {e for part in parts for e, _ in part.terms} - {lowest}:
+        rows = zip(slopes, parts, strict=True)
+        total[exponent] = after_start(sp.Add(*(s * part.coefficient(exponent) for s, part in rows)))
+    return Series.of(total, min(part.order for part in parts))
+
+
+def after_start(expression: sp.Expr) -> sp.Expr:
+    """Return an expression at times after the start: what is decided by t > 0 is evaluated."""
+    later = sp.Dummy("t", positive=True)
+    return expression.xreplace({TIME: later}).xreplace({later: TIME})
 
 
 def _normal(coefficient: sp.Expr) -> sp.Expr:

@@ -218,8 +218,15 @@ def is_zero(expression: sp.Expr) -> bool:
 
 
 def _is_small(expression: sp.Expr, atoms: list[sp.Expr], seed: int) -> bool | None:
-    """Return whether an expression is negligible beside its terms at a point; None: no number."""
-    point = {a: sp.Float(sp.Rational(seed + 2 * i, 5 + i), _DIGITS) for i, a in enumerate(atoms)}
+    """Return whether an expression is negligible beside its terms at a point; None: no number.
+
+    One point is positive, as roots need it, and one has both signs, as ``abs(x) - x`` does.
+    """
+    signs = (1, -1) if seed == _SEEDS[-1] else (1, 1)
+    point = {
+        a: sp.Float(signs[i % 2] * sp.Rational(seed + 2 * i, 5 + i), _DIGITS)
+        for i, a in enumerate(atoms, 1)
+    }
     terms = sp.Add.make_args(expression)
     values: list[sp.Expr] = [real_value(term, point, _DIGITS) for term in terms]
     if None in values:

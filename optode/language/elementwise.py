@@ -20,7 +20,10 @@ class Elementwise(sp.Function):
 
     @classmethod
     def eval(cls, *arguments: sp.Expr) -> sp.Expr | None:
-        return sp.S.Zero if arguments[0] == 0 and cls.formula(*arguments) == 0 else None
+        if arguments[0] != 0:
+            return None
+        value = cls.formula(*arguments)
+        return value if value.is_number and value.is_finite else None
 
     def _eval_evalf(self, prec: int) -> Any:
         return self.formula(*self.args)._eval_evalf(prec)
@@ -142,7 +145,11 @@ class step(Elementwise):
 
     @classmethod
     def eval(cls, u: sp.Expr) -> sp.Expr | None:
-        return cls.formula(u) if u.is_number and u.is_comparable else None
+        if u.is_number and u.is_comparable:
+            return cls.formula(u)
+        if u.is_positive:
+            return sp.S.One
+        return sp.S.Zero if u.is_nonpositive else None
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return sp.S.Zero
@@ -174,6 +181,8 @@ class relu(Elementwise):
     def eval(cls, u: sp.Expr) -> sp.Expr | None:
         if u.is_nonnegative:
             return u
+        if u.is_nonpositive:
+            return sp.S.Zero
         return cls.formula(u) if u.is_number and u.is_comparable else None
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:

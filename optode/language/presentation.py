@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 import sympy as sp
 
 from optode.language.effort import cancelled, factored, is_modest, is_short
+from optode.language.elementwise import step
+from optode.language.functions import kinds
 from optode.language.symbols import At, Opaque, Reduction
 from optode.time_limit import at_work
 
@@ -30,7 +32,7 @@ def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
         return expression
     states = tuple(vectors)
     groups: dict[sp.Expr, sp.Expr] = {}
-    for term in distributed(expression):
+    for term in map(almost_everywhere, distributed(almost_everywhere(expression))):
         scalar, vector = term.as_independent(*states, Opaque, At, Reduction, as_Add=False)
         groups[vector] = groups.get(vector, sp.S.Zero) + scalar
     terms = ((simple_scalar(c), _collected_inside(v, states)) for v, c in groups.items())
@@ -86,3 +88,42 @@ def _reads_backwards(total: sp.Expr) -> bool:
     if constant != 0:
         return bool(constant < 0)
     return bool(rest.could_extract_minus_sign())
+
+
+def almost_everywhere(expression: sp.Expr) -> sp.Expr:
+    """Signs and sizes merged as they are where no argument is 0: ``abs(u)*sign(u)`` is u.
+
+    Likewise ``sign(u)**2``, ``sign(u**2)`` and ``step(abs(u))`` are 1.
+    """
+    if not expression.has(sp.sign, sp.Abs, step):
+        return expression
+
+    def has_sign(node: sp.Basic) -> bool:
+        return isinstance(node, (sp.sign, step)) and _vanishes_at_points(node.args[0])
+
+    found = expression.replace(has_sign, lambda _: sp.S.One)
+    return found.replace(lambda node: node.is_Mul or node.is_Pow, _signs_merged)
+
+
+_FLAT = tuple({*kinds("kink", "jump", "contact")} - {sp.Abs, sp.sign})
+"""Functions that are 0 on whole intervals."""
+
+
+def _vanishes_at_points(u: sp.Expr) -> bool:
+    """Whether u is positive but at single points."""
+    even = isinstance(u, sp.Abs) or (u.is_Pow and u.exp.is_even)
+    return even and not u.has(*_FLAT)
+
+
+def _signs_merged(product: sp.Expr) -> sp.Expr:
+    powers = dict(factor.as_base_exp() for factor in sp.Mul.make_args(product))
+    for sign in [base for base in powers if isinstance(base, sp.sign)]:
+        size = sp.Abs(sign.args[0])
+        if not powers[sign].is_Integer:
+            continue
+        if powers.get(size) == 1:
+            powers[sign] -= 1
+            del powers[size]
+            powers[sign.args[0]] = powers.get(sign.args[0], sp.S.Zero) + 1
+        powers[sign] %= 2
+    return sp.Mul(*(base**power for base, power in powers.items()))

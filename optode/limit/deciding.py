@@ -56,7 +56,7 @@ def periodic_errors(rule: UpdateRule) -> Iterator[Diagnostic]:
     for index, (state, value) in enumerate(zip(rule.states, rule.step_map, strict=True)):
         for node in remainders([value])[:1]:
             message = f"no continuous limit: `{state}` goes on changing with `{to_text(node)}`"
-            yield Diagnostic("E407", message, rule.span_of(index), PERIODIC_HINT)
+            yield Diagnostic("E408", message, rule.span_of(index), PERIODIC_HINT)
 
 
 def phases(value: sp.Expr) -> list[sp.Expr]:

@@ -11,9 +11,10 @@ import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
 from optode.language.conditions import where
-from optode.language.elementwise import atan2
+from optode.language.elementwise import atan2, hardtanh
 from optode.language.functions import function_of
-from optode.language.symbols import COUNTER, Opaque, dot
+from optode.language.numbers import real_value
+from optode.language.symbols import COUNTER, Opaque, Tangent, dot
 from optode.limit.deciding import as_k_grows
 from optode.limit.in_step_size import forgetting
 from optode.rule.growing_states import positive
@@ -100,8 +101,16 @@ class Sizes:
         return exponents.at(self.point)
 
     def set(self, state: sp.Symbol, exponents: Exponents | None) -> bool:
-        """Give a state another size; return whether it is another."""
-        changed = self.leaves[state] != exponents
+        """Give a state another size; return whether it is another number.
+
+        Of two sizes that are equal at this guess the one that came first stays: a state that feeds
+        itself is a balance of several terms, each of which tells its size.
+        """
+        known = self.leaves[state]
+        if known is None or exponents is None:
+            changed = known is not exponents
+        else:
+            changed = self.value(known) != self.value(exponents)
         if changed:
             self.leaves[state] = exponents
             self._known.clear()
@@ -116,7 +125,11 @@ class Sizes:
     def _of(self, expression: sp.Expr) -> Exponents | None:
         if expression in self.leaves:
             return self.leaves[expression]
-        if not expression.has(*self.leaves) or isinstance(expression, Opaque):
+        if not expression.has(*self.leaves):
+            return self.zero
+        if isinstance(expression, Tangent):
+            return self.tangent(expression.args[1:])
+        if isinstance(expression, Opaque):
             return self.zero
         if expression.has(*self.growing) and expression.free_symbols <= set(self.growing):
             return self.of_growing(expression)
@@ -136,12 +149,23 @@ class Sizes:
         return self.elementwise(expression)
 
     def least(self, forms: Iterable[Exponents | None]) -> Exponents | None:
+        """Return the exponent of what is largest; None where all are zero so far."""
         known = [form for form in forms if form is not None]
         return min(known, key=self.value) if known else None
+
+    def most(self, forms: list[Exponents | None]) -> Exponents | None:
+        """Return the exponent of what is smallest; None where one is zero so far."""
+        known = [form for form in forms if form is not None]
+        return max(known, key=self.value) if len(known) == len(forms) else None
 
     def product(self, forms: list[Exponents | None]) -> Exponents | None:
         known = [form for form in forms if form is not None]
         return reduce(Exponents.plus, known) if len(known) == len(forms) else None
+
+    def tangent(self, directions: Iterable[sp.Expr]) -> Exponents | None:
+        """Return the exponent of a Jacobian product: that of its directions, while these are small."""
+        form = self.product([self.of(direction) for direction in directions])
+        return form if form is None or self.value(form) > 0 else self.zero
 
     def power_of_counter(self, expression: sp.Pow) -> Exponents | None:
         """Return the exponent of beta^k.
@@ -160,6 +184,8 @@ class Sizes:
 
     def elementwise(self, expression: sp.Expr) -> Exponents | None:
         """Return a function's exponent by its record; what a bound keeps from 0 is of order 1."""
+        if isinstance(expression, hardtanh):
+            return self.clipped(*expression.args)
         if isinstance(expression, atan2):
             return self.angle(*map(self.of, expression.args))
         record, inner = function_of(expression), self.of(expression.args[0])
@@ -176,3 +202,22 @@ class Sizes:
         if not power:
             return self.zero
         return None if inner is None else inner.times(Fraction(power))
+
+    def clipped(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> Exponents | None:
+        """Return the exponent of u within bounds: no larger than both, and with one sign no smaller."""
+        inner, outer = self.of(u), self.least([self.of(low), self.of(high)])
+        found = None if inner is None else self.most([inner, outer])
+        signs = [_sign_far_along(bound) for bound in (low, high)]
+        if signs == [1, 1]:
+            return self.least([found, self.of(low)])
+        if signs == [-1, -1]:
+            return self.least([found, self.of(high)])
+        return found
+
+
+def _sign_far_along(expression: sp.Expr) -> sp.Expr:
+    """Return the sign of an expression after many small steps, 0 where it is open."""
+    point = {s: sp.Rational(1, 10**6) for s in expression.free_symbols if s.is_positive}
+    point |= {s: sp.Rational(1, 2) for s in expression.free_symbols if not s.is_positive}
+    value = real_value(expression, {**point, COUNTER: sp.Integer(10**6)})
+    return sp.S.Zero if value is None else sp.sign(value)

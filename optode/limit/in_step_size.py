@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from optode.language.elementwise import relu
-from optode.rule.rule import UpdateRule
+from optode.calculus.tangent import derivative_along
+from optode.rule.rule import Bound, UpdateRule, is_clipping
 
 
 def forgetting(decay: sp.Symbol) -> sp.Symbol:
@@ -22,11 +22,30 @@ def in_step_size(rule: UpdateRule, expression: sp.Expr) -> sp.Expr:
 
 
 def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
-    """Return the one-step map in the step size and the rates, floors left out."""
-    floors = rule.floors
+    """Return the one-step map in the step size and the rates, bounds left out."""
+    bounds = rule.bounds
     values = []
     for state, value in zip(rule.states, rule.step_map, strict=True):
-        if state in floors:
-            value = sp.Add(*(t for t in sp.Add.make_args(value) if not isinstance(t, relu)))
+        if state in bounds:
+            value = sp.Add(*(t for t in sp.Add.make_args(value) if not is_clipping(t)))
         values.append(in_step_size(rule, value))
     return tuple(values)
+
+
+def sized_map(rule: UpdateRule) -> tuple[sp.Expr, ...]:
+    """Return the one-step map as far as sizes are read off it.
+
+    ``G(y+) - G(y)`` of a position that moves with other states is ``DG(y+ - y)`` there: its terms
+    would not cancel one by one.
+    """
+    values = step_map_in_step_size(rule)
+    if rule.potential is None:
+        return values
+    gained = {z: v - z for z, v in zip(rule.states, values, strict=True)}
+    moves = derivative_along(in_step_size(rule, rule.potential), gained)
+    return (rule.position + moves, *values[1:])
+
+
+def bounds_in_step_size(rule: UpdateRule) -> dict[sp.Symbol, Bound]:
+    """Return the bounds of states in the step size and the rates."""
+    return {z: bound.at(in_step_size(rule, bound.level)) for z, bound in rule.bounds.items()}

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 import sympy as sp
 
 from optode.language.conditions import branches_of, where
+from optode.language.derivative import partial
 from optode.language.effort import cancelled, expanded, terms
-from optode.language.symbols import COUNTER, At, Opaque, Reduction
+from optode.language.functions import function_of, kinds
+from optode.language.numbers import is_real
+from optode.language.presentation import almost_everywhere
+from optode.language.symbols import COUNTER, At, Call, Opaque, Reduction, Tangent
 from optode.rule.rule import UpdateRule
 
 MOST_TERMS_OF_AN_INCREMENT = 1000
@@ -43,7 +47,7 @@ def grouped_terms(
     many = terms(gained).above
     if many > MOST_TERMS_OF_AN_INCREMENT:
         raise TooManyTerms(f"the increment of `{state}` has up to {many} terms, multiplied out")
-    for term in sp.Add.make_args(sp.expand(gained)):
+    for term in sp.Add.make_args(almost_everywhere(_multiplied_out(gained))):
         coefficient, rest = term.as_independent(*vectors, Opaque, At, Reduction, as_Add=False)
         groups[rest] = groups.get(rest, sp.S.Zero) + coefficient
     for rest, coefficient in groups.items():
@@ -63,6 +67,18 @@ def increment(value: sp.Expr, state: sp.Symbol) -> sp.Expr:
     return value - state
 
 
+def _multiplied_out(expression: sp.Expr) -> sp.Expr:
+    """Multiply the sums of a product out, in each branch of a choice; what functions and roots hold
+    stays as it is.
+    """
+    if isinstance(expression, sp.Add):
+        return sp.Add(*map(_multiplied_out, expression.args))
+    if isinstance(expression, where):
+        return where(expression.args[0], *map(_multiplied_out, expression.args[1:]))
+    opened_once = expression.expand(deep=False)
+    return expression if opened_once == expression else _multiplied_out(opened_once)
+
+
 def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr, ...]:
     """Split a coefficient into terms whose sizes can be told one by one."""
     if coefficient.has(*growing):
@@ -72,19 +88,15 @@ def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr,
     return sp.Add.make_args(expanded(coefficient))
 
 
-def opened(value: sp.Expr, step_size: sp.Symbol) -> sp.Expr:
-    """Replace exp(-s*g) by 1 - s*g + (s*g)**2/2, and powers likewise.
+def opened(value: sp.Expr, step_size: sp.Symbol, position: sp.Symbol) -> sp.Expr:
+    """Open functions at what they tend to as the step size s vanishes, to second order.
 
-    This is done where they tend to a number as the step size s goes to 0. Only sizes are read off
-    the result: ``x*exp(-s*g) - x`` is of the size of ``s*x*g``.
+    ``x*exp(-s*g) - x`` is of the size of ``s*x*g``, and ``g(x + d) - g(x)`` of that of ``J d``: what
+    cancels has to be seen before sizes are balanced. Only sizes are read off the result.
     """
 
     def near_one(node: sp.Expr) -> bool:
         return node.has(step_size) and not node.has(COUNTER)
-
-    def exponential(argument: sp.Expr) -> sp.Expr:
-        small = near_one(argument) and argument.subs(step_size, 0) == 0
-        return 1 + argument + argument**2 / 2 if small else sp.exp(argument)
 
     def power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
         still = base.subs(step_size, 0) if near_one(base) and exponent.is_number else sp.S.Zero
@@ -94,4 +106,32 @@ def opened(value: sp.Expr, step_size: sp.Symbol) -> sp.Expr:
         series = 1 + exponent * small + exponent * (exponent - 1) / 2 * small**2
         return still**exponent * series
 
-    return value.replace(sp.exp, exponential).replace(sp.Pow, power)
+    def function(call: sp.Expr) -> sp.Expr:
+        argument, *rest = call.args
+        if not near_one(argument):
+            return call
+        still, u = argument.subs(step_size, 0), sp.Dummy(real=True)
+        if not is_real(still) or (
+            still == 0 and isinstance(call, kinds("kink", "jump", "contact"))
+        ):
+            return call
+        slope = partial(call.func(u, *rest), u)
+        change = expanded(argument - still)
+        second = partial(slope, u).subs(u, still) * change**2 / 2
+        return call.func(still, *rest) + slope.subs(u, still) * change + second
+
+    def oracle(call: sp.Expr) -> sp.Expr:
+        *before, argument = call.args
+        moved = expanded(argument - position)
+        if moved == 0 or not argument.has(position):
+            return call
+        at = call.func(*before, position)
+        return at + Tangent(at, moved) + Tangent(at, moved, moved) / 2
+
+    def is_smooth_call(node: sp.Basic) -> bool:
+        record = function_of(node) if isinstance(node, sp.Function) else None
+        known = record is not None and not record.over_features
+        return known and not isinstance(node, where)
+
+    found = value.replace(sp.Pow, power).replace(is_smooth_call, function)
+    return found.replace(lambda node: isinstance(node, Call), oracle)

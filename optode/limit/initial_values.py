@@ -70,9 +70,9 @@ def notes_on(rule: UpdateRule, start: Start) -> tuple[str, ...]:
             "the start is of leading order only: what the fast states add while they settle has "
             "no closed form"
         )
-    if rule.floors:
+    if rule.bounds:
         notes.append(
-            "reaches(u) is 1 where u >= 0, else 0: a running supremum moves with its floor"
+            "reaches(u) is 1 where u >= 0, else 0: a running maximum or minimum moves with its bound"
         )
     return tuple(notes)
 

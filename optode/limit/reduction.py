@@ -11,8 +11,10 @@ from optode.calculus.series import Series
 from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.effort import expanded, solutions
-from optode.language.elementwise import maximum, reaches, relu
+from optode.language.elementwise import reaches, relu
 from optode.language.symbols import TIME, Oracle
+from optode.language.text import to_text
+from optode.limit.deciding import remainders
 from optode.limit.modified_equation import modified_fields
 from optode.limit.scaled_rule import ScaledRule
 from optode.limit.second_order import second_order_form
@@ -62,9 +64,9 @@ def on_manifold(scaled: ScaledRule, order: int) -> Reduced:
         _refuse_what_has_no_next_order(scaled.rule)
     kappa = sp.Dummy("kappa", real=True) if order and scaled.rule.has_counter else sp.S.Zero
     increments = scaled.increments(order, kappa)
-    manifold = _on_floors(scaled, _manifold(scaled.rule, increments))
+    manifold = _manifold(scaled.rule, increments)
     fields = _fields(scaled, increments, manifold, order)
-    fields[0] = _above_floors(scaled, fields[0], increments.slow, manifold)
+    fields[0] = _within_bounds(increments, fields[0], manifold)
     second = second_order_form(increments.slow, fields)
     reduced = Reduced(increments, manifold, tuple(fields), second)
     return reduced if kappa == 0 else _at_best_offset(reduced, kappa)
@@ -73,7 +75,7 @@ def on_manifold(scaled: ScaledRule, order: int) -> Reduced:
 def _refuse_what_has_no_next_order(rule: UpdateRule) -> None:
     if any(value.has(Oracle) for value in rule.step_map):
         message = "no next order: nothing is known of the derivatives of the rule's own operators"
-    elif rule.floors:
+    elif rule.bounds:
         message = "no next order: a maximum is smooth only between its switches"
     else:
         return
@@ -107,51 +109,37 @@ def _fields(
     if not manifold.fast:
         return modified_fields(increments.series, slow, order, vectors)
     rates = {**dict(zip(slow, fields, strict=True)), TIME: sp.S.One}
-    correction = next_on_manifold(increments, manifold, rates)
+    try:
+        correction = next_on_manifold(increments, manifold, rates)
+    except NotContracting as error:
+        message = f"no terms of order {order}: {error}"
+        raise SpecError([Diagnostic("E405", message, scaled.rule.span_of(0))]) from error
     moved = dict(zip(manifold.fast, correction, strict=True))
     pairs = zip(*reduced_increments(increments, manifold, moved), strict=True)
     series = [Series(((Fraction(1), a), (Fraction(2), b)), Fraction(3)) for a, b in pairs]
     return modified_fields(series, slow, order, vectors)
 
 
-def _on_floors(scaled: ScaledRule, manifold: SlowManifold) -> SlowManifold:
-    """Keep the fast states above their floors: one that forgets settles at ``max(h0, B)``.
-
-    Raises SpecError (E403) where another fast state follows one that may lie on its floor.
-    """
-    raised = dict(manifold.graph)
-    for index, state in enumerate(manifold.fast):
-        if state not in scaled.floors:
-            continue
-        followed = [row for row in range(len(manifold.fast)) if row != index]
-        if any(manifold.linear[row, index] != 0 for row in followed):
-            message = f"no continuous limit: fast states follow `{state}`, which has a floor"
-            raise SpecError([Diagnostic("E403", message, scaled.rule.span_of(0))])
-        level = scaled.level(state).xreplace(manifold.graph)
-        raised[state] = maximum(manifold.graph[state], level)
-    return replace(manifold, leading=tuple(raised.values()))
-
-
-def _above_floors(
-    scaled: ScaledRule,
-    fields: tuple[sp.Expr, ...],
-    slow: tuple[sp.Symbol, ...],
-    manifold: SlowManifold,
+def _within_bounds(
+    increments: Increments, fields: tuple[sp.Expr, ...], manifold: SlowManifold
 ) -> tuple[sp.Expr, ...]:
-    """Add floors B to the fields: free above B, and on B at least as fast as it rises.
+    """Keep the slow states within bounds B: free inside, and on B not slower than it moves.
 
-    ``w' = a`` where w > B and ``w' = max(a, B')`` where w = B: the complementarity system of the
-    running supremum.
+    With a floor ``w' = a`` where w > B and ``w' = max(a, B')`` where w = B, the complementarity
+    system of the running supremum; with a ceiling the same of -w.
     """
+    slow = increments.slow
     rates = {**dict(zip(slow, fields, strict=True)), TIME: sp.S.One}
-    levels = {}
-    for state in filter(scaled.floors.__contains__, slow):
-        levels[state] = substituted(scaled.level(state), manifold.graph, slow)
-    above = {relu(level - state): sp.S.Zero for state, level in levels.items()}
-    free = {z: field.xreplace(above) for z, field in rates.items()}
-    for state, level in levels.items():
-        push = relu(derivative_along(level, free) - free[state])
-        free[state] += reaches(level - state) * push
+    bounds = {
+        z: bound.at(substituted(bound.level, manifold.graph, slow))
+        for z, bound in increments.bounds.items()
+        if z in slow
+    }
+    inside = {relu(b.sign * (b.level - z)): sp.S.Zero for z, b in bounds.items()}
+    free = {z: field.xreplace(inside) for z, field in rates.items()}
+    for z, b in bounds.items():
+        push = relu(b.sign * (derivative_along(b.level, free) - free[z]))
+        free[z] += b.sign * reaches(b.sign * (b.level - z)) * push
     return tuple(free[z] for z in slow)
 
 

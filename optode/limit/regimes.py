@@ -14,9 +14,9 @@ from optode.language.derivative import partial
 from optode.language.effort import expanded
 from optode.language.symbols import COUNTER, Oracle, symbol
 from optode.language.text import to_text
+from optode.limit.balance import scalings
 from optode.limit.exponents import Regime
 from optode.limit.limit import ContinuousLimit, continuous_limit
-from optode.limit.scaling import scalings
 from optode.rule.rule import UpdateRule
 
 FAST, FROZEN = 10.0, 0.1

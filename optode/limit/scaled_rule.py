@@ -11,16 +11,19 @@ import sympy as sp
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion, Series
 from optode.diagnostics import Diagnostic, SpecError
-from optode.language.elementwise import maximum
 from optode.language.presentation import present
 from optode.language.symbols import symbol
 from optode.language.text import to_text
 from optode.limit.deciding import PERIODIC_HINT, first_steps, phases, remainders
-from optode.limit.in_step_size import forgetting, in_step_size, step_map_in_step_size
+from optode.limit.in_step_size import (
+    bounds_in_step_size,
+    forgetting,
+    step_map_in_step_size,
+)
 from optode.limit.scaling import Scaling
 from optode.limit.slow_manifold import Increments
 from optode.rule.growing_states import growing_states, positive
-from optode.rule.rule import UpdateRule
+from optode.rule.rule import Bound, UpdateRule
 
 
 @dataclass(frozen=True)
@@ -51,20 +54,23 @@ class ScaledRule:
         return Scale((step, *states, *decays), vectors=vectors)
 
     @cached_property
-    def floors(self) -> dict[sp.Symbol, sp.Expr]:
-        """The floor of each state that has one, in the step size."""
-        return {state: in_step_size(self.rule, b) for state, b in self.rule.floors.items()}
+    def bounds(self) -> dict[sp.Symbol, Bound]:
+        """The bound of each state that has one, at the state's own scale.
 
-    def level(self, state: sp.Symbol) -> sp.Expr:
-        """Return the floor of a state at the state's own scale.
-
-        Raises SpecError (E403) where the floor has no series.
+        Raises SpecError (E403) where a bound has no series.
         """
+        return {z: bound.at(self._level(z, bound)) for z, bound in self._bounds.items()}
+
+    @cached_property
+    def _bounds(self) -> dict[sp.Symbol, Bound]:
+        return bounds_in_step_size(self.rule)
+
+    def _level(self, state: sp.Symbol, bound: Bound) -> sp.Expr:
         power = self.powers[state]
         try:
-            return expand(self.floors[state], self.scale, power + 1).coefficient(power)
+            return expand(bound.level, self.scale, power + 1).coefficient(power)
         except NoExpansion as error:
-            message = f"no continuous limit: the floor of `{state}`: {error}"
+            message = f"no continuous limit: the bound of `{state}`: {error}"
             span = self.rule.span_of(self.rule.states.index(state))
             raise SpecError([Diagnostic("E403", message, span)]) from error
 
@@ -94,7 +100,7 @@ class ScaledRule:
             problems += self._first_steps(index, value)
         if problems:
             raise SpecError(problems)
-        return Increments(self.rule.states, tuple(found), self.scaling.rates)
+        return Increments(self.rule.states, tuple(found), self.scaling.rates, self.bounds)
 
     def averaged(
         self,
@@ -150,7 +156,7 @@ class ScaledRule:
         monomials = tuple(row for row in self.scale.monomials if row[0] not in rule.states)
         values = {rule.position: sp.S.Zero if order else at_start[rule.position]}
         for index, state in enumerate(rule.states[1:], 1):
-            start = self._above_floor(state, declared.get(state, sp.S.Zero))
+            start = self._within(state, declared.get(state, sp.S.Zero))
             start = start.xreplace(dict(rule.formulas)).xreplace(at_start).xreplace(at_start)
             power = self.powers[state]
             series = expand(start, Scale(monomials), power + order + 1).shifted(-power)
@@ -160,12 +166,15 @@ class ScaledRule:
             values[state] = series.coefficient(Fraction(order))
         return values
 
-    def _above_floor(self, state: sp.Symbol, start: sp.Expr) -> sp.Expr:
-        """Return the start of a state, or its floor where that is higher."""
-        if state not in self.floors:
+    def _within(self, state: sp.Symbol, start: sp.Expr) -> sp.Expr:
+        """Return the start of a state, or its bound where the start lies beyond that."""
+        if state not in self._bounds:
             return start
-        level = self.floors[state].subs(self.rule.step_size, 0)
-        return level if start == 0 and level.is_nonnegative else maximum(start, level)
+        bound = self._bounds[state]
+        level = bound.level.subs(self.rule.step_size, 0)
+        if start == 0 and level.is_nonnegative:
+            return level if bound.is_floor else start
+        return bound.at(level).clip(start)
 
 
 def _expanded(

@@ -9,26 +9,36 @@ order). What the slow states gain while the fast ones settle shifts their initia
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
 import sympy as sp
+from sympy.utilities.iterables import strongly_connected_components
 
 from optode.calculus.series import Series
 from optode.calculus.tangent import Rates, derivative_along, substituted
+from optode.language.conditions import conditions_of
 from optode.language.derivative import partial
+from optode.language.effort import cancelled, factored, operations, solutions
 from optode.language.functions import bends
 from optode.language.presentation import collected
+from optode.language.symbols import Opaque, Reduction
+from optode.rule.rule import Bound
 
 
 @dataclass(frozen=True, slots=True)
 class Increments:
-    """The scaled increments of all states as series in Delta, and the rate of each state."""
+    """The scaled increments of all states as series in Delta, and the rate of each state.
+
+    ``bounds`` are those of states that are kept within one, at their own scale.
+    """
 
     states: tuple[sp.Symbol, ...]
     series: tuple[Series, ...]
     rates: tuple[Fraction, ...]
+    bounds: Mapping[sp.Symbol, Bound]
 
     @property
     def slow(self) -> tuple[sp.Symbol, ...]:
@@ -50,12 +60,14 @@ class Increments:
 class SlowManifold:
     """The fast states w as functions of the slow ones in leading order.
 
-    ``linear`` is the leading linear part A of the fast increments.
+    ``linear`` is the leading linear part A of the fast increments on the manifold, None where they
+    have no slopes there; ``is_affine`` whether they are linear in the fast states everywhere.
     """
 
     fast: tuple[sp.Symbol, ...]
     leading: tuple[sp.Expr, ...]
-    linear: sp.Matrix
+    linear: sp.Matrix | None
+    is_affine: bool = True
 
     @property
     def graph(self) -> dict[sp.Symbol, sp.Expr]:
@@ -70,22 +82,118 @@ class NotContracting(ValueError):
 def slow_manifold(increments: Increments) -> SlowManifold:
     """Solve for the leading manifold of the fast states.
 
-    Raises NotContracting where a fast state does not forget its past, or is not determined.
+    States are solved for one after the other, each after those that its balance reads; those that
+    read each other together. Raises NotContracting where a fast state does not forget its past, or
+    is not determined.
     """
     fast = increments.fast
-    if not fast:
-        return SlowManifold((), (), sp.zeros(0, 0))
-    balance = increments.coefficients(fast)
-    linear = sp.Matrix([[partial(equation, w) for w in fast] for equation in balance])
-    if linear.has(*fast) or any(bends(equation, *fast) for equation in balance):
-        raise NotContracting(f"{', '.join(map(str, fast))} relaxes to no unique value")
-    for w, entry in zip(fast, linear.diagonal(), strict=True):
-        point = {s: sp.Rational(1, 2) for s in entry.free_symbols}
-        if not entry.xreplace(point).is_negative:
-            raise NotContracting(f"{w} moves faster than the position and does not settle")
-    rest = sp.Matrix([equation.xreplace(dict.fromkeys(fast, sp.S.Zero)) for equation in balance])
-    leading = (collected(h0, increments.states) for h0 in linear.LUsolve(-rest))
-    return SlowManifold(fast, tuple(leading), linear)
+    balance = dict(zip(fast, increments.coefficients(fast), strict=True))
+    reads = [(w, u) for w in fast for u in fast if u != w and balance[w].has(u)]
+    graph: dict[sp.Symbol, sp.Expr] = {}
+    for component in strongly_connected_components((list(fast), reads)):
+        together = [w for w in fast if w in component]
+        equations = {w: substituted(balance[w], graph, increments.states) for w in together}
+        for w, value in _settled(equations, increments).items():
+            bound = increments.bounds.get(w)
+            if bound is not None:
+                value = bound.at(substituted(bound.level, graph, increments.states)).clip(value)
+            graph[w] = collected(value, increments.states)
+    leading = tuple(graph[w] for w in fast)
+    if _beyond_slopes(balance.values(), balance):
+        return SlowManifold(fast, leading, None, is_affine=False)
+    linear = sp.Matrix([[partial(balance[w], u) for u in fast] for w in fast])
+    is_affine = not linear.has(*fast) and not any(bends(b, *fast) for b in balance.values())
+    return SlowManifold(fast, leading, linear.xreplace(graph), is_affine)
+
+
+def _settled(
+    equations: Mapping[sp.Symbol, sp.Expr], increments: Increments
+) -> Mapping[sp.Symbol, sp.Expr]:
+    """Solve the balance of fast states that read each other for where they settle.
+
+    Linear equations are solved together; of others, one that tells its own state whatever the rest
+    is, and so on.
+    """
+    left, found = dict(equations), dict[sp.Symbol, sp.Expr]()
+    names = ", ".join(map(str, equations))
+    if any(bends(equation, *left) for equation in left.values()):
+        raise NotContracting(f"{names} relaxes to no unique value")
+    if _beyond_slopes(equations.values(), equations):
+        message = (
+            f"where {names} settles is inside of a gradient, a Jacobian or a sum over features"
+        )
+        raise NotContracting(message)
+    slopes = sp.Matrix([[partial(equation, w) for w in left] for equation in left.values()])
+    while left:
+        linear = sp.Matrix([[partial(equation, w) for w in left] for equation in left.values()])
+        if not linear.has(*left):
+            rest = [e.xreplace(dict.fromkeys(left, sp.S.Zero)) for e in left.values()]
+            try:
+                found |= zip(left, linear.LUsolve(-sp.Matrix(rest)), strict=True)
+            except ValueError as error:  # a singular matrix
+                raise NotContracting(f"{names} relaxes to no unique value") from error
+            break
+        w, root = _told_alone(left, increments)
+        found[w] = root
+        left = {z: substituted(e, {w: root}, increments.states) for z, e in left.items() if z != w}
+    _check_contraction(list(equations), slopes.xreplace(found), increments)
+    return {w: _shorter(value) for w, value in found.items()}
+
+
+def _told_alone(
+    equations: Mapping[sp.Symbol, sp.Expr], increments: Increments
+) -> tuple[sp.Symbol, sp.Expr]:
+    """Return a state and the only value that it settles at, whatever the others are."""
+    for w, equation in equations.items():
+        others = [z for z in equations if z != w]
+        stable = []
+        for root in map(cancelled, solutions(equation, w)):
+            try:
+                slope = sp.Matrix([[partial(equation, w).xreplace({w: root})]])
+                _check_contraction([w], slope, increments)
+            except NotContracting:
+                continue
+            stable.append(root)
+        if len(stable) == 1 and not stable[0].has(*others):
+            return w, stable[0]
+    names = ", ".join(map(str, equations))
+    if len(equations) == 1:
+        raise NotContracting(f"no unique value is found that {names} relaxes to")
+    raise NotContracting(f"{names} read each other in equations that are not linear")
+
+
+def _shorter(value: sp.Expr) -> sp.Expr:
+    """Return a value as one fraction in lowest terms where that is shorter."""
+    fraction = factored(cancelled(value))
+    return fraction if operations(fraction) < operations(value) else value
+
+
+def _beyond_slopes(equations: Iterable[sp.Expr], unknowns: Iterable[sp.Symbol]) -> bool:
+    """Return whether an unknown stands where no slope tells how it acts.
+
+    That is in a sum over the features, or in what a gradient or a Jacobian is applied to.
+    """
+    calls = set().union(*(e.atoms(Opaque, Reduction) for e in equations))
+    return any(call.has(*unknowns) for call in calls)
+
+
+def _check_contraction(fast: list[sp.Symbol], slopes: sp.Matrix, increments: Increments) -> None:
+    """Raise NotContracting unless small deviations of the states die out, whatever is chosen."""
+    if conditions := set().union(*map(conditions_of, slopes)):
+        condition = min(conditions, key=sp.default_sort_key)
+        for held in (sp.S.Zero, sp.S.One):
+            _check_contraction(fast, slopes.xreplace({condition: held}), increments)
+        return
+    atoms = slopes.free_symbols | slopes.atoms(Opaque, Reduction)
+    point = dict.fromkeys(atoms, sp.Rational(1, 2))
+    numbers = np.array(slopes.xreplace(point).evalf(15).tolist(), dtype=complex)
+    rates = dict(zip(increments.states, increments.rates, strict=True))
+    at_once = all(rates[w] == 0 for w in fast)
+    for value in np.linalg.eigvals(numbers):
+        if not (abs(1 + value) < 1 if at_once else value.real < 0):
+            raise NotContracting(
+                f"{', '.join(map(str, fast))} moves faster than the position and does not settle"
+            )
 
 
 def next_on_manifold(
@@ -93,8 +201,13 @@ def next_on_manifold(
 ) -> tuple[sp.Expr, ...]:
     """Return h1, the first correction of the manifold, for states that forget at a fixed rate.
 
-    ``rates`` are the slow fields F1 on the leading manifold, and 1 for time.
+    ``rates`` are the slow fields F1 on the leading manifold, and 1 for time. Raises NotContracting
+    where the fast increments have no slopes.
     """
+    if manifold.linear is None:
+        raise NotContracting(
+            "fast states are inside of a gradient, a Jacobian or a sum over features"
+        )
     graph = manifold.graph
     drift = [derivative_along(h0, rates) for h0 in manifold.leading]
     slow = increments.slow
@@ -126,10 +239,12 @@ def initial_shift(
 
     It is ``(dF1/dw) (-A)^{-1} (w0 - h0)`` for fast states that start at w0.
 
-    None where the slow fields are not affine in the fast states: then the sum over the layer has no
+    None where the increments are not affine in the fast states: then the sum over the layer has no
     closed form.
     """
     first = increments.coefficients(increments.slow)
+    if manifold.linear is None or not manifold.is_affine or _beyond_slopes(first, manifold.fast):
+        return None
     slopes = [[partial(f, w) for w in manifold.fast] for f in first]
     if any(slope.has(*manifold.fast) for row in slopes for slope in row):
         return None

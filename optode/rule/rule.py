@@ -15,9 +15,30 @@ import sympy as sp
 
 from optode.diagnostics import Span
 from optode.language.effort import MOST_NESTED, MOST_WRITTEN_OUT, expanded
-from optode.language.elementwise import relu
+from optode.language.elementwise import maximum, minimum, relu
 from optode.language.program import Program, lower
 from optode.language.symbols import COUNTER, At, Oracle, symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a state w is kept above, ``max(A, level)``, or below, ``min(A, level)``."""
+
+    level: sp.Expr
+    is_floor: bool
+
+    @property
+    def sign(self) -> int:
+        """1 for a floor, -1 for a ceiling: ``sign*(level - w)`` is positive where w is beyond it."""
+        return 1 if self.is_floor else -1
+
+    def clip(self, value: sp.Expr) -> sp.Expr:
+        """Return a value, or the level where the value lies beyond it."""
+        return maximum(value, self.level) if self.is_floor else minimum(value, self.level)
+
+    def at(self, level: sp.Expr) -> Bound:
+        """Return the bound with another expression of its level."""
+        return replace(self, level=level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +50,10 @@ class UpdateRule:
     ``formulas`` says how hyper-parameters move with the step size; ``start`` gives the states at k
     = 0 (the position is free and absent). ``declared_powers`` are powers of the step size the
     author has fixed, by the state's index, 0 for time. ``vectors`` are hyper-parameters with a
-    value for each feature, which a Jacobian does not commute with. All expressions are elementwise.
+    value for each feature, which a Jacobian does not commute with. ``potential`` is the function of
+    other states that the position moves with, where it does. ``written`` and ``written_start`` are
+    the assignments and starts as the author has them, before they were brought into normal form.
+    All expressions are elementwise.
     """
 
     name: str
@@ -41,7 +65,10 @@ class UpdateRule:
     decays: tuple[sp.Symbol, ...] = ()
     vectors: tuple[sp.Symbol, ...] = ()
     declared_powers: tuple[tuple[int, Fraction], ...] = ()
+    potential: sp.Expr | None = None
     spans: tuple[Span | None, ...] = field(default=(), compare=False)
+    written: tuple[tuple[sp.Expr, sp.Expr], ...] = field(default=(), compare=False)
+    written_start: tuple[tuple[sp.Symbol, sp.Expr], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         assigned = [target.args[0] for target, _ in self.step if isinstance(target, At)]
@@ -77,15 +104,20 @@ class UpdateRule:
         return tuple(values[At(state, 1)] for state in self.states)
 
     @property
-    def floors(self) -> dict[sp.Symbol, sp.Expr]:
-        """The floor B of each state that is kept above one: ``w[k+1] = max(A, B)``."""
+    def bounds(self) -> dict[sp.Symbol, Bound]:
+        """The bound of each state that is kept above or below one: ``w[k+1] = max(A, B)``.
+
+        B may read w itself where that vanishes with the step size.
+        """
         found = {}
         for state, value in zip(self.states, self.step_map, strict=True):
-            clipped = [term for term in sp.Add.make_args(value) if isinstance(term, relu)]
+            clipped = [term for term in sp.Add.make_args(value) if is_clipping(term)]
             if len(clipped) == 1:
-                floor = expanded(clipped[0].args[0] + value - clipped[0])
-                if not floor.has(state):
-                    found[state] = floor
+                sign, excess = clipped[0].as_coeff_Mul()
+                level = expanded(value - clipped[0] + sign * excess.args[0])
+                still = level.xreplace(dict(self.formulas)).subs(self.step_size, 0)
+                if not still.has(state):
+                    found[state] = Bound(level, is_floor=sign == 1)
         return found
 
     @property
@@ -107,6 +139,12 @@ class UpdateRule:
         bound = {COUNTER, self.step_size, *self.states, *(p for p, _ in self.formulas)}
         bound |= {target for target, _ in self.step if isinstance(target, sp.Symbol)}
         return tuple(sorted(free - bound, key=str))
+
+
+def is_clipping(term: sp.Expr) -> bool:
+    """Return whether a term is that of a maximum or a minimum, relu(u) or -relu(u)."""
+    sign, rest = term.as_coeff_Mul()
+    return isinstance(rest, relu) and abs(sign) == 1
 
 
 def _next_name(target: sp.Expr) -> sp.Symbol:

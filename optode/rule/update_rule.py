@@ -12,6 +12,7 @@ import sympy as sp
 
 from optode.language.effort import written_out
 from optode.language.symbols import COUNTER, At, by_name, step_symbol, symbol
+from optode.rule.accumulated import with_moving_position
 from optode.rule.normal_form import normal_form
 from optode.rule.rule import Flaw, RuleError, UpdateRule, too_long
 from optode.spec.names import file_name_problem, name_problem
@@ -67,8 +68,10 @@ def update_rule(
         start=starts,
         decays=tuple(map(own, decays)),
         vectors=tuple(map(own, vectors)),
+        written=tuple(step.items()),
+        written_start=starts,
     )
-    normal = normal_form(rule)
+    normal = normal_form(with_moving_position(rule))
     _raise_if_any(_unknown_starts(starts, {*all_states, *normal.states}))
     powers = {str(entry): own(power) for entry, power in (scaling or {}).items()}
     return replace(normal, declared_powers=_declared_powers(powers, normal))

@@ -14,8 +14,8 @@ from optode.codegen.in_memory import class_from_text
 from optode.compiler import Derivation, derive
 from optode.diagnostics import SpecError
 from optode.language.symbols import TIME, At, Gradient, Tangent, step_symbol, symbol
+from optode.limit.balance import scalings
 from optode.limit.limit import continuous_limit
-from optode.limit.scaling import scalings
 from optode.rule.update_rule import update_rule
 
 s = step_symbol("s")

@@ -12,10 +12,10 @@ from optode.compiler import derive
 from optode.diagnostics import SpecError
 from optode.language.elementwise import maximum, reaches, relu
 from optode.language.symbols import TIME, At, Gradient, Tangent, step_symbol, symbol
+from optode.limit.balance import scalings
 from optode.limit.limit import continuous_limit
 from optode.limit.regimes import describe, describe_at, loosened, parse_numbers
 from optode.limit.scaled_rule import ScaledRule
-from optode.limit.scaling import scalings
 from optode.rule.update_rule import update_rule
 from optode.spec.reader import parse_spec
 

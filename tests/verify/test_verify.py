@@ -14,7 +14,7 @@ import sympy as sp
 
 from optode.compiler import derive
 from optode.language.symbols import TIME, At, Gradient, Tangent, symbol, velocity_symbol
-from optode.limit.scaling import scalings
+from optode.limit.balance import scalings
 from optode.rule.update_rule import update_rule
 from optode.spec.reader import parse_spec
 from optode.verify.orders.expectation import Expectation, expected_order

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..bars import Bars
 from ..methods.nystrom import Nystrom
-from ..methods.step import Stages, Step, Taken
+from ..methods.step import Evaluated, Stages, Step, Taken
 from ..torch_internals import holds, pulled
 
 if TYPE_CHECKING:
@@ -185,8 +185,9 @@ class _NystromSteps:
             step, stages = step._replace(first=None), None
         if stages is None or any(found.pull is None for found in stages.found):
             evaluate = partial(self.solve.evaluation.linearized, step.interval)
-            stages = self.method.again(evaluate, step)
-            self.repeats.compare(first, self.method.ends(step, stages))
+            known = None if step.first is None else Evaluated(step.first)
+            ends, stages = self.method.step(evaluate, step, known)
+            self.repeats.compare(first, ends)
         back = self.method.step_back(stages, step, costates, self.later, self.bars)
         self.later = back.earlier
         self.rows.append(back.numbers)

@@ -129,13 +129,8 @@ class Nystrom(Method[Transform]):
 
     def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
         """Take one step."""
-        stages = self.stages(evaluate, step, first)
-        return Taken(self.ends(step, stages), stages)
-
-    def ends(self, step: Step, stages: Stages) -> Tensor:
-        """Return h and m at the end of a step, from its stages."""
-        given: Transform = step.given
-        return given.ends(len(self.nodes), stages.basis)
+        stages, given = self.stages(evaluate, step, first), cast("Transform", step.given)
+        return Taken(given.ends(len(self.nodes), stages.basis), stages)
 
     def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
         """Return the errors of h and m at the end of a step."""
@@ -152,11 +147,6 @@ class Nystrom(Method[Transform]):
         _, m = states.chunk(2)
         node = cast("DampedNode", problem.node)
         return torch.cat([m, found.rates - node.damping(s, s, *problem.learned).rate * m])
-
-    def again(self, evaluate: Evaluate, step: Step) -> Stages:
-        """Evaluate the stages of an accepted step again, with their pullbacks."""
-        first = None if step.first is None else Evaluated(step.first)
-        return self.stages(evaluate, step, first)
 
     def step_back(
         self,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from optode.language.arrays import ONES, array_modules, in_full, ones
 from optode.language.program import Assign, FieldCall, Program, Statement
-from optode.language.symbols import COUNTER, TIME, Field, Gradient, Tangent
+from optode.language.symbols import COUNTER, TIME, Field, Gradient, Tangent, symbol
 from optode.limit.limit import ContinuousLimit
 from optode.rule.rule import UpdateRule
 
@@ -91,7 +91,8 @@ def numerical(
 
 def value_of(expression: sp.Expr, values: Mapping[str, Array | float], oracle: Oracle) -> Array:
     """Return the value of an expression whose symbols are given by name."""
-    symbols = _symbols(expression)
+    arrays = {symbol(name) for name, value in values.items() if np.ndim(value)}
+    symbols = sorted(expression.free_symbols | arrays, key=str)
     (value,) = numerical(symbols, [expression], oracle)(*(values[s.name] for s in symbols))
     return np.asarray(value)
 

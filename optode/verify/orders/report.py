@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import TypeAlias
-
-import sympy as sp
 
 from optode.compiler import AnySpec, derive
 from optode.diagnostics import SpecError
-from optode.language.symbols import Oracle
 from optode.language.text import to_text
-from optode.limit.scaling import Scaling, scalings
+from optode.limit.balance import scalings
+from optode.limit.scaling import Scaling
 from optode.rule.rule import UpdateRule
 from optode.spec.reader import Spec, VerifySpec
 from optode.spec.shipped import shipped_specs
 from optode.time_limit import time_limit
+from optode.verify.orders.operators import with_operators
 from optode.verify.orders.orders import Order, OrderCheck, limit_order, next_order
 from optode.verify.orders.smooth_field import game_field, optimizer_field
 from optode.verify.orders.starts import NoSolution
@@ -41,7 +39,7 @@ def verify(spec: AnySpec, order: int = 1, seconds: float | None = None) -> tuple
     if derivation.spec.is_ode:
         return ()
     with time_limit(seconds):
-        rule = _with_operators(derivation.rule)
+        rule = with_operators(derivation.rule)
         chosen = _chosen(rule)
     declared = derivation.spec.verify if isinstance(derivation.spec, Spec) else ()
     given = tuple((entry.name.text, entry.numbers[0]) for entry in declared)
@@ -52,12 +50,6 @@ def verify(spec: AnySpec, order: int = 1, seconds: float | None = None) -> tuple
             found.append(check_orders(derivation.name, regime, rule, scaling, order, given))
         found += _with_other_numbers(found[-1], rule, scaling, order, declared)
     return tuple(found)
-
-
-def _with_operators(rule: UpdateRule) -> UpdateRule:
-    """Return the rule with tanh in place of the operators that the caller would give."""
-    step = tuple((z, v.replace(Oracle, lambda _, u: sp.tanh(u))) for z, v in rule.step)
-    return replace(rule, step=step)
 
 
 def verify_all(order: int = 1, seconds: float | None = None) -> Iterator[OrderCheck]:
