@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
 import sympy as sp
 
-from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
+from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError, quoted
 from optode.language.symbols import COUNTER, Gradient, Oracle, step_symbol, symbol
 from optode.rule.rule import RuleError, UpdateRule
 from optode.rule.update_rule import update_rule
@@ -28,6 +28,7 @@ def build_rule(spec: Spec) -> UpdateRule:
     update = [(a.target, a.expression) for a in spec.assignments]
     sections = (update, formulas, spec.start, spec.scaling)
     values = [dict(parse_pairs(pairs, scope, reporter)) for pairs in sections]
+    _report_vectors(formulas, values[1], scope, reporter)
     reporter.raise_if_any()
     try:
         rule = update_rule(
@@ -42,6 +43,24 @@ def build_rule(spec: Spec) -> UpdateRule:
     except RuleError as error:
         raise SpecError(_diagnostics(spec, error)) from error
     return replace(rule, spans=_spans(spec, rule.states))
+
+
+def _report_vectors(
+    formulas: Iterable[tuple[Located, Located]],
+    values: Mapping[sp.Symbol, sp.Expr],
+    scope: Scope,
+    reporter: Reporter,
+) -> None:
+    """Report formulas of hyper-parameters, which are numbers, that read states or gradients (E215)."""
+    sequences = set(scope.indexed.values())
+    for name, formula in formulas:
+        value = values.get(symbol(name.text), sp.S.Zero)
+        read = sorted(map(str, value.free_symbols & sequences))
+        read += ["grad"] if value.has(Gradient) and not read else []
+        if read:
+            message = f"{quoted(name.text)} is a number, and {quoted(read[0])} has many values"
+            hint = f"make it a line of `update:`: `{name.text} = ...`"
+            reporter.error("E215", message, formula.span, hint)
 
 
 def _diagnostics(spec: Spec, error: RuleError) -> list[Diagnostic]:

@@ -211,6 +211,7 @@ def _leaves() -> st.SearchStrategy[str]:
     )
 
 
+OVER_FEATURES = ("norm", "total", "mean", "maximum", "minimum", "count")
 RELATIONS = st.sampled_from(["<", "<=", ">", ">=", "==", "!=", "< 1 and 2 >", "> 0 or not 2 <"])
 
 
@@ -218,7 +219,7 @@ def _compound(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     one = [
         name
         for name, (_, count) in FUNCTIONS.items()
-        if count == 1 and name in ELEMENTARY and name != "sign"
+        if count == 1 and name not in ("sign", *OVER_FEATURES)
     ]
     return st.one_of(
         st.builds("{} {} {}".format, parts, st.sampled_from(list("+-*/")), parts),
