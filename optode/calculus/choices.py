@@ -30,9 +30,11 @@ def of_its_own_kind(
     if isinstance(expression, where):
         return chosen(expression, of)
     if isinstance(expression, atan2):
-        return angle(*map(of, expression.args), divided)
+        y, x = map(of, expression.args)
+        return angle(y, x, divided)
     if isinstance(expression, dot):
-        return inner_product(*map(of, expression.args))
+        left, right = map(of, expression.args)
+        return inner_product(left, right)
     return reduced(expression, of(*expression.args)) if isinstance(expression, Reduction) else None
 
 
@@ -112,5 +114,8 @@ def reduced(call: sp.Expr, series: Series) -> Series:
         return Series.of({e: call.func(c) for e, c in series.terms}, series.order)
     (exponent, first), *others = series.terms
     extreme = call.func(first)
+    if not isinstance(extreme, Reduction):  # alike for all features: the next term decides
+        rest = reduced(call, Series(tuple(others), series.order))
+        return Series.monomial(first, exponent) + rest
     terms = {exponent: extreme} | {e: total(shares(extreme) * c) for e, c in others}
     return Series.of(terms, series.order)

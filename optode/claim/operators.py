@@ -109,9 +109,7 @@ class Operators:
 
     def _is_even(self, factor: sp.Expr) -> bool:
         """Return whether it is the same for all elements."""
-        return self.is_scalar(
-            factor.replace(lambda e: isinstance(e, Reduction), lambda _: _NUMBER)
-        )
+        return self.is_scalar(factor.replace(lambda e: isinstance(e, Reduction), lambda _: _NUMBER))
 
     def transposed(self, expression: sp.Expr, onto: sp.Expr) -> Terms:
         """Return the transpose of a linear map of one vector, applied to ``onto``, with J^T for J.

@@ -15,6 +15,7 @@ import sympy as sp
 from optode.codegen.assignment import assignment
 from optode.codegen.expressions import TorchPrinter
 from optode.codegen.layout import BODY, LINE_LENGTH, call_lines
+from optode.language.conditions import where
 from optode.language.program import (
     Assign,
     FieldCall,
@@ -24,7 +25,6 @@ from optode.language.program import (
     defines,
     uses,
 )
-from optode.language.conditions import where
 from optode.language.symbols import Reduction, dot, symbol, total
 from optode.model.model import NeuralODE
 
@@ -180,15 +180,24 @@ class StatementPrinter:
     def _assign(self, statement: Assign, indent: int) -> list[str]:
         name, value = statement.name.name, statement.value
         if value == total(1):
-            return [f"{name} = count({self.model.states[0]})"]
+            return self._count(statement.name)
         if isinstance(value, dot) and not any(map(self._has_shape, value.args)):
             first, second = value.args  # alike for all features: one of them gets their shape
             at = self._free(f"{name}_at")
             lines = self._filled(at, first, indent)
             return [*lines, f"{name} = dot({at}, {self.printer.argument(second)})"]
         if statement.name in self.kinds.full and not self._has_shape(value):
-            return self._filled(name, value, indent)
+            lines, value = self._spread(value, indent)
+            return [*lines, *self._filled(name, value, indent)]
         return self._assignment(name, value, indent)
+
+    def _count(self, name: sp.Symbol) -> list[str]:
+        """Assign the number of features."""
+        position = self.model.states[0]
+        number = f"count({position})"
+        if name in self.kinds.full:
+            number = f"torch.full_like({position}, {number})"
+        return [f"{name} = {number}"]
 
     def _has_shape(self, value: sp.Expr) -> bool:
         return _is_full(value, self.kinds.full, self.kinds.floats)
@@ -216,6 +225,11 @@ class StatementPrinter:
 
     def _assignment(self, name: str, value: sp.Expr, indent: int) -> list[str]:
         self.taken.add(name)
+        lines, value = self._spread(value, indent)
+        return [*lines, *assignment(name, value, self.printer, indent, self.taken)]
+
+    def _spread(self, value: sp.Expr, indent: int) -> tuple[list[str], sp.Expr]:
+        """Give what reductions are applied to the states' shape, where it is alike for all features."""
         lines: list[str] = []
         for node in sp.postorder_traversal(value):
             alike = isinstance(node, Reduction) and not any(map(self._has_shape, node.args))
@@ -223,7 +237,7 @@ class StatementPrinter:
                 spread = self._free("spread")
                 lines += self._filled(spread, node.args[0], indent)
                 value = value.xreplace({node: node.func(symbol(spread))})
-        return [*lines, *assignment(name, value, self.printer, indent, self.taken)]
+        return lines, value
 
     def _total(self, statement: Total, indent: int) -> list[str]:
         per_feature = {p.symbol for p in self.model.parameters if p.per_feature}

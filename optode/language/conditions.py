@@ -157,6 +157,14 @@ def branches_of(expression: sp.Expr) -> tuple[sp.Expr, ...]:
     return tuple(leaf for branch in expression.args[1:] for leaf in branches_of(branch))
 
 
+def in_branches(expression: sp.Expr, change: Callable[[sp.Expr], sp.Expr]) -> sp.Expr:
+    """Return a choice, also one of choices, with its values changed."""
+    if not isinstance(expression, where):
+        return change(expression)
+    condition, a, b = expression.args
+    return where(condition, in_branches(a, change), in_branches(b, change))
+
+
 # How conditions are written
 
 

@@ -8,11 +8,11 @@ is in ``function_names.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import sympy as sp
 
+from optode.language.conditions import remainder, where
 from optode.language.elementwise import (
     Elementwise,
     atan2,
@@ -32,10 +32,8 @@ from optode.language.elementwise import (
     step,
 )
 from optode.language.function_names import FUNCTION_NAMES
-from optode.language.conditions import remainder, where
 from optode.language.record import Function, Shorthand, Smoothness, elementwise, over_features
 from optode.language.symbols import count, dot, highest, lowest, mean, norm, total
-
 
 _RECORDS: tuple[Function | Shorthand, ...] = (
     Shorthand(name="sqrt", arguments=(1,), domain="nonnegative", make=sp.sqrt),

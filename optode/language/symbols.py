@@ -167,7 +167,7 @@ class lowest(Reduction):
         return u if u.is_number else None
 
 
-def norm(u: sp.Expr, order: sp.Expr = sp.Integer(2)) -> sp.Expr:
+def norm(u: sp.Expr, order: sp.Expr | int = 2) -> sp.Expr:
     """The norm of an order over the features, broadcast back; ValueError unless it is 1, 2 or oo."""
     if order == 2:
         return sp.sqrt(dot(u, u))

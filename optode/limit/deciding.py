@@ -51,6 +51,11 @@ def remainders(values: Iterable[sp.Expr]) -> list[sp.Expr]:
     return sorted({node for value in values for node in value.atoms(remainder)}, key=to_text)
 
 
+def period_of(values: Iterable[sp.Expr]) -> int:
+    """Return after how many steps the remainders in expressions come again."""
+    return lcm(*(int(node.args[1]) for node in remainders(values)))
+
+
 def periodic_errors(rule: UpdateRule) -> Iterator[Diagnostic]:
     """Yield an error for each state that changes every few steps."""
     for index, (state, value) in enumerate(zip(rule.states, rule.step_map, strict=True)):
@@ -64,8 +69,7 @@ def phases(value: sp.Expr) -> list[sp.Expr]:
 
     Raises NoExpansion where the period is too long.
     """
-    found = remainders([value])
-    period = lcm(*(int(node.args[1]) for node in found))
+    found, period = remainders([value]), period_of([value])
     if period > LONGEST_PERIOD:
         raise NoExpansion(f"a period of {period} steps is longer than {LONGEST_PERIOD}")
     return [
@@ -89,7 +93,7 @@ def first_steps(
     monomials = tuple((s, c, e + 1 if s in small else e) for s, c, e in scale.monomials)
     scaled = {s for s, _, _ in monomials}
     monomials += tuple((s, s, Fraction(1)) for s in small - scaled)
-    own = dict((s, e) for s, _, e in scale.monomials).get(state, Fraction(0))
+    own = {s: e for s, _, e in scale.monomials}.get(state, Fraction(0))
     choices = {node for node in value_nodes(value) if isinstance(node, where)}
     for choice in sorted(choices, key=sp.default_sort_key):
         condition, a, b = choice.args

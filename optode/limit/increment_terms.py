@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from optode.language.conditions import branches_of, where
+from optode.language.conditions import branches_of, in_branches, where
 from optode.language.derivative import partial
 from optode.language.effort import cancelled, expanded, terms
 from optode.language.functions import function_of, kinds
@@ -53,18 +53,31 @@ def grouped_terms(
     for rest, coefficient in groups.items():
         for part in _parts(coefficient, growing):
             if part != 0:
-                yield Term(index, part * rest, rest == state)
+                yield Term(index, part * rest, _is_multiple(rest, state))
 
 
 def increment(value: sp.Expr, state: sp.Symbol) -> sp.Expr:
-    """Return ``value - state``, the state taken off each branch of a choice where it cancels."""
+    """Return ``value - state``, the state taken off each branch of a choice where it cancels.
+
+    What is linear in the state stands apart: ``m*where(c, -a, -b) + where(c, a*g, b*g)``.
+    """
     if isinstance(value, where):
-        condition, *branches = value.args
-        return where(condition, *(increment(branch, state) for branch in branches))
+        gained = in_branches(value, lambda leaf: increment(leaf, state))
+        slope = in_branches(gained, lambda leaf: partial(leaf, state))
+        if slope.has(state):
+            return gained
+        rest = in_branches(gained, lambda leaf: leaf.xreplace({state: sp.S.Zero}))
+        return state * slope + rest
     for term in sp.Add.make_args(value):
         if isinstance(term, where) and all(leaf.has(state) for leaf in branches_of(term)):
             return value - term + increment(term, state)
     return value - state
+
+
+def _is_multiple(term: sp.Expr, state: sp.Symbol) -> bool:
+    """Return whether a term is a state, or a choice between multiples of it."""
+    factor = term / state
+    return factor == 1 or (isinstance(factor, where) and not factor.has(state))
 
 
 def _multiplied_out(expression: sp.Expr) -> sp.Expr:

@@ -88,9 +88,7 @@ def _read(node: ast.expr, value: Value, refuse: Refuse) -> sp.Expr | None:
     raise TypeError(f"no condition: {ast.dump(node)}")
 
 
-def _joined(
-    join: Callable[[sp.Expr, sp.Expr], sp.Expr], conditions: Iterable[sp.Expr]
-) -> sp.Expr:
+def _joined(join: Callable[[sp.Expr, sp.Expr], sp.Expr], conditions: Iterable[sp.Expr]) -> sp.Expr:
     *others, last = conditions
     return reduce(lambda joined, condition: join(condition, joined), reversed(others), last)
 

@@ -21,8 +21,8 @@ from optode.codegen.expressions import TorchPrinter
 from optode.compiler import check, compile, derive
 from optode.diagnostics import Located, Reporter, Source, Span
 from optode.language.arrays import ONES, array_modules, in_full
-from optode.language.derivative import partial
 from optode.language.conditions import remainder, where
+from optode.language.derivative import partial
 from optode.language.elementwise import Elementwise, atan2, gelu, silu
 from optode.language.functions import FUNCTIONS, IN_SPECS, by_formula, function_of
 from optode.language.latex import to_latex
@@ -150,7 +150,12 @@ def test_the_reader_reads_it(name):
 def test_what_only_comes_up_in_derivations_is_no_name_of_a_spec():
     internal = {record.name for record in FUNCTIONS} - set(IN_SPECS)
     assert internal == {
-        "remainder", "logsigmoid", "cosh", "erf", "step", "reaches",
+        "remainder",
+        "logsigmoid",
+        "cosh",
+        "erf",
+        "step",
+        "reaches",
     }
     assert [d.code for d in parsed("logsigmoid(h)")[1]] == ["E204"]
 
