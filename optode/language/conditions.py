@@ -71,23 +71,26 @@ class remainder(Elementwise):
 
 def both(c: sp.Expr, d: sp.Expr) -> sp.Expr:
     """Return the condition ``c and d``."""
-    if _joint(c) == "both":
+    if _joint(c) == "both" and as_comparison(c) is None:
         return both(c.args[0], both(c.args[1], d))
     return where(c, d, sp.S.Zero)
 
 
 def either(c: sp.Expr, d: sp.Expr) -> sp.Expr:
     """Return the condition ``c or d``."""
-    if _joint(c) == "either":
+    if _joint(c) == "either" and as_comparison(c) is None:
         return either(c.args[0], either(c.args[2], d))
     return where(c, sp.S.One, d)
 
 
 def opposite(c: sp.Expr) -> sp.Expr:
-    """Return the condition ``not c``."""
-    if isinstance(c, where) and c.args[1:] == (0, 1):
-        return c.args[0]
-    return where(c, sp.S.Zero, sp.S.One)
+    """Return the condition ``not c``, by De Morgan's laws down to the comparisons."""
+    joint, parts = _joint(c), c.args
+    if joint == "both":
+        return either(opposite(parts[0]), opposite(parts[1]))
+    if joint == "either":
+        return both(opposite(parts[0]), opposite(parts[2]))
+    return parts[0] if joint == "opposite" else where(c, sp.S.Zero, sp.S.One)
 
 
 def compared(left: sp.Expr, relation: str, right: sp.Expr) -> sp.Expr:
@@ -169,18 +172,17 @@ def in_branches(expression: sp.Expr, change: Callable[[sp.Expr], sp.Expr]) -> sp
 
 
 class Words(NamedTuple):
-    """The words of a notation between conditions, before one that does not hold, and for relations."""
+    """The words of a notation between conditions, and for relations."""
 
     both: str
     either: str
-    opposite: str
     tight: bool
     """Whether they bind more tightly than a comparison."""
     relations: Mapping[str, str]
 
 
-PYTHON = Words(" and ", " or ", "not ", False, {r: r for r in _TURNED})
-TENSORS = Words(" & ", " | ", "~", True, {r: r for r in _TURNED})
+PYTHON = Words(" and ", " or ", False, {r: r for r in _TURNED})
+TENSORS = Words(" & ", " | ", True, {r: r for r in _TURNED})
 
 
 def written(condition: sp.Expr, show: Callable[[sp.Expr], str], words: Words = PYTHON) -> str:
@@ -195,14 +197,12 @@ def written(condition: sp.Expr, show: Callable[[sp.Expr], str], words: Words = P
         bare = not words.tight if as_comparison(part) is not None else _joint(part) == joined
         return text if bare else f"({text})"
 
-    if not isinstance(condition, where):
-        return f"{show(condition)} {words.relations['>']} {show(sp.S.Zero)}"
     c, d, e = condition.args
     joint = _joint(condition)
     if joint == "same":
         return written(c, show, words)
     if joint == "opposite":
-        return f"{words.opposite}({written(c, show, words)})"
+        return written(opposite(c), show, words)
     if joint == "both":
         return inner(c, joint) + words.both + inner(d, joint)
     if joint == "either":
@@ -225,7 +225,7 @@ def as_comparison(condition: sp.Expr) -> Comparison | None:
     if isinstance(condition, step):
         return _sides(condition.args[0], ">")
     if not isinstance(condition, where):
-        return None
+        return condition, ">", sp.S.Zero
     c, d, e = condition.args
     if isinstance(c, step) and (d, e) == (0, 1):
         return _sides(-c.args[0], ">=")

@@ -27,7 +27,6 @@ from optode.language.text import decimal_text, other_norm
 _WORDS = Words(
     both=r" \text{ and } ",
     either=r" \text{ or } ",
-    opposite=r"\text{not } ",
     tight=False,
     relations={">": ">", ">=": r"\ge", "<": "<", "<=": r"\le", "==": "=", "!=": r"\ne"},
 )
