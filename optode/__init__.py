@@ -17,7 +17,8 @@ from optode.version import __version__
 
 if TYPE_CHECKING:
     from optode.claim.report import Claims, claims
-    from optode.compiler import Derivation, check, compile, derive, generate
+    from optode.compiler import check, compile, derive, generate
+    from optode.derivation import Derivation
     from optode.diagnostics import Diagnostic, SpecError
     from optode.formulation import Formulation
     from optode.language.symbols import COUNTER, TIME, At, Field, Gradient, Oracle
@@ -59,7 +60,7 @@ __all__ = [
 _HOMES = {
     "Claims": "claim.report",
     "claims": "claim.report",
-    "Derivation": "compiler",
+    "Derivation": "derivation",
     "check": "compiler",
     "compile": "compiler",
     "derive": "compiler",

@@ -1,212 +1,22 @@
-"""Compile a spec to a PyTorch module: the whole way on one screen.
-
-spec -> update rule -> continuous limit -> neural ODE -> adjoint system -> programs -> module text
-"""
+"""Compile specs: derive them, check them, and write or load their PyTorch modules."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import sympy as sp
-
-from optode.adjoint.adjoint import AdjointSystem, adjoint_system
-from optode.codegen.files import sealed, write_modules
+from optode.codegen.files import write_modules
 from optode.codegen.in_memory import class_from_text
-from optode.codegen.module import RUNTIME, render
 from optode.codegen.standalone import COPY, runtime_copy
-from optode.diagnostics import Diagnostic, Span, SpecError
-from optode.formulation import Formulation
-from optode.language.numbers import number_problem
-from optode.language.program import Assign, NoProgram, Total
-from optode.limit.balance import only_scaling
-from optode.limit.from_spec import given_limit
-from optode.limit.limit import ContinuousLimit, continuous_limit
-from optode.limit.scaling import Scaling
-from optode.model.fitting import fitted
-from optode.model.from_spec import no_model, read_architecture
-from optode.model.model import Architecture, NeuralODE, neural_ode
-from optode.model.structure import Stepper, derive_stepper
-from optode.rule.from_spec import build_rule, expression_errors
-from optode.rule.rule import UpdateRule
-from optode.show.equations import Form, Stage, show
+from optode.derivation import AnySpec, Derivation
+from optode.diagnostics import Diagnostic, SpecError
+from optode.rule.from_spec import expression_errors
 from optode.spec.reader import Spec, UnfinishedSpec, read_spec
 from optode.spec.shipped import find_spec, shipped_specs
 from optode.time_limit import time_limit
-from optode.unexpected import stage, staged
-from optode.version import __version__
-
-AnySpec: TypeAlias = str | Path | Spec | Formulation
-"""A path, the name of a shipped spec, a spec that has been read, or one made in Python."""
-
-
-@dataclass(frozen=True, repr=False)
-class Derivation:
-    """A spec and the result of every stage, each computed when it is first read.
-
-    Each attribute raises SpecError with all errors of its stage.
-    """
-
-    spec: Spec | Formulation
-    order: int = 0
-    step: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.order not in (0, 1, 2):
-            raise ValueError(f"order: 0, 1 or 2, not {self.order!r}")
-        if self.step is not None and not 0 < self.step < math.inf:
-            raise ValueError(f"step: a positive number, not {self.step!r}")
-
-    @property
-    def name(self) -> str:
-        """The name of the rule, and of the module's file."""
-        return self.spec.rule.name if isinstance(self.spec, Formulation) else self.spec.name.text
-
-    @property
-    def place(self) -> Span | None:
-        """Where errors of the whole point: at the name of the spec, of Python nowhere."""
-        return self.spec.name.span if isinstance(self.spec, Spec) else None
-
-    @property
-    def file_name(self) -> str:
-        """The name of the module's file, without its ending."""
-        return f"{self.name}_order{self.order}" if self.order else self.name
-
-    @cached_property
-    @staged("rule")
-    def given(self) -> UpdateRule | ContinuousLimit:
-        """What the author states: an optimizer's step in normal form, or an ODE."""
-        if isinstance(self.spec, Formulation):
-            return self.spec.rule
-        return given_limit(self.spec) if self.spec.is_ode else build_rule(self.spec)
-
-    @cached_property
-    def rule(self) -> UpdateRule:
-        """One step of the optimizer, in normal form."""
-        if isinstance(self.given, UpdateRule):
-            return self.given
-        raise SpecError([Diagnostic("E405", "no rule: an ODE is given", self.place)])
-
-    @cached_property
-    @staged("limit")
-    def scaling(self) -> Scaling:
-        """The powers of the step size: declared, or the only distinguished limit there is."""
-        return only_scaling(self.rule)
-
-    @cached_property
-    @staged("limit")
-    def limit(self) -> ContinuousLimit:
-        """The continuous limit of the rule, or the ODE as it was given."""
-        if isinstance(self.given, UpdateRule):
-            return continuous_limit(self.given, self.scaling, self.order)
-        if self.order:
-            message = "no next order: an ODE is given, not a rule"
-            raise SpecError([Diagnostic("E405", message, self.place)])
-        return self.given
-
-    @cached_property
-    @staged("model")
-    def architecture(self) -> Architecture:
-        """The model section of the spec, or of the formulation."""
-        rule = None if self.spec.is_ode else self.rule
-        if isinstance(self.spec, Spec):
-            return read_architecture(self.spec, self.limit, self.step, rule)
-        if self.spec.architecture is None:
-            raise no_model(self.place)
-        return fitted(self.spec.architecture, self.limit, rule, self.step)
-
-    @cached_property
-    @staged("model")
-    def model(self) -> NeuralODE:
-        """The limit with the network in the gradient's place."""
-        model = neural_ode(self.limit, self.architecture, self.spec.title, self.spec.references)
-        fixed = {p.symbol: sp.Rational(repr(p.value)) for p in model.parameters if not p.is_learned}
-        self._check_numbers(zip(model.states, model.equations, strict=True), fixed)
-        return model
-
-    @cached_property
-    @staged("adjoint")
-    def adjoint(self) -> AdjointSystem:
-        """The costate equations and the programs of the module."""
-        try:
-            adjoint = adjoint_system(self.model)
-        except NoProgram as error:
-            hint = "the stages before the adjoint are there, and the orders below"
-            message = f"no adjoint of order {self.order}: {error}"
-            raise SpecError([Diagnostic("E405", message, self.place, hint)]) from error
-        made = (s for s in adjoint.backward.statements if isinstance(s, (Assign, Total)))
-        self._check_numbers(((s.name, s.value) for s in made), {})
-        return adjoint
-
-    def _check_numbers(
-        self, rates: Iterable[tuple[sp.Symbol, sp.Expr]], values: dict[sp.Symbol, sp.Expr]
-    ) -> None:
-        """Raise SpecError (E507) for equations with constants that are no floats."""
-        found = [
-            Diagnostic("E507", f"the equation of `{name}` {problem}", self.place)
-            for name, rate in rates
-            if (problem := number_problem(rate, values))
-        ]
-        if found:
-            raise SpecError(found)
-
-    @cached_property
-    @staged("stepper")
-    def stepper(self) -> Stepper:
-        """The structure of the model that an integrator can use."""
-        return derive_stepper(self.model)
-
-    @cached_property
-    def module_text(self) -> str:
-        """The PyTorch module, byte-equal on every machine."""
-        return self.text_importing(RUNTIME)
-
-    @staged("module")
-    def text_importing(self, runtime: str) -> str:
-        """Return the PyTorch module, with its base class imported from ``runtime``."""
-        origin = self.spec.origin
-        if self.order:
-            origin += f" with --order {self.order}" + (f" --step {self.step}" if self.step else "")
-        sha256 = self.spec.sha256
-        text = render(
-            self.adjoint,
-            self.stepper,
-            spec_name=origin,
-            sha256=sha256,
-            version=__version__,
-            runtime=runtime,
-        )
-        return sealed(text)
-
-    def stages(self, *names: str) -> tuple[Stage, ...]:
-        """Return the results of the named stages.
-
-        Without names, of all but the stepper, and from order 2 on the adjoint, which has no program.
-        """
-        rule = [] if self.spec.is_ode else ["rule"]
-        model = ["model", *(["adjoint"] if self.order < 2 else [])] if self.spec.has_model else []
-        return tuple(getattr(self, name) for name in names or (*rule, "limit", *model))
-
-    @staged("show")
-    def show(self, *names: str, form: Form = "text") -> str:
-        """Return the equations of the named stages (default: all) as ``text``, ``latex`` or ``markdown``."""
-        return show(self.stages(*names), form, self.spec.title)
-
-    def __str__(self) -> str:
-        return self.show()
-
-    def __repr__(self) -> str:
-        return f"<Derivation of {self.name}>"
-
-    def _repr_markdown_(self) -> str:
-        try:
-            return self.show(form="markdown")
-        except SpecError as error:
-            return f"~~~\n{error}\n~~~\n"
+from optode.unexpected import stage
 
 
 def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivation:
@@ -249,14 +59,16 @@ def generate(
     directory: str | Path = "generated",
     force: bool = False,
     standalone: bool = False,
+    check: bool = True,
 ) -> list[Path]:
     """Write the modules of the specs to ``<directory>/<name>.py``, all or none; returns the paths.
 
-    ``standalone`` writes a copy of the runtime beside them, which they import. Raises SpecError
+    ``standalone`` writes a copy of the runtime beside them, which they import. ``check`` runs each
+    rule beside its limit first. Raises SpecError
     with the errors of all the specs, or with the reasons not to write a file: one that optode did
     not write or that was edited since is kept unless ``force``.
     """
-    texts = modules(specs, Path(directory), standalone=standalone)
+    texts = modules(specs, Path(directory), standalone=standalone, check=check)
     write_modules(texts, force=force)
     return list(texts)
 
@@ -273,9 +85,13 @@ def modules(
     step: float | None = None,
     *,
     standalone: bool = False,
+    check: bool = False,
     seconds: float | None = None,
 ) -> dict[Path, str]:
-    """Return the texts that ``generate`` writes, by path; each spec may take so many seconds."""
+    """Return the texts that ``generate`` writes, by path; each spec may take so many seconds.
+
+    ``check`` runs each rule beside its limit first.
+    """
     texts = runtime_copy(directory) if standalone else {}
     errors: list[Diagnostic] = []
     for spec in specs:
@@ -283,6 +99,8 @@ def modules(
             with time_limit(seconds):
                 derivation = derive(spec, order, step)
                 name = derivation.file_name
+                if check:
+                    derivation.check_limit()
                 text = derivation.text_importing(COPY) if standalone else derivation.module_text
             if texts.setdefault(directory / f"{name}.py", text) != text:
                 errors.append(Diagnostic("E604", f"two modules are named `{name}`"))

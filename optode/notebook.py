@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from optode.compiler import Derivation, compile, derive, with_expression_errors
+from optode.compiler import compile, derive, with_expression_errors
+from optode.derivation import Derivation
 from optode.diagnostics import SpecError
 from optode.show.equations import Stage, show
 from optode.spec.reader import parse_spec

@@ -30,14 +30,14 @@ _Product: TypeAlias = tuple[Fraction, tuple[sp.Expr, ...]]
 """An exponent of Delta, and the directions of a Jacobian product."""
 
 _MAX_EXTRA_ORDER = 12
+_BASE = sp.Dummy(real=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
     """How symbols move with Delta: ``symbol -> c * Delta^e`` and ``k = t/Delta - offset``.
 
-    ``vectors`` are the symbols that are no scalars: the states, which Jacobians do not commute
-    with.
+    ``vectors`` are the symbols that are no scalars, the states: Jacobians do not commute with them.
     """
 
     monomials: tuple[tuple[sp.Symbol, sp.Expr, Fraction], ...]
@@ -139,23 +139,26 @@ class _Expansion:
         return product
 
     def quotient(self, above: Series, below: Series) -> Series:
-        return self.product(above, self.constant_power(below, sp.S.NegativeOne), self.order)
+        return self.product(above, self.constant_power(below, 1 / _BASE), self.order)
 
     def power(self, expression: sp.Pow) -> Series:
         base, exponent = expression.args
         series = self.of(base)
         if exponent.is_Rational:
-            return self.constant_power(series, exponent)
-        if not exponent.has(*self.leaves) and series.leading[0] == 0:
-            return self.constant_power(series, exponent)
+            return self.constant_power(series, expression)
+        if not exponent.has(*self.leaves):
+            return self.constant_power(series, expression)
         return self.exponential(
             self.product(self.of(exponent), self.logarithm(series, base), self.order), expression
         )
 
-    def constant_power(self, series: Series, power: sp.Expr) -> Series:
-        e0, c0 = series.leading
+    def constant_power(self, series: Series, expression: sp.Expr) -> Series:
+        power, (e0, c0) = expression.exp, series.leading
         if e0 != 0 and not power.is_Rational:
-            raise NoExpansion(f"a power of the step size with the exponent {power}")
+            names = ", ".join(sorted(map(str, power.free_symbols)))
+            raise NoExpansion(
+                f"the power of the step size that {expression} is of has {names} in it: give a number"
+            )
         relative = series.relative()
         scaled = self.compose(relative, lambda n: sp.binomial(power, n), self.order - e0)
         shift = e0 * Fraction(power) if e0 != 0 else Fraction(0)

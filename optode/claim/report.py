@@ -9,7 +9,8 @@ from optode.claim.prove import adjoint_claims
 from optode.claim.text import as_markdown, as_text
 from optode.claim.verdicts import Findings
 from optode.claim.witness.errors import witnessed
-from optode.compiler import AnySpec, derive, shipped_models
+from optode.compiler import derive, shipped_models
+from optode.derivation import AnySpec
 
 
 class Claims(Findings):

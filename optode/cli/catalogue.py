@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from optode.compiler import Derivation, derive
+from optode.compiler import derive
+from optode.derivation import Derivation
 from optode.language.text import to_text
 from optode.spec.reader import Spec
 from optode.spec.shipped import shipped_specs

@@ -16,8 +16,11 @@ from optode.cli.listing import list_specs
 from optode.cli.options import (
     AllModels,
     Commands,
+    Folder,
     ModelOrder,
+    NoCheck,
     OneSpec,
+    OnlyShowStale,
     SpecsOrAll,
     StepSize,
     TimeLimit,
@@ -31,7 +34,7 @@ from optode.time_limit import DEFAULT_SECONDS, time_limit
 from optode.version import __version__
 
 if TYPE_CHECKING:
-    from optode.compiler import Derivation
+    from optode.derivation import Derivation
     from optode.show.equations import Stage
 
 
@@ -93,16 +96,9 @@ def _options(
 @app.command()
 def generate(
     specs: SpecsOrAll = None,
-    directory: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write to.")
-    ] = Path("generated"),
+    directory: Folder = Path("generated"),
     every: AllModels = False,
-    check_only: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Write nothing; show what is stale, and exit 1 if anything is."
-        ),
-    ] = False,
+    check_only: OnlyShowStale = False,
     force: Annotated[
         bool,
         typer.Option("--force", help="Overwrite files that were edited or not written by optode."),
@@ -117,6 +113,7 @@ def generate(
             help="Also write a copy of optode.runtime, and import it in place of optode.",
         ),
     ] = False,
+    unchecked: NoCheck = False,
 ) -> None:
     """Write the PyTorch module of each spec to DIR, as NAME.py (NAME_order1.py)."""
     from optode.codegen.files import differences, folder_problem, write_modules
@@ -131,7 +128,17 @@ def generate(
         if not check_only and (problem := folder_problem(directory)):
             raise SpecError([problem])
         chosen = shipped_models() if every else dict.fromkeys(specs or ())
-        texts = modules(chosen, directory, order, step, standalone=standalone, seconds=seconds)
+        # the shipped ones are measured by `optode verify --all`
+        checked = not (unchecked or every or check_only)
+        texts = modules(
+            chosen,
+            directory,
+            order,
+            step,
+            standalone=standalone,
+            check=checked,
+            seconds=seconds,
+        )
         if check_only:
             _report_stale(differences(texts))
             return
@@ -173,6 +180,7 @@ def derive(
         ),
     ] = None,
     seconds: TimeLimit = DEFAULT_SECONDS,
+    unchecked: NoCheck = False,
 ) -> None:
     """Show the rule, its limit, the neural ODE and its adjoint."""
     from optode import compiler
@@ -190,6 +198,8 @@ def derive(
         if stage is StageName.rule:
             _needs_a_rule(derivation, "--stage")
         names = () if stage is None else (stage.value,)
+        if stage is not StageName.rule and not unchecked and (why := derivation.check_limit()):
+            typer.echo(f"note: the limit was not checked by numbers: {why}", err=True)
         if form is Format.json:
             typer.echo(_json(derivation.name, derivation.stages(*names)))
         else:

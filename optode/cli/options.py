@@ -98,6 +98,21 @@ TimeLimit: TypeAlias = Annotated[
 ]
 
 
+Folder: TypeAlias = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write to.")
+]
+OnlyShowStale: TypeAlias = Annotated[
+    bool,
+    typer.Option("--check", help="Write nothing; show what is stale, and exit 1 if anything is."),
+]
+NoCheck: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--no-check", help="Do not run the rule beside its limit first, some tenths of a second."
+    ),
+]
+
+
 def one_or_all(spec: object, every: bool, expected: str = "one SPEC") -> None:
     """Raise BadParameter unless either SPEC or --all is given."""
     if every == bool(spec):

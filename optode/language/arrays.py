@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import sympy as sp
 
-from optode.language.functions import FUNCTIONS, by_formula
-from optode.language.record import Function
+from optode.language.functions import FUNCTIONS
 from optode.language.symbols import Reduction
 
 Table: TypeAlias = Mapping[str, Callable[..., Any] | None]
@@ -29,7 +28,7 @@ def array_modules(axis: int | None, *tables: Table) -> list[Any]:
 
     The features are on the given axis, or fill the arrays where it is None.
     """
-    return [*tables, {**_elementwise(), **_reductions(axis)}, "scipy", "numpy"]
+    return [*tables, {**_elementwise(), **_reductions(axis)}, "numpy"]
 
 
 def in_full(expression: sp.Expr) -> sp.Expr:
@@ -69,18 +68,5 @@ def _reductions(axis: int | None) -> Table:
 
 @cache
 def _elementwise() -> Table:
-    """Every elementwise function that NumPy and SciPy do not have by its SymPy name."""
-    found = {record.kind.__name__: _on_arrays(record) for record in FUNCTIONS}
-    return {name: function for name, function in found.items() if function}
-
-
-def _on_arrays(record: Function) -> Callable[..., Any] | None:
-    if record.arrays is not None:
-        return partial(record.arrays, np)
-    if record.over_features or not hasattr(record.kind, "formula"):
-        return None
-    slots = [sp.Dummy(real=True) for _ in range(max(record.arguments))]
-    function: Callable[..., Any] = sp.lambdify(
-        slots, by_formula(record.kind(*slots)), ["scipy", "numpy"]
-    )
-    return function
+    """Every elementwise function that NumPy does not have by its SymPy name."""
+    return {r.kind.__name__: partial(r.arrays, np) for r in FUNCTIONS if r.arrays is not None}

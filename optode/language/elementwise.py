@@ -243,3 +243,10 @@ def minimum(a: sp.Expr, b: sp.Expr) -> sp.Expr:
 def soft_threshold(u: sp.Expr, bound: sp.Expr) -> sp.Expr:
     """sign(u)*max(abs(u) - bound, 0) for a bound from 0 on: what is left outside of [-bound, bound]."""
     return u - hardtanh(u, -bound, bound)
+
+
+def by_formula(expression: sp.Expr) -> sp.Expr:
+    """The expression with the language's own functions in terms of SymPy's."""
+    return expression.replace(
+        lambda node: isinstance(node, Elementwise), lambda node: node.formula(*node.args)
+    )

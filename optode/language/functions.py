@@ -9,12 +9,12 @@ is in ``function_names.py``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import sympy as sp
 
 from optode.language.conditions import remainder, where
 from optode.language.elementwise import (
-    Elementwise,
     atan2,
     expm1,
     gelu,
@@ -34,6 +34,13 @@ from optode.language.elementwise import (
 from optode.language.function_names import FUNCTION_NAMES
 from optode.language.record import Function, Shorthand, Smoothness, elementwise, over_features
 from optode.language.symbols import count, dot, highest, lowest, mean, norm, total
+
+
+def _erf(u: Any) -> Any:
+    from scipy.special import erf  # half a second, for those that need it
+
+    return erf(u)
+
 
 _RECORDS: tuple[Function | Shorthand, ...] = (
     Shorthand(name="sqrt", arguments=(1,), domain="nonnegative", make=sp.sqrt),
@@ -83,7 +90,14 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
     elementwise(
         sp.tanh, "torch.tanh({})", floats="math.tanh({})", latex=None, at_zero=1, at_infinity=0
     ),
-    elementwise(sigmoid, "torch.sigmoid({})", floats=None, at_zero=0, at_infinity=0),
+    elementwise(
+        sigmoid,
+        "torch.sigmoid({})",
+        floats=None,
+        arrays=lambda np, u: 1 / (1 + np.exp(-u)),
+        at_zero=0,
+        at_infinity=0,
+    ),
     elementwise(
         softplus,
         "functional.softplus({})",
@@ -94,8 +108,22 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_zero=0,
         at_infinity=1,
     ),
-    elementwise(silu, "functional.silu({})", floats=None, at_zero=1, at_infinity=1),
-    elementwise(gelu, "functional.gelu({})", floats=None, at_zero=1, at_infinity=1),
+    elementwise(
+        silu,
+        "functional.silu({})",
+        floats=None,
+        arrays=lambda np, u: u / (1 + np.exp(-u)),
+        at_zero=1,
+        at_infinity=1,
+    ),
+    elementwise(
+        gelu,
+        "functional.gelu({})",
+        floats=None,
+        arrays=lambda np, u: u * (1 + _erf(u / np.sqrt(2))) / 2,
+        at_zero=1,
+        at_infinity=1,
+    ),
     elementwise(
         relu,
         "torch.relu({})",
@@ -198,7 +226,13 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         sp.cosh, "torch.cosh({})", floats="math.cosh({})", latex=None, at_zero=0, at_infinity=None
     ),
     elementwise(
-        sp.erf, "torch.erf({})", floats="math.erf({})", latex=None, at_zero=1, at_infinity=0
+        sp.erf,
+        "torch.erf({})",
+        floats="math.erf({})",
+        latex=None,
+        arrays=lambda np, u: _erf(u),
+        at_zero=1,
+        at_infinity=0,
     ),
     elementwise(
         step,
@@ -263,10 +297,3 @@ def borders(calls: Iterable[sp.Expr]) -> list[sp.Expr]:
 def transformed(raw: sp.Expr, transform: str) -> sp.Expr:
     """The value of a parameter that is learned through ``raw``."""
     return raw if transform == "none" else IN_SPECS[transform].make(raw)
-
-
-def by_formula(expression: sp.Expr) -> sp.Expr:
-    """The expression with the language's own functions in terms of SymPy's."""
-    return expression.replace(
-        lambda node: isinstance(node, Elementwise), lambda node: node.formula(*node.args)
-    )

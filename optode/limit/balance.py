@@ -274,9 +274,8 @@ class _Balance:
     def obstacles(self) -> tuple[Diagnostic, ...]:
         """Report why there is no scaling: terms of the position that do not vanish."""
         hint = "every increment must vanish with the step size; let a hyper-parameter depend on it"
-        sizes = self.sizes(
-            Exponents(Fraction(1), Fraction(1), (Fraction(1),) * len(self.rule.decays))
-        )
+        one = Fraction(1)
+        sizes = self.sizes(Exponents(one, one, (one,) * len(self.rule.decays)))
         if sizes is None:
             message = "no continuous limit: a state has no finite size"
             return (Diagnostic("E401", message, self.rule.span_of(0), hint),)

@@ -11,7 +11,7 @@ import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
 from optode.language.conditions import where
-from optode.language.elementwise import atan2, hardtanh
+from optode.language.elementwise import atan2, hardtanh, relu
 from optode.language.functions import function_of
 from optode.language.numbers import real_value
 from optode.language.symbols import COUNTER, Opaque, Tangent, dot
@@ -170,11 +170,12 @@ class Sizes:
     def power_of_counter(self, expression: sp.Pow) -> Exponents | None:
         """Return the exponent of beta^k.
 
-        It is of order 1 where 1 - beta is of order Delta or less, else beyond all orders.
+        It is of order 1 where k*(1 - beta) is, else beyond all orders.
         """
         rates = [self.leaves[s] for s in expression.base.free_symbols if s in self.leaves]
         smallest = min((self.value(r) for r in rates if r is not None), default=Fraction(0))
-        return self.zero if smallest >= 1 else None
+        times = self.of(expression.exp)
+        return self.zero if times is None or self.value(times) + smallest >= 0 else None
 
     def angle(self, y: Exponents | None, x: Exponents | None) -> Exponents | None:
         """Return the exponent of atan2(y, x): that of y/x where it vanishes."""
@@ -188,6 +189,8 @@ class Sizes:
             return self.clipped(*expression.args)
         if isinstance(expression, atan2):
             return self.angle(*map(self.of, expression.args))
+        if isinstance(expression, relu) and self.is_negative(expression.args[0]):
+            return None
         record, inner = function_of(expression), self.of(expression.args[0])
         if record is None:
             return self.zero
@@ -202,6 +205,14 @@ class Sizes:
         if not power:
             return self.zero
         return None if inner is None else inner.times(Fraction(power))
+
+    def is_negative(self, total: sp.Expr) -> bool:
+        """Return whether the largest terms of a sum are negative after the start, whatever else."""
+        terms = [(term, self.of(term)) for term in sp.Add.make_args(total)]
+        sizes = {term: self.value(form) for term, form in terms if form is not None}
+        largest = (term for term in sizes if sizes[term] == min(sizes.values()))
+        later = {COUNTER: sp.Dummy(positive=True)}
+        return bool(sizes) and all(term.xreplace(later).is_negative for term in largest)
 
     def clipped(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> Exponents | None:
         """Return the exponent of u within bounds: no larger than both, and with one sign no smaller."""

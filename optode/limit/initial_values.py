@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -51,15 +51,26 @@ def initial_values(reduced: Reduced, scaled: ScaledRule) -> Start:
     return Start(tuple(value + unit * shift for value, shift in zip(values, moved, strict=True)))
 
 
-def standstill(states: tuple[sp.Symbol, ...], equations: Iterable[sp.Expr]) -> tuple[str, ...]:
-    """Warn where the gradient is taken at one point for ever."""
+def standstill(states: tuple[sp.Symbol, ...], equations: Sequence[sp.Expr]) -> tuple[str, ...]:
+    """Warn where the position does not move, where a gradient is taken at one point for ever, and
+    of states that nothing reads.
+    """
+    notes = []
+    if equations[0] == 0:
+        notes.append(
+            f"`{states[0]}` does not move in this limit: the terms that move it are smaller"
+        )
     calls = {call for equation in equations for call in equation.atoms(Gradient)}
-    fixed = sorted(to_text(call) for call in calls if not call.has(*states))
-    return tuple(
+    notes += [
         f"{call} is taken at a fixed point: where it is taken vanishes at the scale of {states[0]}, "
         "the first state, which is taken to be of order 1"
-        for call in fixed
-    )
+        for call in sorted(to_text(call) for call in calls if not call.has(*states))
+    ]
+    for state in states[1:]:
+        others = (e for z, e in zip(states, equations, strict=True) if z != state)
+        if not any(equation.has(state) for equation in others):
+            notes.append(f"`{state}` is read by no other equation: it changes nothing else")
+    return tuple(notes)
 
 
 def notes_on(rule: UpdateRule, start: Start) -> tuple[str, ...]:

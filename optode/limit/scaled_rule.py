@@ -12,7 +12,7 @@ from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion, Series
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.presentation import present
-from optode.language.symbols import symbol
+from optode.language.symbols import COUNTER, symbol
 from optode.language.text import to_text
 from optode.limit.deciding import PERIODIC_HINT, first_steps, phases, remainders
 from optode.limit.in_step_size import (
@@ -95,6 +95,7 @@ class ScaledRule:
                 problems.append(Diagnostic("E403", message, self.rule.span_of(index)))
                 continue
             found.append(series)
+            problems += self._layers(index, value - state, replace(scale, offset=sp.S.Zero))
             blown = ((e, c) for e, c in series.terms if e < lowest)
             problems += [_blow_up(self.rule, index, e, c) for e, c in blown]
             problems += self._first_steps(index, value)
@@ -143,6 +144,28 @@ class ScaledRule:
         hint = "give it the value that it has after them under `start:`, and leave the choice away"
         return [Diagnostic("E403", message, rule.span_of(index), hint)]
 
+    def _layers(self, index: int, increment: sp.Expr, scale: Scale) -> list[Diagnostic]:
+        """Find terms of a slow state that die out within a few steps and are large enough to count.
+
+        ``c+ = c*(1 - 0.9**k/2)`` from 1 tends to a product of infinitely many factors.
+        """
+        dying = [p for p in increment.atoms(sp.Pow) if p.exp.has(COUNTER) and _dies_out(p, scale)]
+        if not dying or self.scaling.rates[index] < 1:
+            return []
+        state, sizes = self.rule.states[index], {p: sp.Dummy(real=True) for p in dying}
+        known = replace(scale, vectors=scale.vectors | {*sizes.values()})
+        power = self.powers[state]
+        series = expand(increment.xreplace(sizes), known, power + 1).shifted(-power)
+        if not any(c.has(*sizes.values()) for e, c in series.terms if e < 1):
+            return []
+        terms = ", ".join(to_text(p) for p in dying)
+        message = (
+            f"no continuous limit: `{state}` is changed by {terms}, which dies out within a few "
+            "steps: where it ends up has no closed form"
+        )
+        hint = f"leave the term out, and start `{state}` at the value that it tends to"
+        return [Diagnostic("E403", message, self.rule.span_of(index), hint)]
+
     def start(self, order: int) -> dict[sp.Symbol, sp.Expr]:
         """Return the coefficient of Delta^order of each scaled state at k = 0.
 
@@ -171,10 +194,9 @@ class ScaledRule:
         if state not in self._bounds:
             return start
         bound = self._bounds[state]
-        level = bound.level.subs(self.rule.step_size, 0)
-        if start == 0 and level.is_nonnegative:
-            return level if bound.is_floor else start
-        return bound.at(level).clip(start)
+        if start == 0 and bound.level.subs(self.rule.step_size, 0).is_nonnegative:
+            return bound.level if bound.is_floor else start
+        return bound.clip(start)
 
 
 def _expanded(
@@ -185,6 +207,14 @@ def _expanded(
     series = expand(increment.xreplace(growing), replace(scale, monomials=monomials), order)
     back = {new: old for old, new in growing.items()}
     return Series(tuple((e, c.xreplace(back)) for e, c in series.terms), series.order)
+
+
+def _dies_out(power: sp.Expr, scale: Scale) -> bool:
+    """Return whether a power of the counter vanishes beyond all orders of the step."""
+    try:
+        return not expand(power, scale, Fraction(1)).terms
+    except NoExpansion:
+        return False
 
 
 def _blow_up(rule: UpdateRule, index: int, order: Fraction, term: sp.Expr) -> Diagnostic:

@@ -130,6 +130,14 @@ class NeuralODE:
             raise ValueError("the field is called with different numbers of arguments")
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the equations do not say: parameters that are in none of them."""
+        starts = (start.expression for start in self.initial if start.expression is not None)
+        used = set[sp.Basic]().union(*(e.free_symbols for e in (*self.equations, *starts)))
+        lost = (p.symbol for p in self.parameters if p.symbol not in used)
+        return tuple(f"`{p}` is in no equation: it drops out of the limit" for p in lost)
+
+    @property
     def field_arguments(self) -> tuple[sp.Expr, ...]:
         """What the field is called with besides t, in its first call."""
         calls = [

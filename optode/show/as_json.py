@@ -86,6 +86,7 @@ def _entries_of_model(model: NeuralODE) -> Json:
             "initial": {str(state): _start(initial) for state, initial in starts},
             "span": list(model.span),
             "singular_times": [to_text(time) for time in model.singular_times],
+            "notes": list(model.notes),
         }
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import partial, singledispatch
 from typing import Literal, TypeAlias
 
 import sympy as sp
@@ -23,7 +23,6 @@ from optode.show.dialect import Dialect, Latex, PlainText, latex_words, markdown
 Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem | Stepper
 Form: TypeAlias = Literal["text", "latex", "markdown"]
 Line: TypeAlias = tuple[str, str]
-"""The two sides of an equation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +124,16 @@ def describe_limit(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Group]:
     yield Group("with the fast states", tuple(fast))
     if limit.step is not None:
         yield Group("in the scaling", tuple(_scaling(limit, dialect)))
-    starts = zip(limit.states, limit.initial, strict=True)
-    yield Group(
-        "starting at", tuple((dialect.value_at(z, "0"), dialect.expression(e)) for z, e in starts)
-    )
+    pairs = zip(limit.states, limit.initial, strict=True)
+    starts = ((dialect.value_at(z, "0"), dialect.expression(e)) for z, e in pairs)
+    yield Group("starting at", tuple(starts))
     yield _singular(limit.singular_times, dialect)
-    notes = ((dialect.words("note"), dialect.words(note)) for note in limit.notes)
-    yield Group("to be noted", tuple(notes))
+    yield _notes(limit.notes, dialect)
+
+
+def _notes(notes: Iterable[str], dialect: Dialect) -> Group:
+    words = dialect.words
+    return Group("to be noted", tuple((words("note"), words(note)) for note in notes))
 
 
 def _system(
@@ -151,8 +153,8 @@ def _scaling(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Line]:
 
 
 def _singular(times: tuple[sp.Expr, ...], dialect: Dialect) -> Group:
-    lines = ((dialect.expression(TIME), dialect.expression(time)) for time in times)
-    return Group("singular at", tuple(lines))
+    time = dialect.expression(TIME)
+    return Group("singular at", tuple((time, dialect.expression(pole)) for pole in times))
 
 
 @describe.register
@@ -163,11 +165,11 @@ def describe_model(model: NeuralODE, dialect: Dialect) -> Iterator[Group]:
         _system(model.states, model.equations, dialect),
     )
     yield Group("with parameters", tuple(_parameter(p, dialect) for p in model.parameters))
-    starts = zip(model.states, model.initial, strict=True)
-    yield Group(
-        "starting at", tuple((dialect.value_at(z, start), _start(i, dialect)) for z, i in starts)
-    )
+    pairs = zip(model.states, model.initial, strict=True)
+    starts = ((dialect.value_at(z, start), _start(i, dialect)) for z, i in pairs)
+    yield Group("starting at", tuple(starts))
     yield _singular(model.singular_times, dialect)
+    yield _notes(model.notes, dialect)
 
 
 def _parameter(parameter: LearnedParameter, dialect: Dialect) -> Line:
@@ -208,11 +210,9 @@ def describe_adjoint(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]
         f"Adjoint system of {system.model.class_name}, backwards in time, L the loss",
         _system(system.costates, system.equations, dialect),
     )
-    ends = zip(system.costates, system.model.states, strict=True)
-    terminal = (
-        (dialect.value_at(a, "T"), dialect.loss_gradient(dialect.value_at(z, "T"))) for a, z in ends
-    )
-    yield Group("ending at", tuple(terminal))
+    at_end = partial(dialect.value_at, time="T")
+    ends = zip(map(at_end, system.costates), map(at_end, system.model.states), strict=True)
+    yield Group("ending at", tuple((a, dialect.loss_gradient(z)) for a, z in ends))
     gradients = (
         (dialect.loss_gradient(dialect.expression(p)), dialect.quadrature(e))
         for p, e in system.quadratures
@@ -292,9 +292,9 @@ def _remarks(system: AdjointSystem, dialect: Dialect) -> Iterator[Line]:
     for jacobian in flow.jacobians if flow else ():
         of = jacobian.name.removeprefix("J").replace("_", " with respect to ", 1)
         yield dialect.expression(jacobian), dialect.words(f"the Jacobian of f{of}")
-    for partial in sorted({node.args[1:] for node in nodes}, key=sp.default_sort_key):
-        name = dialect.expression(FieldTransposed(symbol("c"), *partial))
-        of = f" with respect to {to_text(partial[-1])}" if partial else ""
-        if partial and isinstance(partial[0], Tangent):
-            of = f": that of J(u) for u = {to_text(partial[0].args[1])}"
+    for which in sorted({node.args[1:] for node in nodes}, key=sp.default_sort_key):
+        name = dialect.expression(FieldTransposed(symbol("c"), *which))
+        of = f" with respect to {to_text(which[-1])}" if which else ""
+        if which and isinstance(which[0], Tangent):
+            of = f": that of J(u) for u = {to_text(which[0].args[1])}"
         yield name, dialect.words(f"the transposed Jacobian of f{of}, applied to c")

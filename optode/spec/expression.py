@@ -15,7 +15,8 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
-from optode.language.functions import IN_SPECS, by_formula
+from optode.language.elementwise import by_formula
+from optode.language.functions import IN_SPECS
 from optode.language.numbers import MAX_BITS, has_floats, is_real
 from optode.language.symbols import At
 from optode.language.text import MAX_INTEGER

@@ -12,7 +12,7 @@ import torch
 
 from optode import SpecError
 from optode.codegen.in_memory import class_from_text
-from optode.compiler import Derivation
+from optode.derivation import Derivation
 from optode.diagnostics import Located, Reporter, Source, Span
 from optode.language.symbols import TIME, Field, Reduction, field_call, symbol
 from optode.language.text import to_text

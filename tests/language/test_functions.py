@@ -23,8 +23,8 @@ from optode.diagnostics import Located, Reporter, Source, Span
 from optode.language.arrays import ONES, array_modules, in_full
 from optode.language.conditions import remainder, where
 from optode.language.derivative import partial
-from optode.language.elementwise import Elementwise, atan2, gelu, silu
-from optode.language.functions import FUNCTIONS, IN_SPECS, by_formula, function_of
+from optode.language.elementwise import Elementwise, atan2, by_formula, gelu, silu
+from optode.language.functions import FUNCTIONS, IN_SPECS, function_of
 from optode.language.latex import to_latex
 from optode.language.record import Function
 from optode.language.symbols import step_symbol, symbol

@@ -9,7 +9,7 @@ import sympy as sp
 from optode.adjoint.reverse import reverse
 from optode.language.program import Assign, FieldCall, FieldPullback, Program, lower
 from optode.language.symbols import TIME, Field, Gradient, symbol
-from optode.verify.orders.numerics import evaluator
+from optode.trial.numerics import evaluator
 
 h, m, v, p = map(symbol, ("h", "m", "v", "p"))
 r, q = symbol("r"), symbol("q")

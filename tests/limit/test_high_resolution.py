@@ -11,7 +11,8 @@ from fields import StillField
 
 import optode
 from optode.codegen.in_memory import class_from_text
-from optode.compiler import Derivation, derive
+from optode.compiler import derive
+from optode.derivation import Derivation
 from optode.diagnostics import SpecError
 from optode.language.symbols import TIME, At, Gradient, Tangent, step_symbol, symbol
 from optode.limit.balance import scalings

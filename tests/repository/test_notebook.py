@@ -12,7 +12,7 @@ from IPython.utils.capture import capture_output
 from nbclient import NotebookClient
 
 import optode
-from optode.compiler import Derivation
+from optode.derivation import Derivation
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "own_optimizer.ipynb"
 SPEC = Path("specs/heavy_ball.yaml").read_text().replace("HBNODE", "CellNODE")

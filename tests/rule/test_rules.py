@@ -9,7 +9,7 @@ from objective import X0, gradient, torch_iterates
 from scipy.integrate import solve_ivp
 
 from optode.compiler import derive
-from optode.verify.orders.numerics import iterate, observed_order, right_hand_side
+from optode.trial.numerics import iterate, observed_order, right_hand_side
 
 
 def test_heavy_ball_is_torch_sgd_with_momentum():

@@ -14,7 +14,7 @@ from objective import X0, gradient, torch_iterates
 from optode.compiler import derive
 from optode.rule.from_spec import build_rule
 from optode.spec.reader import parse_spec
-from optode.verify.orders.numerics import iterate
+from optode.trial.numerics import iterate
 
 LR, BETA1, BETA2, EPS, DECAY = 0.05, 0.9, 0.99, 1e-3, 0.1
 

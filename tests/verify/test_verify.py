@@ -17,8 +17,11 @@ from optode.language.symbols import TIME, At, Gradient, Tangent, symbol, velocit
 from optode.limit.balance import scalings
 from optode.rule.update_rule import update_rule
 from optode.spec.reader import parse_spec
-from optode.verify.orders.expectation import Expectation, expected_order
-from optode.verify.orders.numerics import numerical, observed_order, value_of
+from optode.trial.expectation import Expectation, expected_order
+from optode.trial.numerics import numerical, observed_order, value_of
+from optode.trial.smooth_field import SmoothField, game_field, optimizer_field
+from optode.trial.starts import NoSolution, is_regular, regular_branch, solve
+from optode.trial.trial import Trial
 from optode.verify.orders.orders import (
     Order,
     OrderCheck,
@@ -29,9 +32,6 @@ from optode.verify.orders.orders import (
 )
 from optode.verify.orders.plot import plot_orders
 from optode.verify.orders.report import as_markdown, as_text, check_orders, rows, verify
-from optode.verify.orders.smooth_field import SmoothField, game_field, optimizer_field
-from optode.verify.orders.starts import NoSolution, is_regular, regular_branch, solve
-from optode.verify.orders.trial import Trial
 
 NUMBERS = (40, 80, 160, 320)
 

@@ -25,8 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optode.trial.numerics import observed_order
 from optode.verify.gradients.case import GradientCase, Node, Tensors, Times, dot, moved, size
-from optode.verify.orders.numerics import observed_order
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from optode.codegen.in_memory import class_from_text
-from optode.compiler import AnySpec, derive, shipped_models
+from optode.compiler import derive, shipped_models
+from optode.derivation import AnySpec
 from optode.diagnostics import SpecError, did_you_mean
 from optode.model.model import NeuralODE
 from optode.spec.shipped import is_file

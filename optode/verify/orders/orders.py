@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from math import lcm
 
 import numpy as np
-import sympy as sp
 
-from optode.language.functions import borders, kinds
+from optode.language.functions import kinds
 from optode.limit.deciding import period_of
-from optode.verify.orders.expectation import Expectation, expected_order, has_matched_start
-from optode.verify.orders.numerics import Array, observed_order
-from optode.verify.orders.starts import solve
-from optode.verify.orders.trial import Trial
+from optode.trial.expectation import Expectation, expected_order, has_matched_start
+from optode.trial.numerics import Array, observed_order
+from optode.trial.starts import solve
+from optode.trial.switches import horizon
+from optode.trial.trial import Trial
 
 TOLERANCE = 0.1
 _LEVELS = 4
@@ -148,25 +148,3 @@ def next_order(trial: Trial, order: int = 1) -> Order:
 
 _NO_CLOSED_FORM = "what the fast states add while they settle has no closed form"
 _JUMPS, _KINKS = kinds("jump"), kinds("kink")
-
-
-def horizon(trial: Trial, functions: tuple[type[sp.Function], ...]) -> float:
-    """Return the final time: 1, or less if the argument of such a function changes sign earlier.
-
-    At a switch the rule is late by up to a step: the error is of order 1 with a factor that jumps;
-    and where the gradient itself stands in the sign, the limit slides from there on. The terms of
-    next order hold between kinks.
-    """
-    limit = trial.limit(0)
-    arguments = borders(call for e in limit.equations for call in e.atoms(*functions))
-    if not arguments:
-        return 1.0
-    along = trial.evaluated(arguments, trial.iterates(1 / _SAMPLES, _SAMPLES)[1:], 1 / _SAMPLES)
-    signs = np.sign(along).reshape(_SAMPLES, -1)
-    switches = np.flatnonzero((signs != signs[0]).any(axis=1))
-    if not len(switches):
-        return 1.0
-    return float(2.0 ** np.floor(np.log2(0.9 * switches[0] / _SAMPLES)))
-
-
-_SAMPLES = 512

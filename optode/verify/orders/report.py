@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-from optode.compiler import AnySpec, derive
+from optode.compiler import derive
+from optode.derivation import AnySpec
 from optode.diagnostics import SpecError
 from optode.language.text import to_text
 from optode.limit.balance import scalings
@@ -14,11 +15,11 @@ from optode.rule.rule import UpdateRule
 from optode.spec.reader import Spec, VerifySpec
 from optode.spec.shipped import shipped_specs
 from optode.time_limit import time_limit
-from optode.verify.orders.operators import with_operators
+from optode.trial.operators import with_operators
+from optode.trial.smooth_field import game_field, optimizer_field
+from optode.trial.starts import NoSolution
+from optode.trial.trial import Trial, finite_start
 from optode.verify.orders.orders import Order, OrderCheck, limit_order, next_order
-from optode.verify.orders.smooth_field import game_field, optimizer_field
-from optode.verify.orders.starts import NoSolution
-from optode.verify.orders.trial import Trial, finite_start
 
 COLUMNS = ("rule", "scaling", "limit", "expected", "next order", "expected", "remarks")
 COMMAND = "optode verify --all --format markdown"

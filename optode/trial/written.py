@@ -14,7 +14,7 @@ import sympy as sp
 
 from optode.language.symbols import COUNTER, At, Reduction
 from optode.rule.rule import UpdateRule
-from optode.verify.orders.numerics import Array, Oracle, numerical, value_of
+from optode.trial.numerics import Array, Oracle, numerical, value_of
 
 _SWEEPS = 40
 """Fixed-point iterations of an implicit step."""
@@ -25,14 +25,12 @@ Now: TypeAlias = dict[sp.Expr, Array]
 
 
 class WrittenRule:
-    """A rule's own assignments, with numbers for its hyper-parameters and a field for its gradient."""
+    """A rule's own assignments, with a field for its gradient."""
 
-    def __init__(self, rule: UpdateRule, values: Values, field: Oracle) -> None:
+    def __init__(self, rule: UpdateRule, field: Oracle) -> None:
         self.states = [t.args[0] for t, _ in rule.written if isinstance(t, At)]
         self.start, self.position, self.field = dict(rule.written_start), rule.position, field
-        self.values = dict(values)
-        for name, formula in rule.formulas:
-            self.values[name.name] = value_of(formula, self.values, field)
+        self.formulas, self.values = rule.formulas, dict[str, Array | float]()
         self.reads, self.functions = dict[sp.Expr, list[sp.Expr]](), dict[sp.Expr, Any]()
         self.order: list[sp.Expr] = []
         self.implicit: list[sp.Expr] = []
@@ -49,8 +47,14 @@ class WrittenRule:
         inputs = [*slots.values(), *free]
         self.functions[target] = numerical(inputs, [opened], self.field)
 
-    def iterates(self, start: Array, steps: int) -> dict[str, Array]:
-        """Return each state's values, shape (steps + 1, 2), from a start of the position."""
+    def iterates(self, values: Values, start: Array, steps: int) -> dict[str, Array]:
+        """Return each state's values, shape (steps + 1, 2), from a start of the position.
+
+        ``values`` are the numbers of the hyper-parameters that no formula gives.
+        """
+        self.values = dict(values)
+        for name, formula in self.formulas:
+            self.values[name.name] = value_of(formula, self.values, self.field)
         known = {**self.values, self.position.name: start}
         past = {z: [np.zeros_like(start)] for z in self.states}
         past[self.position] = [start]

@@ -14,7 +14,7 @@ from optode.limit.in_step_size import forgetting
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling
 from optode.rule.rule import UpdateRule
-from optode.verify.orders.numerics import (
+from optode.trial.numerics import (
     Array,
     Rates,
     iterate,
@@ -22,8 +22,8 @@ from optode.verify.orders.numerics import (
     right_hand_side,
     value_of,
 )
-from optode.verify.orders.smooth_field import SmoothField
-from optode.verify.orders.starts import REACH, RegularBranch, is_regular, regular_branch, solve
+from optode.trial.smooth_field import SmoothField
+from optode.trial.starts import REACH, RegularBranch, is_regular, regular_branch, solve
 
 START = (0.8, -0.9)
 POSITIVE_START = (0.8, 0.6)

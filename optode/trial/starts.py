@@ -12,11 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial import chebyshev
-from scipy.integrate import solve_ivp
-from scipy.optimize import root
-from scipy.special import roots_jacobi
 
-from optode.verify.orders.numerics import Array, Rates
+from optode.trial.numerics import Array, Rates
 
 _NODES = 10
 REACH = 0.01
@@ -32,6 +29,8 @@ def solve(rates: Rates, times: tuple[float, float], start: Array, rtol: float = 
 
     Raises NoSolution where the vector field is not defined or too rough, as on a sliding mode.
     """
+    from scipy.integrate import solve_ivp  # half a second, which the check of a limit goes without
+
     left = _MAX_EVALUATIONS
 
     def flat(t: float, z: Array) -> Array:
@@ -84,6 +83,9 @@ def regular_branch(rates: Rates, start: Array, samples: tuple[Array, Array]) -> 
     ``samples`` are rough states at a quarter of the reach and at the reach, from which the
     iteration starts. Raises NoSolution where it does not converge.
     """
+    from scipy.optimize import root
+    from scipy.special import roots_jacobi
+
     nodes = np.append((1 + roots_jacobi(_NODES - 1, 1, 0)[0]) / 2, 1.0)
     taus = np.sqrt(REACH) * nodes
     integral = np.sqrt(REACH) * _integration_matrix(nodes)

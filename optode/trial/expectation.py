@@ -22,9 +22,9 @@ from optode.diagnostics import SpecError
 from optode.language.symbols import TIME, symbol
 from optode.limit.scaled_rule import ScaledRule
 from optode.limit.slow_manifold import initial_shift, slow_manifold
-from optode.verify.orders.numerics import Array, Rates, numerical
-from optode.verify.orders.starts import solve
-from optode.verify.orders.trial import Trial
+from optode.trial.numerics import Array, Rates, numerical
+from optode.trial.starts import solve
+from optode.trial.trial import Trial
 
 _START_TIMES = (1e-3, 1e-4, 1e-5, 1e-6)
 _NEGLIGIBLE = 1e-9

@@ -1,0 +1,1 @@
+"""Run a rule with numbers, beside the solutions of its limit."""

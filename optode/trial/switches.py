@@ -1,0 +1,30 @@
+"""Find when a rule switches: where the argument of a sign changes its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import sympy as sp
+
+from optode.language.functions import borders
+from optode.trial.trial import Trial
+
+_SAMPLES = 512
+
+
+def horizon(trial: Trial, functions: tuple[type[sp.Function], ...]) -> float:
+    """Return the final time: 1, or less if the argument of such a function changes sign earlier.
+
+    At a switch the rule is late by up to a step: the error is of order 1 with a factor that jumps;
+    and where the gradient itself stands in the sign, the limit slides from there on. The terms of
+    next order hold between kinks.
+    """
+    limit = trial.limit(0)
+    arguments = borders(call for e in limit.equations for call in e.atoms(*functions))
+    if not arguments:
+        return 1.0
+    along = trial.evaluated(arguments, trial.iterates(1 / _SAMPLES, _SAMPLES)[1:], 1 / _SAMPLES)
+    signs = np.sign(along).reshape(_SAMPLES, -1)
+    switches = np.flatnonzero((signs != signs[0]).any(axis=1))
+    if not len(switches):
+        return 1.0
+    return float(2.0 ** np.floor(np.log2(0.9 * switches[0] / _SAMPLES)))
