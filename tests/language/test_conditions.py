@@ -20,7 +20,7 @@ from optode.language.symbols import COUNTER, dot, mean, norm, symbol, total
 from optode.language.text import to_text
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
 from optode.spec.reader import parse_spec
-from optode.verify.orders.numerics import iterate
+from optode.trial.numerics import iterate
 
 H, M, V = map(symbol, "hmv")
 DOUBLE = torch.float64
