@@ -21,7 +21,7 @@ from optode.diagnostics import Diagnostic, Span, SpecError
 from optode.formulation import Formulation
 from optode.language.numbers import number_problem
 from optode.language.program import Assign, NoProgram, Total
-from optode.limit.balance import only_scaling
+from optode.limit.choices import only_scaling
 from optode.limit.from_spec import given_limit
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling

@@ -197,6 +197,27 @@ def solutions(equation: sp.Expr, unknown: sp.Symbol) -> list[sp.Expr]:
     return [root.xreplace(back) for root in found] if usable else []
 
 
+def common_solutions(equations: Mapping[sp.Symbol, sp.Expr]) -> list[dict[sp.Symbol, sp.Expr]]:
+    """Return the common solutions of two short equations in two unknowns, each under its unknown.
+
+    None of longer ones, or of equations that have a function of an unknown in them.
+    """
+    whole = list(equations.values())
+    calls = set[sp.Basic]().union(*(e.atoms(sp.Function) for e in whole))
+    names = {call: sp.Dummy(real=True) for call in sorted(calls, key=sp.default_sort_key)}
+    short = all(is_short(e, MOST_TO_SOLVE) and is_modest(e, most=MOST_TO_CANCEL) for e in whole)
+    if len(whole) != 2 or not short or any(call.has(*equations) for call in calls):
+        return []
+    with at_work(expression=whole[0]):
+        try:
+            found = sp.solve([e.xreplace(names) for e in whole], list(equations), dict=True)
+        except _FAILURES:
+            return []
+    back = {name: call for call, name in names.items()}
+    complete = (root for root in found if set(root) == set(equations))
+    return [{w: value.xreplace(back) for w, value in root.items()} for root in complete]
+
+
 def is_zero(expression: sp.Expr) -> bool:
     """Tell whether an expression is zero: it is at several points, and a short one is proved to be.
 

@@ -22,7 +22,6 @@ from itertools import product
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
-from optode.language.text import to_text
 from optode.limit.deciding import periodic_errors
 from optode.limit.exponents import Exponents, Regime, Sizes
 from optode.limit.in_step_size import bounds_in_step_size, sized_map
@@ -33,6 +32,7 @@ from optode.limit.increment_terms import (
     grouped_terms,
     opened,
 )
+from optode.limit.obstacles import obstacles
 from optode.limit.scaling import Scaling
 from optode.rule.growing_states import growing_states
 from optode.rule.rule import UpdateRule
@@ -63,29 +63,9 @@ def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
     choices = product(_SAMPLES, repeat=len(rule.decays))
     found = [scaling for regimes in choices for scaling in balance.solve(regimes)]
     if not found:
-        raise SpecError([*periodic_errors(rule)] or balance.obstacles())
+        others = obstacles(rule, balance.terms, balance.at_first())
+        raise SpecError([*periodic_errors(rule)] or others)
     return tuple(sorted(found, key=lambda scaling: not scaling.is_distinguished))
-
-
-def only_scaling(rule: UpdateRule) -> Scaling:
-    """Return the only distinguished limit of a rule.
-
-    Raises SpecError (E402) where there are several: the author chooses, nothing is chosen silently.
-    """
-    found = scalings(rule)
-    if len(found) == 1:
-        return found[0]
-    lines = "\n".join(f"  {scaling.as_declaration(rule)}" for scaling in found)
-    raise SpecError(
-        (
-            Diagnostic(
-                "E402",
-                f"{len(found)} scalings have a limit; choose one",
-                rule.span_of(0),
-                f"add one of these lines to the spec:\n{lines}",
-            ),
-        )
-    )
 
 
 class _Balance:
@@ -185,10 +165,17 @@ class _Balance:
                 forms.append(form.minus(own))
         return forms
 
+    def at_first(self) -> Sizes | None:
+        """Return the sizes where all powers are 1, which show what is in the way."""
+        one = Fraction(1)
+        return self.sizes(Exponents(one, one, (one,) * len(self.rule.decays)))
+
     def sizes(self, point: Exponents) -> Sizes | None:
         """Iterate the sizes of the states from zero to a fixed point; None where there is none."""
         sizes = Sizes(self.rule, point, self.growing)
         declared = dict(self.rule.declared_powers)
+        for state, start in self.rule.start:
+            sizes.set(state, sizes.of(start) if start != 0 else None)
         for _ in range(_MAX_ROUNDS):
             changed = False
             for index, state in enumerate(self.rule.states[1:], 1):
@@ -208,7 +195,9 @@ class _Balance:
         driving = sizes.least(sizes.of(t.expression) for t in self.terms_of(index, is_self=False))
         start = dict(self.rule.start).get(self.rule.states[index])
         forms = [] if start in (None, 0) else [sizes.of(start)]
-        if driving is not None:
+        if driving is not None and self.is_held(index, sizes):
+            forms.append(sizes.leaves[self.rule.states[index]])
+        elif driving is not None:
             rate = self.forgetting_rate(index, sizes)
             fast = rate is not None and sizes.value(rate) < 1
             forms.append(driving.minus(rate if rate and fast else sizes.delta))
@@ -218,6 +207,21 @@ class _Balance:
         if bound.is_floor:
             return sizes.least([*forms, sizes.of(bound.level)])
         return sizes.most([sizes.least(forms), sizes.of(bound.level)])
+
+    def is_held(self, index: int, sizes: Sizes) -> bool:
+        """Return whether a fast state stays at its size by terms that are not linear in it.
+
+        As in ``v+ = v + g**2 - v**2``: they are no smaller than what drives it.
+        """
+        state = self.rule.states[index]
+        own = sizes.leaves[state]
+        terms = [t.expression for t in self.terms_of(index, is_self=False)]
+        holding = sizes.least(sizes.of(e) for e in terms if e.has(state))
+        driving = sizes.least(sizes.of(e) for e in terms if not e.has(state))
+        if own is None or holding is None:
+            return False
+        is_fast = sizes.value(holding.minus(own)) < 1
+        return is_fast and (driving is None or sizes.value(holding) <= sizes.value(driving))
 
     def forgetting_rate(self, index: int, sizes: Sizes) -> Exponents | None:
         """Return the exponent of the coefficient in the terms linear in the state alone."""
@@ -270,29 +274,6 @@ class _Balance:
         inertial = (p for p, r in zip(moves.decays, regimes, strict=True) if r == "inertial")
         constant = sum(inertial, moves.delta)
         return None if constant == 1 else base ** sp.Rational(1 / (1 - constant))
-
-    def obstacles(self) -> tuple[Diagnostic, ...]:
-        """Report why there is no scaling: terms of the position that do not vanish."""
-        hint = "every increment must vanish with the step size; let a hyper-parameter depend on it"
-        one = Fraction(1)
-        sizes = self.sizes(Exponents(one, one, (one,) * len(self.rule.decays)))
-        if sizes is None:
-            message = "no continuous limit: a state has no finite size"
-            return (Diagnostic("E401", message, self.rule.span_of(0), hint),)
-        moving = [(t, sizes.of(t.expression)) for t in self.terms if t.state == 0]
-        exponents = [(t, sizes.value(form)) for t, form in moving if form is not None]
-        least = min((exponent for _, exponent in exponents), default=Fraction(0))
-        return tuple(
-            Diagnostic("E401", self.message(term, least), self.rule.span_of(0), hint)
-            for term, exponent in exponents
-            if exponent == least
-        ) or (Diagnostic("E401", "no continuous limit: the position stays", None, hint),)
-
-    def message(self, term: Term, exponent: Fraction) -> str:
-        return (
-            f"no continuous limit: the increment of `{self.rule.states[term.state]}` has the term "
-            f"{to_text(term.expression)}, of order {self.rule.step_size}**({exponent})"
-        )
 
 
 def _sample(regime: Regime, index: int) -> Fraction:

@@ -208,6 +208,8 @@ class Sizes:
 
     def is_negative(self, total: sp.Expr) -> bool:
         """Return whether the largest terms of a sum are negative after the start, whatever else."""
+        if not all(s == COUNTER or s.is_positive for s in total.free_symbols):
+            return False
         terms = [(term, self.of(term)) for term in sp.Add.make_args(total)]
         sizes = {term: self.value(form) for term, form in terms if form is not None}
         largest = (term for term in sizes if sizes[term] == min(sizes.values()))

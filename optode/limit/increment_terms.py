@@ -9,7 +9,7 @@ import sympy as sp
 
 from optode.language.conditions import branches_of, in_branches, where
 from optode.language.derivative import partial
-from optode.language.effort import cancelled, expanded, terms
+from optode.language.effort import cancelled, expanded, operations, terms
 from optode.language.functions import function_of, kinds
 from optode.language.numbers import is_real
 from optode.language.presentation import almost_everywhere
@@ -17,6 +17,9 @@ from optode.language.symbols import COUNTER, At, Call, Opaque, Reduction, Tangen
 from optode.rule.rule import UpdateRule
 
 MOST_TERMS_OF_AN_INCREMENT = 1000
+
+
+_SHORT = 8
 
 
 class TooManyTerms(ValueError):
@@ -97,7 +100,11 @@ def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr,
     if coefficient.has(*growing):
         return (coefficient,)
     if any(power.exp.could_extract_minus_sign() for power in coefficient.atoms(sp.Pow)):
-        coefficient = cancelled(coefficient)
+        # under short names: polynomials order their generators by what these print as
+        calls = [call for call in coefficient.atoms(sp.Function) if operations(call) > _SHORT]
+        names = {call: sp.Dummy(real=True) for call in sorted(calls, key=operations, reverse=True)}
+        short = cancelled(coefficient.xreplace(names))
+        coefficient = short.xreplace({name: call for call, name in names.items()})
     return sp.Add.make_args(expanded(coefficient))
 
 

@@ -9,28 +9,18 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from optode.calculus.expansion import at_infinity
-from optode.diagnostics import SpecError, nearest
+from optode.diagnostics import nearest
 from optode.language.derivative import partial
 from optode.language.effort import expanded
 from optode.language.symbols import COUNTER, Oracle, symbol
-from optode.language.text import to_text
 from optode.limit.balance import scalings
+from optode.limit.choices import FAST, FROZEN, Choice, choices, regime_at
 from optode.limit.exponents import Regime
-from optode.limit.limit import ContinuousLimit, continuous_limit
+from optode.limit.limit import continuous_limit
 from optode.rule.rule import UpdateRule
-
-FAST, FROZEN = 10.0, 0.1
-"""Time constants within the horizon: above FAST a state is fast, below FROZEN it is frozen."""
 
 HORIZON = "horizon"
 """The name under which a horizon is given beside the numbers of a rule."""
-
-_WORDS: dict[Regime, str] = {
-    "fixed": "{beta} is fixed: what it averages relaxes within a few steps and is slaved",
-    "fast": "1 - {beta} vanishes more slowly than the time step: what it averages is slaved",
-    "inertial": "1 - {beta} vanishes like the time step: what it averages moves with the position",
-    "frozen": "1 - {beta} vanishes faster than the time step: nothing is forgotten",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +33,18 @@ class Rate:
 
 
 def describe(rule: UpdateRule) -> Iterator[str]:
-    """Describe the scalings of a rule, distinguished ones first: unit of time, equations, words.
+    """Describe the limits of a rule, distinguished ones first: unit of time, equations, words.
 
     Decays that the author has tied to the step size are set free, to show what lies beside.
     """
     rule = loosened(rule)
-    for number, scaling in enumerate(scalings(rule), 1):
-        kind = "distinguished" if scaling.is_distinguished else "between distinguished ones"
-        yield f"Scaling {number}, {kind}: t = k*{_unit_text(scaling.unit)}"
-        try:
-            yield from (f"  {line}" for line in _equations(continuous_limit(rule, scaling)))
-        except SpecError as error:
-            yield f"  {error.diagnostics[0].message}"
-        for decay, regime in zip(rule.decays, scaling.regimes, strict=True):
-            yield f"  {_WORDS[regime].format(beta=decay)}"
+    for number, choice in enumerate(choices(rule), 1):
+        distinguished = choice.scaling.is_distinguished
+        kind = "distinguished" if distinguished else "between distinguished ones"
+        yield f"Scaling {number}, {kind}: {choice.time}"
+        yield from (f"  {line}" for line in choice.lines())
         if rule.decays:
-            yield f"  to choose it: {scaling.as_declaration(rule)}"
+            yield f"  to choose it: {choice.scaling.as_declaration(rule)}"
     yield _completeness(rule)
 
 
@@ -76,17 +62,6 @@ def _completeness(rule: UpdateRule) -> str:
         "These are all regimes of each decay (fixed, slower than, as fast as and faster than the "
         "time step); decays that are both between are taken at one ratio of their powers."
     )
-
-
-def _equations(limit: ContinuousLimit) -> Iterator[str]:
-    for state, equation in zip(limit.states, limit.equations, strict=True):
-        yield f"{state}' = {to_text(equation)}"
-    for state, value in limit.manifold:
-        yield f"{state} = {to_text(value)}"
-
-
-def _unit_text(unit: sp.Expr) -> str:
-    return to_text(unit) if unit.is_Symbol or isinstance(unit, sp.Pow) else f"({to_text(unit)})"
 
 
 def rates(rule: UpdateRule, values: Mapping[str, float], horizon: float) -> tuple[Rate, ...]:
@@ -107,8 +82,7 @@ def rates(rule: UpdateRule, values: Mapping[str, float], horizon: float) -> tupl
         if per_time < 0:
             raise ValueError(f"{state} grows at these numbers")
         times = per_time * horizon
-        kind: Regime = "fast" if times > FAST else "frozen" if times < FROZEN else "inertial"
-        found.append(Rate(state, per_time, kind))
+        found.append(Rate(state, per_time, regime_at(times)))
     return tuple(found)
 
 
@@ -133,14 +107,14 @@ def _time_unit(rule: UpdateRule) -> sp.Expr:
     return (found or list(scalings(rule)))[0].unit
 
 
-def limit_at(rule: UpdateRule, found: tuple[Rate, ...]) -> ContinuousLimit | None:
-    """Return the limit of the regime that the rates are in; None where no scaling has it."""
+def choice_at(rule: UpdateRule, found: tuple[Rate, ...]) -> Choice | None:
+    """Return the limit of the regime that the rates are in; None where there is none."""
     kinds = {rate.state: rate.kind for rate in found}
     loose = loosened(rule)
     wanted = tuple(_regime_of(decay, loose, kinds) for decay in loose.decays)
     for scaling in scalings(loose):
         if scaling.regimes == wanted:
-            return continuous_limit(loose, scaling)
+            return Choice(loose, scaling, continuous_limit(loose, scaling))
     return None
 
 
@@ -164,10 +138,10 @@ def describe_at(rule: UpdateRule, values: Mapping[str, float], horizon: float) -
         f"(fast: more than {FAST:g} time constants within the horizon {horizon:g}; "
         f"frozen: fewer than {FROZEN:g})"
     )
-    limit = limit_at(rule, found)
-    if limit is not None:
-        yield f"in the limit, t = k*{_unit_text(limit.step)}"
-        yield from (f"  {line}" for line in _equations(limit))
+    choice = choice_at(rule, found)
+    if choice is not None:
+        yield f"in the limit, {choice.time}"
+        yield from (f"  {line}" for line in choice.equations())
 
 
 def described_at(rule: UpdateRule, text: str) -> Iterator[str]:

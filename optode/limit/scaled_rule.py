@@ -20,6 +20,7 @@ from optode.limit.in_step_size import (
     forgetting,
     step_map_in_step_size,
 )
+from optode.limit.obstacles import died_out
 from optode.limit.scaling import Scaling
 from optode.limit.slow_manifold import Increments
 from optode.rule.growing_states import growing_states, positive
@@ -158,13 +159,7 @@ class ScaledRule:
         series = expand(increment.xreplace(sizes), known, power + 1).shifted(-power)
         if not any(c.has(*sizes.values()) for e, c in series.terms if e < 1):
             return []
-        terms = ", ".join(to_text(p) for p in dying)
-        message = (
-            f"no continuous limit: `{state}` is changed by {terms}, which dies out within a few "
-            "steps: where it ends up has no closed form"
-        )
-        hint = f"leave the term out, and start `{state}` at the value that it tends to"
-        return [Diagnostic("E403", message, self.rule.span_of(index), hint)]
+        return [died_out(self.rule, index, ", ".join(to_text(p) for p in dying))]
 
     def start(self, order: int) -> dict[sp.Symbol, sp.Expr]:
         """Return the coefficient of Delta^order of each scaled state at k = 0.

@@ -35,19 +35,17 @@ class Scaling:
 
     def as_declaration(self, rule: UpdateRule) -> str:
         """Return the line of a spec that chooses this scaling: its decays, or its unit of time."""
-        lines = []
+        lines = dict(rule.declared)
         for decay, power, regime in zip(rule.decays, self.decay_powers, self.regimes, strict=True):
-            small = rule.step_size ** sp.Rational(power / self.step_power)
+            small = to_text(rule.step_size ** sp.Rational(power / self.step_power))
             factor = f"c_{decay}"
             if regime == "inertial":
-                lines += [f"{decay}: 1 - {factor}*{to_text(small)}", f"{factor}: fixed"]
+                lines |= {str(decay): f"1 - {factor}*{small}", factor: "fixed"}
             else:
-                lines.append(
-                    f"{decay}: {'fixed' if regime == 'fixed' else f'1 - {to_text(small)}'}"
-                )
-        if not lines:
+                lines[str(decay)] = "fixed" if regime == "fixed" else f"1 - {small}"
+        if not rule.decays:
             return f"scaling: {{time: {to_text(self.unit)}}}"
-        return f"parameters: {{{', '.join(lines)}}}"
+        return f"parameters: {{{', '.join(f'{name}: {text}' for name, text in lines.items())}}}"
 
     @property
     def is_distinguished(self) -> bool:

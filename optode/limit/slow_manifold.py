@@ -21,7 +21,13 @@ from optode.calculus.series import Series
 from optode.calculus.tangent import Rates, derivative_along, substituted
 from optode.language.conditions import conditions_of
 from optode.language.derivative import partial
-from optode.language.effort import cancelled, factored, operations, solutions
+from optode.language.effort import (
+    cancelled,
+    common_solutions,
+    factored,
+    operations,
+    solutions,
+)
 from optode.language.functions import bends
 from optode.language.presentation import collected
 from optode.language.symbols import Opaque, Reduction
@@ -133,33 +139,47 @@ def _settled(
             except ValueError as error:  # a singular matrix
                 raise NotContracting(f"{names} relaxes to no unique value") from error
             break
-        w, root = _told_alone(left, increments)
-        found[w] = root
-        left = {z: substituted(e, {w: root}, increments.states) for z, e in left.items() if z != w}
+        told = _told(left, increments)
+        found |= told
+        left = {
+            z: substituted(e, told, increments.states) for z, e in left.items() if z not in told
+        }
     _check_contraction(list(equations), slopes.xreplace(found), increments)
     return {w: _shorter(value) for w, value in found.items()}
 
 
-def _told_alone(
+def _told(
     equations: Mapping[sp.Symbol, sp.Expr], increments: Increments
-) -> tuple[sp.Symbol, sp.Expr]:
-    """Return a state and the only value that it settles at, whatever the others are."""
+) -> Mapping[sp.Symbol, sp.Expr]:
+    """Return where a state settles whatever the others are, else where all of them do together."""
     for w, equation in equations.items():
         others = [z for z in equations if z != w]
-        stable = []
-        for root in map(cancelled, solutions(equation, w)):
-            try:
-                slope = sp.Matrix([[partial(equation, w).xreplace({w: root})]])
-                _check_contraction([w], slope, increments)
-            except NotContracting:
-                continue
-            stable.append(root)
-        if len(stable) == 1 and not stable[0].has(*others):
-            return w, stable[0]
+        roots = [{w: cancelled(root)} for root in solutions(equation, w)]
+        stable = _stable({w: equation}, roots, increments)
+        if len(stable) == 1 and not stable[0][w].has(*others):
+            return stable[0]
+    stable = _stable(equations, common_solutions(equations), increments)
+    if len(stable) == 1:
+        return stable[0]
     names = ", ".join(map(str, equations))
-    if len(equations) == 1:
-        raise NotContracting(f"no unique value is found that {names} relaxes to")
-    raise NotContracting(f"{names} read each other in equations that are not linear")
+    raise NotContracting(f"no unique values are found that {names} settle at")
+
+
+def _stable(
+    equations: Mapping[sp.Symbol, sp.Expr],
+    roots: Iterable[Mapping[sp.Symbol, sp.Expr]],
+    increments: Increments,
+) -> list[Mapping[sp.Symbol, sp.Expr]]:
+    """Return the roots near which deviations die out."""
+    slopes = sp.Matrix([[partial(e, w) for w in equations] for e in equations.values()])
+    found = []
+    for root in roots:
+        try:
+            _check_contraction(list(equations), slopes.xreplace(dict(root)), increments)
+        except NotContracting:
+            continue
+        found.append(root)
+    return found
 
 
 def _shorter(value: sp.Expr) -> sp.Expr:

@@ -42,7 +42,8 @@ def build_rule(spec: Spec) -> UpdateRule:
         )
     except RuleError as error:
         raise SpecError(_diagnostics(spec, error)) from error
-    return replace(rule, spans=_spans(spec, rule.states))
+    declared = tuple((p.name.text, p.declaration) for p in spec.parameters)
+    return replace(rule, spans=_spans(spec, rule.states), declared=declared)
 
 
 def _report_vectors(

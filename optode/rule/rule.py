@@ -51,7 +51,8 @@ class UpdateRule:
     = 0 (the position is free and absent). ``declared_powers`` are powers of the step size the
     author has fixed, by the state's index, 0 for time. ``vectors`` are hyper-parameters with a
     value for each feature, which a Jacobian does not commute with. ``potential`` is the function of
-    other states that the position moves with, where it does. ``written`` and ``written_start`` are
+    other states that the position moves with, where it does. ``declared`` holds the declarations of
+    hyper-parameters in the author's words, where there are any. ``written`` and ``written_start`` are
     the assignments and starts as the author has them, before they were brought into normal form.
     All expressions are elementwise.
     """
@@ -67,6 +68,7 @@ class UpdateRule:
     declared_powers: tuple[tuple[int, Fraction], ...] = ()
     potential: sp.Expr | None = None
     spans: tuple[Span | None, ...] = field(default=(), compare=False)
+    declared: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     written: tuple[tuple[sp.Expr, sp.Expr], ...] = field(default=(), compare=False)
     written_start: tuple[tuple[sp.Symbol, sp.Expr], ...] = field(default=(), compare=False)
 

@@ -38,6 +38,14 @@ class ParameterSpec:
     is_vector: bool = False
     is_oracle: bool = False
 
+    @property
+    def declaration(self) -> str:
+        """What stands after its name."""
+        if self.formula is not None:
+            return self.formula.text
+        kinds = (("decay", self.is_decay), ("vector", self.is_vector), ("oracle", self.is_oracle))
+        return next((kind for kind, holds in kinds if holds), "fixed")
+
 
 @dataclass(frozen=True, slots=True)
 class VerifySpec:
