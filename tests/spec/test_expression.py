@@ -230,7 +230,7 @@ def _compound(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds("sign({})".format, _leaves()),  # of a rounded zero it would be anything
         st.builds("{}({}, {})".format, st.sampled_from(["max", "min"]), parts, parts),
         st.builds("hardtanh({}, -{}, 2)".format, parts, st.integers(0, 3)),
-        st.builds("where({} {} {}, {}, {})".format, _leaves(), RELATIONS, parts, parts, parts),
+        st.builds("where({} {} {}, {}, {})".format, parts, RELATIONS, _leaves(), parts, _leaves()),
     )
 
 
@@ -258,7 +258,7 @@ ELEMENTARY = {
     "hardtanh": lambda u, low, high: min(max(u, low), high),
     "max": max,
     "min": min,
-    "where": lambda condition, a, b: a if condition else b,
+    "where": lambda condition, a, b: mpmath.mpmathify(a if condition else b),
     "step": lambda u: mpmath.mpf(u > 0),
     "expm1": mpmath.expm1,
     "log1p": mpmath.log1p,
