@@ -12,6 +12,7 @@ from optode.codegen.in_memory import class_from_text
 from optode.codegen.standalone import COPY, runtime_copy
 from optode.derivation import AnySpec, Derivation
 from optode.diagnostics import Diagnostic, SpecError
+from optode.limit.from_spec import assuming_fixed
 from optode.rule.from_spec import expression_errors
 from optode.spec.reader import Spec, UnfinishedSpec, read_spec
 from optode.spec.shipped import find_spec, shipped_specs
@@ -19,14 +20,19 @@ from optode.time_limit import time_limit
 from optode.unexpected import stage
 
 
-def derive(spec: AnySpec, order: int = 0, step: float | None = None) -> Derivation:
+def derive(
+    spec: AnySpec, order: int = 0, step: float | None = None, *, assume_fixed: bool = False
+) -> Derivation:
     """Derive a spec, with the terms of the modified equation up to an order.
 
-    ``step`` is the value of the step size in those terms, unless the model declares it. Raises
-    SpecError where the spec cannot be found or read.
+    ``step`` is the value of the step size in those terms, unless the model declares it. With
+    ``assume_fixed`` constants that the spec uses and does not declare are fixed; the module's caller
+    gives them. Raises SpecError where the spec cannot be found or read.
     """
     if isinstance(spec, (str, Path)):
         spec = with_expression_errors(partial(read_spec, find_spec(str(spec))))
+    if assume_fixed and isinstance(spec, Spec):
+        spec = assuming_fixed(spec)
     return Derivation(spec, order, step)
 
 

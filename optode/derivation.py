@@ -135,7 +135,8 @@ class Derivation:
     def model(self) -> NeuralODE:
         """The limit with the network in the gradient's place."""
         model = neural_ode(self.limit, self.architecture, self.spec.title, self.spec.references)
-        fixed = {p.symbol: sp.Rational(repr(p.value)) for p in model.parameters if not p.is_learned}
+        known = (p for p in model.parameters if p.value is not None)
+        fixed = {p.symbol: sp.Rational(repr(p.value)) for p in known}
         self._check_numbers(zip(model.states, model.equations, strict=True), fixed)
         return model
 

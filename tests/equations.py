@@ -30,6 +30,31 @@ def norm(x):
     return x.square().flatten(1).sum(1).sqrt().view(-1, *[1] * (x.ndim - 1))
 
 
+# Operators of the caller's
+
+
+@typed("frank_wolfe")
+def conditional_gradient_of_an_operator(t, states, f, p):
+    """Chen, Lee and Sun 2021: ``x' = s - x`` with s of the set, the least in the direction of g."""
+    (h,) = states
+    return (p.lmo(-f(t, h)) - h,)
+
+
+@typed("mirror_descent")
+def mirror_flow(t, states, f, p):
+    """Krichene, Bayen and Bartlett 2015: ``z' = -g(x)``, ``x = grad psi*(z)``."""
+    (z,) = states
+    return (f(t, p.mirror(z)),)
+
+
+@typed("frank_wolfe", table=ADJOINTS)
+def conditional_gradient_of_an_operator_adjoint(t, states, costates, f, transposed, p):
+    """By hand: the transpose of ``-lmo'(-f) J - I``, with the slope of ``tanh(scale u)``."""
+    (h,), (a,) = states, costates
+    slope = p.lmo.scale * (1 - p.lmo(-f(t, h)) ** 2)
+    return (a + transposed(slope * a)[0],)
+
+
 # Gradient flow, and the rules whose leading order it is
 
 

@@ -82,7 +82,8 @@ class Evaluation:
     are the vector field's: what the network is called with stands in them. A transposed product
     does not say at which point the Jacobian is taken. Where the network is called at a point that
     another of its calls gives, going back meets the outer call first: a product of what holds no
-    other product is taken at the outer point, one of what holds a product at the next one.
+    other product is taken at the outer point, one of what holds a product at the next one. An
+    operator is ``tanh(scale*u)``, its scale the value of its name.
     """
 
     def __init__(self, equations, values, field: ExactField) -> None:
@@ -134,12 +135,17 @@ class Evaluation:
         t, *arguments = call.args
         return self.field.tangent(self(t), self._at(arguments), self(direction))
 
+    def _Oracle(self, name, u):
+        return elementwise(sp.tanh, self.values[str(name)] * self(u))
+
     def _FieldTransposed(self, c, by=None):
+        if by is not None and by.func.__name__ == "Oracle":
+            return self.values[str(by.args[0])] * (1 - self(by) ** 2) * self(c)
         if by is not None and by.func.__name__ == "Tangent":
             (t, *arguments), u = by.args[0].args, self(by.args[1])
             at = self._at(arguments)
             return self.field.transposed_of_tangent(self(t), at, u, self(c))
-        arguments = self.points[depth(c, "FieldTransposed")]
+        arguments = self.points[nested_products(c)]
         whole = self.field.transposed(self.values["t"], self._at(arguments), self(c))
         parts = np.split(whole, len(arguments), axis=-1)
         return parts[arguments.index(by) if by is not None else 0]
@@ -154,3 +160,12 @@ def depth(expression, name: str = "Field") -> int:
     """How many calls of it are nested."""
     inside = max((depth(a, name) for a in expression.args), default=0)
     return inside + (expression.func.__name__ == name)
+
+
+def nested_products(expression) -> int:
+    """How many transposed products with the network's Jacobian are nested."""
+    inside = max((nested_products(a) for a in expression.args), default=0)
+    is_one = expression.func.__name__ == "FieldTransposed"
+    return inside + (
+        is_one and not (expression.args[1:] and calls_of(expression.args[1], "Oracle"))
+    )

@@ -10,6 +10,17 @@ import torch
 from torch import Tensor, nn
 
 
+class TanhOperator(nn.Module):
+    """``tanh(scale*u)``, an operator with a parameter."""
+
+    def __init__(self, scale: float = 1.25) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+
+    def forward(self, u: Tensor) -> Tensor:
+        return torch.tanh(self.scale * u)
+
+
 class TanhField(nn.Module):
     """``outer(tanh(inner(arguments) + sin(3 t)))`` for states of shape (..., features).
 

@@ -29,7 +29,7 @@ from optode.language.program import (
     Total,
     lower,
 )
-from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, symbol
+from optode.language.symbols import TIME, Field, FieldTransposed, Oracle, Tangent, symbol
 from optode.model.model import NeuralODE
 
 
@@ -93,7 +93,7 @@ def _meaning(statements: tuple[Statement, ...]) -> dict[sp.Symbol, sp.Expr]:
         elif isinstance(statement, FieldCall):
             at = tuple(meaning.get(a, a) for a in statement.arguments)
             along = tuple(meaning.get(u, u) for u in statement.directions)
-            call = Field(TIME, *at)
+            call = Oracle(statement.operator, *at) if statement.operator else Field(TIME, *at)
             direction = along if len(along) == 1 else (sp.Tuple(*along),)
             meaning[statement.name] = Tangent(call, *direction) if along else call
         elif isinstance(statement, FieldPullback):
@@ -107,14 +107,17 @@ def _arguments(
 ) -> list[tuple[sp.Expr, ...]]:
     """Return what each transposed Jacobian is named after, as FieldTransposed takes it.
 
-    It is the argument of f, or nothing where f has one argument. For a Jacobian product J(u) the
-    product comes first; its transpose in u is that of J.
+    It is the argument of f, or nothing where f has one argument; of an operator its call. For a
+    Jacobian product J(u) the product comes first; its transpose in u is that of J.
     """
     call = pullback.call
     partial = [(a,) for a in call.arguments] if len(call.arguments) > 1 else [()]
+    value = meaning[call.name]
+    if call.operator:
+        partial = [(value.args[0] if call.directions else value,)]
     if not call.directions:
         return partial
-    return [(meaning[call.name], *p) for p in partial] + partial
+    return [(value, *p) for p in partial] + partial
 
 
 def transposed(cotangent: sp.Expr, *partial: sp.Symbol) -> sp.Expr:

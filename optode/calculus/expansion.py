@@ -196,10 +196,10 @@ class _Expansion:
         Its derivatives are Jacobian products. With directions it is the Jacobian product along
         them, which is linear in each.
         """
-        arguments = [self.of(a) for a in call.args]
+        arguments = [self.of(a) for a in call.points]
         if any(a.terms and a.terms[0][0] < 0 for a in arguments):
             raise NoExpansion(f"the argument of {call} runs away")
-        at = call.func(*(a.coefficient(Fraction(0)) for a in arguments))
+        at = call.at(*(a.coefficient(Fraction(0)) for a in arguments))
         moved = _directions(arguments)
         shifts = [(e, d) for e, d in moved.terms if e > 0]
         directions = [_directions(list(map(self.of, _parts(u)))) for u in along]
@@ -258,15 +258,15 @@ class _Expansion:
         def taylor(n: int) -> sp.Expr:
             while len(derivatives) <= n:
                 derivatives.append(partial(derivatives[-1], u))
-            return after_start(derivatives[n].subs(u, point)) / sp.factorial(n)
+            return after_start(derivatives[n].subs(u, point), self.vectors) / sp.factorial(n)
 
         return self.compose(small, taylor, self.order).shifted(exponent * degree)
 
     def clipped(self, expression: sp.Expr) -> Series:
         """Expand ``hardtanh(u, low, high)`` in all its arguments."""
-        u, low, high = expression.args
-        found = clipped(*(self.of(argument) for argument in expression.args))
-        return found or self.of(minimum(maximum(u, low), high))
+        u, low, high = map(self.of, expression.args)
+        found = clipped(u, low, high, self.vectors)
+        return found or self.of(minimum(maximum(*expression.args[:2]), expression.args[2]))
 
     def compose(self, small: Series, coefficient: Callable[[int], sp.Expr], order: Order) -> Series:
         """Return ``sum_n coefficient(n) * small^n`` for a series that starts above Delta^0."""

@@ -16,7 +16,7 @@ import sympy as sp
 
 from optode.language.effort import expanded, is_zero, operations
 from optode.language.elementwise import hardtanh, step
-from optode.language.symbols import TIME
+from optode.language.symbols import TIME, Opaque, Reduction
 
 Order: TypeAlias = Fraction | float
 EXACT = float("inf")
@@ -115,7 +115,7 @@ class Series:
         return self.terms[0][0] if self.terms else self.order
 
 
-def clipped(u: Series, low: Series, high: Series) -> Series | None:
+def clipped(u: Series, low: Series, high: Series, vectors: frozenset[sp.Symbol]) -> Series | None:
     """Return the series of u clipped to bounds: between its kinks it is linear in all of them.
 
     None where the leading terms of u and a bound are the same: then later ones decide.
@@ -126,22 +126,28 @@ def clipped(u: Series, low: Series, high: Series) -> Series | None:
     if u0 in (low0, high0):
         return None
     if low0 == high0:  # far away from both bounds: the nearer one
-        side = after_start(sp.sign(u0 - low0))
+        side = after_start(sp.sign(u0 - low0), vectors)
         slopes, value = [sp.S.Zero, (1 - side) / 2, (1 + side) / 2], low0
     else:
         slopes = [step(u0 - low0) * step(high0 - u0), step(low0 - u0), step(u0 - high0)]
         value = hardtanh(u0, low0, high0)
-    total = {lowest: after_start(value)}
+    found = {lowest: after_start(value, vectors)}
     for exponent in {e for part in parts for e, _ in part.terms} - {lowest}:
         rows = zip(slopes, parts, strict=True)
-        total[exponent] = after_start(sp.Add(*(s * part.coefficient(exponent) for s, part in rows)))
-    return Series.of(total, min(part.order for part in parts))
+        coefficient = sp.Add(*(s * part.coefficient(exponent) for s, part in rows))
+        found[exponent] = after_start(coefficient, vectors)
+    return Series.of(found, min(part.order for part in parts))
 
 
-def after_start(expression: sp.Expr) -> sp.Expr:
-    """Return an expression at times after the start: what is decided by t > 0 is evaluated."""
-    later = sp.Dummy("t", positive=True)
-    return expression.xreplace({TIME: later}).xreplace({later: TIME})
+def after_start(expression: sp.Expr, vectors: frozenset[sp.Symbol]) -> sp.Expr:
+    """Return an expression at times after the start: what is decided by t > 0 is evaluated.
+
+    Where it has no state and no call in it, its hyper-parameters are taken to be positive, too.
+    """
+    free = not expression.has(Opaque, Reduction) and not expression.free_symbols & vectors
+    chosen = expression.free_symbols if free else {TIME}
+    later = {s: sp.Dummy(s.name, positive=True) for s in chosen}
+    return expression.xreplace(later).xreplace({new: old for old, new in later.items()})
 
 
 def _normal(coefficient: sp.Expr) -> sp.Expr:

@@ -88,7 +88,8 @@ class Flow:
     def _of_compound(self, expression: sp.Expr) -> sp.Expr:
         if isinstance(expression, Tangent):
             return self._of_tangent(expression)
-        inner = [self.derivative(argument) for argument in expression.args]
+        moving = expression.points if isinstance(expression, Call) else expression.args
+        inner = [self.derivative(argument) for argument in moving]
         if all(rate == 0 for rate in inner):
             return sp.S.Zero
         if isinstance(expression, Call):
@@ -99,7 +100,7 @@ class Flow:
 
     def _of_tangent(self, expression: Tangent) -> sp.Expr:
         call, *directions = expression.args
-        step = _direction([self.derivative(argument) for argument in call.args])
+        step = _direction([self.derivative(argument) for argument in call.points])
         total = tangent(call, (*directions, step), self.vectors)
         for index, direction in enumerate(directions):
             if isinstance(direction, sp.Tuple):

@@ -19,7 +19,15 @@ from optode.calculus.integrals import integral
 from optode.claim.elimination import Flow
 from optode.claim.operators import NotEliminated, NotLinear, Operators, shortest, vanishes
 from optode.language.program import FieldCall
-from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, symbol, velocity_symbol
+from optode.language.symbols import (
+    TIME,
+    Field,
+    FieldTransposed,
+    Opaque,
+    Tangent,
+    symbol,
+    velocity_symbol,
+)
 from optode.model.model import NeuralODE
 
 Equations: TypeAlias = dict[sp.Symbol, sp.Expr]
@@ -175,7 +183,7 @@ def without_clocks(model: NeuralODE) -> tuple[NeuralODE, Equations]:
     start = sp.Rational(repr(model.span[0]))
     for state, right, first in zip(model.states, model.equations, model.initial, strict=True):
         value = sp.S.Zero if first.kind == "zero" else first.expression
-        if value is None or (right + value).has(*model.states, Field):
+        if value is None or (right + value).has(*model.states, Opaque):
             continue
         if (gained := integral(right, start, TIME)) is not None:
             clocks[state] = sp.expand(value + gained)

@@ -38,7 +38,11 @@ def adjoint_claims(costates: Costates) -> tuple[Claim, ...]:
     """Return all claims on a model's adjoint system; their verdicts have no numerical check yet.
 
     States that are functions of time alone are to be put in before (``costates.without_clocks``).
+    With operators of the caller's none is applicable: there is no one J^T.
     """
+    if operators := costates.model.operators:
+        error = NotEliminated(f"the equations call {' and '.join(operators)}: there is no one J^T")
+        return (Claim("forward", (), (_not_applicable(error),), is_linear=False),)
     forward = _forward_claim(costates)
     claims = [forward]
     if not any(verdict.status == "proven" for verdict in forward.verdicts):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optode.cli.options import Specs, TimeLimit
-from optode.cli.terminal import print_error, print_json
+from optode.cli.options import AssumeFixed, Specs, TimeLimit
+from optode.cli.terminal import assuming, print_error, print_json
 from optode.time_limit import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def check(
         bool, typer.Option("--watch", help="Check again when a file changes, until Ctrl-C.")
     ] = False,
     seconds: TimeLimit = DEFAULT_SECONDS,
+    assume_fixed: AssumeFixed = False,
 ) -> None:
     """Report every error of each spec, or `ok`. Writes no file."""
     given = dict.fromkeys(specs)
@@ -45,18 +46,22 @@ def check(
     if watch and form is ErrorFormat.json:
         raise typer.BadParameter("it goes with --format text", param_hint="--watch")
     if watch:
-        _watch(given, seconds)
-    raise typer.Exit(_check_all(given, form, seconds))
+        _watch(given, seconds, assume_fixed)
+    raise typer.Exit(_check_all(given, form, seconds, assume_fixed))
 
 
-def _check_all(specs: Iterable[str], form: ErrorFormat, seconds: float) -> int:
+def _check_all(specs: Iterable[str], form: ErrorFormat, seconds: float, assume_fixed: bool) -> int:
     """Print what is wrong with each spec; returns the exit code."""
     from optode import compiler
     from optode.diagnostics import SpecError
 
     found: list[Diagnostic] = []
     for spec in specs:
-        errors = compiler.check(spec, seconds)
+        try:
+            (chosen,) = assuming((spec,), assume_fixed)
+            errors = compiler.check(chosen, seconds)
+        except SpecError as error:
+            errors = error.diagnostics
         found += errors
         if form is ErrorFormat.json:
             continue
@@ -69,12 +74,12 @@ def _check_all(specs: Iterable[str], form: ErrorFormat, seconds: float) -> int:
     return 1 if found else 0
 
 
-def _watch(specs: Iterable[str], seconds: float) -> None:
+def _watch(specs: Iterable[str], seconds: float, assume_fixed: bool) -> None:
     """Check specs whenever they change; ends by Ctrl-C, with exit code 130."""
     try:
         while True:
             before = _state(specs)
-            _check_all(specs, ErrorFormat.text, seconds)
+            _check_all(specs, ErrorFormat.text, seconds, assume_fixed)
             while _state(specs) == before:
                 time.sleep(PAUSE)
             typer.echo(f"-- {time.strftime('%H:%M:%S')}")

@@ -15,6 +15,7 @@ from optode.cli.claims import claims
 from optode.cli.listing import list_specs
 from optode.cli.options import (
     AllModels,
+    AssumeFixed,
     Commands,
     Folder,
     ModelOrder,
@@ -28,7 +29,7 @@ from optode.cli.options import (
     spec_names,
     step_with_order,
 )
-from optode.cli.terminal import errors_reported, standard_streams
+from optode.cli.terminal import assuming, errors_reported, standard_streams
 from optode.cli.verify import verify
 from optode.time_limit import DEFAULT_SECONDS, time_limit
 from optode.version import __version__
@@ -114,6 +115,7 @@ def generate(
         ),
     ] = False,
     unchecked: NoCheck = False,
+    assume_fixed: AssumeFixed = False,
 ) -> None:
     """Write the PyTorch module of each spec to DIR, as NAME.py (NAME_order1.py)."""
     from optode.codegen.files import differences, folder_problem, write_modules
@@ -127,17 +129,12 @@ def generate(
     with errors_reported():
         if not check_only and (problem := folder_problem(directory)):
             raise SpecError([problem])
-        chosen = shipped_models() if every else dict.fromkeys(specs or ())
+        named = assuming(dict.fromkeys(specs or ()), assume_fixed)
+        chosen = shipped_models() if every else named
         # the shipped ones are measured by `optode verify --all`
         checked = not (unchecked or every or check_only)
         texts = modules(
-            chosen,
-            directory,
-            order,
-            step,
-            standalone=standalone,
-            check=checked,
-            seconds=seconds,
+            chosen, directory, order, step, standalone=standalone, check=checked, seconds=seconds
         )
         if check_only:
             _report_stale(differences(texts))
@@ -181,13 +178,15 @@ def derive(
     ] = None,
     seconds: TimeLimit = DEFAULT_SECONDS,
     unchecked: NoCheck = False,
+    assume_fixed: AssumeFixed = False,
 ) -> None:
     """Show the rule, its limit, the neural ODE and its adjoint."""
     from optode import compiler
 
     step_with_order(step, order)
     with errors_reported(as_json=form is Format.json), time_limit(seconds):
-        derivation = compiler.derive(spec, order, step)
+        (chosen,) = assuming((spec,), assume_fixed)
+        derivation = compiler.derive(chosen, order, step)
         if every_scaling or numbers is not None:
             if stage is not None or form is not Format.text or (every_scaling and numbers):
                 reason = "--scalings and --at each go alone, without --stage and --format"

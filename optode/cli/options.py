@@ -98,6 +98,12 @@ TimeLimit: TypeAlias = Annotated[
 ]
 
 
+AssumeFixed: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--assume-fixed", help="Take constants that a spec uses and does not declare as fixed."
+    ),
+]
 Folder: TypeAlias = Annotated[
     Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write to.")
 ]

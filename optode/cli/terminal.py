@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
@@ -15,6 +15,7 @@ import typer
 from optode.cli.boundary import DEBUG, print_cause
 
 if TYPE_CHECKING:
+    from optode.derivation import AnySpec
     from optode.diagnostics import Diagnostic, SpecError
 
 
@@ -36,6 +37,21 @@ def errors_reported(*, as_json: bool = False) -> Iterator[None]:
         if DEBUG in sys.argv:
             print_cause(error)
         raise typer.Exit(1) from None
+
+
+def assuming(specs: Iterable[str], assume_fixed: bool) -> list[AnySpec]:
+    """Return specs; with ``assume_fixed`` they are read, and what they do not declare is told."""
+    from optode import compiler
+
+    if not assume_fixed:
+        return [*specs]
+    found: list[AnySpec] = []
+    for spec in specs:
+        read = compiler.derive(spec, assume_fixed=True).spec
+        if names := getattr(read, "assumed", ()):
+            typer.echo(f"{spec}: assumed to be fixed: {', '.join(names)}", err=True)
+        found.append(read)
+    return found
 
 
 def print_json(errors: tuple[Diagnostic, ...]) -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from optode.cli.options import AllSpecs, OneSpecOrAll, ReportFormat, TimeLimit, one_or_all
-from optode.cli.terminal import errors_reported
+from optode.cli.options import (
+    AllSpecs,
+    AssumeFixed,
+    OneSpecOrAll,
+    ReportFormat,
+    TimeLimit,
+    one_or_all,
+)
+from optode.cli.terminal import assuming, errors_reported
 from optode.time_limit import DEFAULT_SECONDS
+
+if TYPE_CHECKING:
+    from optode.derivation import AnySpec
 
 Method: TypeAlias = Annotated[
     str | None, typer.Option(help="The method of the solves.  [default: rk4]")
@@ -45,6 +55,7 @@ def verify(
     ] = None,
     method: Method = None,
     seconds: TimeLimit = DEFAULT_SECONDS,
+    assume_fixed: AssumeFixed = False,
 ) -> None:
     """Compare the optimizer with its ODE at decreasing steps.
 
@@ -52,22 +63,23 @@ def verify(
     gradients of the model with finite differences and with each other instead.
     """
     one_or_all(spec, every)
-    given = (field, shape, method)
+    with errors_reported(as_json=form is ReportFormat.json):
+        chosen = None if spec is None else assuming((spec,), assume_fixed)[0]
     if gradients:
         if picture:
             raise typer.BadParameter("--plot does not go with --gradients")
         if every and (field is not None or shape is not None):
             raise typer.BadParameter("--field and --shape go with one SPEC")
-        _verify_gradients(spec, field, _parse_shape(shape or "3,4"), method or "rk4", form)
-    if given != (None, None, None):
+        _verify_gradients(chosen, field, _parse_shape(shape or "3,4"), method or "rk4", form)
+    if (field, shape, method) != (None, None, None):
         raise typer.BadParameter("--field, --shape and --method go with --gradients")
     if form is ReportFormat.json:
         raise typer.BadParameter("--format json goes with --gradients")
-    _verify_orders(spec, order, form, picture, seconds)
+    _verify_orders(chosen, order, form, picture, seconds)
 
 
 def _verify_orders(
-    spec: str | None, order: int, form: ReportFormat, picture: Path | None, seconds: float
+    spec: AnySpec | None, order: int, form: ReportFormat, picture: Path | None, seconds: float
 ) -> None:
     with errors_reported():
         from optode.verify.orders import plot, report
@@ -87,7 +99,7 @@ def _verify_orders(
 
 
 def _verify_gradients(
-    spec: str | None,
+    spec: AnySpec | None,
     place: str | None,
     shape: tuple[int, ...],
     method: str,

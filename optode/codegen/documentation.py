@@ -23,7 +23,7 @@ def documentation(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
     model = system.model
     return {
         "title": _wrapped(f'"""{plain(model.title) or model.class_name}'),
-        "output": f"With a network f whose output has the shape of {model.states[0]}:",
+        "output": _wrapped(_output_text(model)),
         "equations": _derivatives(model.states, model.equations),
         "initial_values": tuple(map(_initial_text, model.states, model.initial)),
         "parameter_title": _parameter_title(model),
@@ -32,8 +32,22 @@ def documentation(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         "adjoint_equations": _adjoint_equations(system),
         "transform": _transform_text(stepper) if isinstance(stepper, Damped) else (),
         "singular": _singular_text(model),
+        "notes": flat(_wrapped(f"Note: {plain(note)}.") for note in model.notes),
         "references": flat(_wrapped(plain(r), 8, "    ") for r in model.references),
     }
+
+
+def _output_text(model: NeuralODE) -> str:
+    """What is called in the equations: the network, and operators of the caller's."""
+    position = model.states[0]
+    if not model.operators:
+        return f"With a network f whose output has the shape of {position}:"
+    names = " and ".join(model.operators)
+    kind = "a function" if len(model.operators) == 1 else "functions"
+    return (
+        f"With a network f whose output has the shape of {position}, and with {names}, {kind} of one "
+        "tensor of that shape that the caller gives:"
+    )
 
 
 def _adjoint_text(system: AdjointSystem) -> str:
@@ -43,9 +57,12 @@ def _adjoint_text(system: AdjointSystem) -> str:
     name, argument = ("JT_z(c)", " in z") if several else ("JT(c)", "")
     subject = "costates" if len(pairs) > 1 else "costate"
     runs = "run" if len(pairs) > 1 else "runs"
+    others = "".join(
+        f", JT_{operator}(c) that of {operator}" for operator in system.model.operators
+    )
     return (
         f"The {subject} {listed} {runs} backwards in time. {name} is the transposed Jacobian of "
-        f"f{argument}, applied to c:"
+        f"f{argument}, applied to c{others}:"
     )
 
 
@@ -112,7 +129,9 @@ def _parameter_title(model: NeuralODE) -> str:
 
 def _parameter_text(parameter: LearnedParameter) -> str:
     name = parameter.symbol
-    if parameter.init is None:
+    if parameter.required:
+        return f"{name}, a number that the caller gives"
+    if parameter.value is not None:
         return f"{name} = {float_text(parameter.value)}"
     raw = symbol(f"raw_{name}")
     value = to_text(transformed(raw, parameter.transform))

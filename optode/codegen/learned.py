@@ -22,17 +22,19 @@ def init_lines(stepper: Stepper, features: bool) -> list[str]:
     layers = list(filter(None, map(feature_layer, model.states, model.initial)))
     learned = [p for p in model.parameters if p.is_learned]
     constants = [p for p in model.parameters if is_settable(p, stepper)]
-    if not (layers or learned or constants) and model.span == (0.0, 1.0):
+    operators = model.operators
+    if not (layers or learned or constants or operators) and model.span == (0.0, 1.0):
         return []
     signature = [
         "self",
         "field: Field",
+        *(f"{name}: Operator" for name in operators),
         f"span: tuple[float, float] = {span}",
         'method: str = "dopri5"',
         "*tolerances: float",
         *(["features: int | None = None"] if features else []),
         *(f"{p.symbol}: Value = None" for p in learned),
-        *(f"{p.symbol}: float = {float_text(p.value)}" for p in constants),
+        *map(_constant_argument, constants),
         *(["learn: Learn = True"] if learned else []),
         "**settings: Any",
     ]
@@ -42,10 +44,16 @@ def init_lines(stepper: Stepper, features: bool) -> list[str]:
     return [
         *call_lines("def __init__(", signature, ") -> None:", 4),
         *indented(call_lines("super().__init__(", start, ")", BODY)),
+        *indented(f'set_operator(self, "{name}", {name})' for name in operators),
         *indented(layers),
         *indented(flat(map(_set_learned, learned))),
         *indented(constant_lines),
     ]
+
+
+def _constant_argument(parameter: LearnedParameter) -> str:
+    default = "" if parameter.value is None else f" = {float_text(parameter.value)}"
+    return f"{parameter.symbol}: float{default}"
 
 
 def is_settable(parameter: LearnedParameter, stepper: Stepper) -> bool:
@@ -53,7 +61,7 @@ def is_settable(parameter: LearnedParameter, stepper: Stepper) -> bool:
 
     Flows are solved for a rate of 0 where the spec says 0: they are wrong for another value.
     """
-    return parameter.value is not None and not (
+    return not parameter.is_learned and not (
         isinstance(stepper, Separable) and parameter.value == 0
     )
 

@@ -49,8 +49,8 @@ _SOURCES = {
 }
 _RUNTIME_NAMES = (
     "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn",
-    "Node", "Pull", "SeparableNode", "Tensors", "Value", "count", "dot", "either", "learned_value",
-    "maximum", "mean", "minimum", "set_constant", "set_learned", "total",
+    "Node", "Operator", "Pull", "SeparableNode", "Tensors", "Value", "count", "dot", "either",
+    "learned_value", "maximum", "mean", "minimum", "set_constant", "set_learned", "set_operator", "total",
 )  # fmt: skip
 
 
@@ -141,13 +141,15 @@ def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tu
     model = stepper.model
     fixed = [p for p in model.parameters if not p.is_learned]
     learned = [f'"{p.symbol}"' for p in model.parameters if p.is_learned]
-    calls = sum(isinstance(s, FieldCall) for s in initial.statements)
+    calls = sum(isinstance(s, FieldCall) and not s.operator for s in initial.statements)
     branch_calls = sum(expression.has(Field) for expression in model.branch) > 0
     lines = ["States = States"]
     if learned:
         lines += tuple_lines("learned_names =", learned, 4)
     if fixed:
         lines += tuple_lines("constant_names =", [f'"{p.symbol}"' for p in fixed], 4)
+    if model.operators:
+        lines += tuple_lines("operator_names =", [f'"{name}"' for name in model.operators], 4)
     if poles := singular_values(system):
         lines += tuple_lines("singular_values =", poles, 4)
     if times := _singular_times(model):

@@ -1,7 +1,8 @@
 """Print programs as the statements of PyTorch methods, one a line.
 
 A call of the field becomes ``f = field(h)``, its pullback ``JT = field.pull(f, costate)``; ``field``
-is the network at one time, an ``optode.runtime.BoundField``.
+is the network at one time, an ``optode.runtime.BoundField``. An operator of the caller's is called as
+``lmo = field.apply("lmo", h)``, and pulled back like f.
 """
 
 from __future__ import annotations
@@ -258,10 +259,13 @@ class StatementPrinter:
             [self._in_full(name, lines, indent) for name in names]
             for names in (call.arguments, call.directions)
         )
-        if not directions:
-            return [*lines, *call_lines(f"{call.name} = field(", arguments, ")", indent)]
-        items = [_tuple(arguments), _tuple(directions)]
-        return [*lines, *call_lines(f"{call.name} = field.tangent(", items, ")", indent)]
+        operator = [f'"{call.operator}"'] if call.operator else []
+        if directions:
+            items = [_tuple(arguments), _tuple(directions), *operator]
+            return [*lines, *call_lines(f"{call.name} = field.tangent(", items, ")", indent)]
+        function = "field.apply" if operator else "field"
+        items = [*operator, *arguments]
+        return [*lines, *call_lines(f"{call.name} = {function}(", items, ")", indent)]
 
     def _in_full(self, name: sp.Symbol, lines: list[str], indent: int) -> str:
         """Return a name for a value in the states' shape, after the lines that give it one."""

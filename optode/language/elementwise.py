@@ -203,8 +203,13 @@ class hardtanh(Elementwise):
 
     @classmethod
     def eval(cls, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> sp.Expr | None:
-        numbers = all(a.is_number and a.is_comparable for a in (u, low, high))
-        return cls.formula(u, low, high) if numbers else None
+        if all(a.is_number and a.is_comparable for a in (u, low, high)):
+            return cls.formula(u, low, high)
+        if (low - u).is_nonnegative:
+            return low
+        if (u - high).is_nonnegative:
+            return high
+        return u if (u - low).is_nonnegative and (high - u).is_nonnegative else None
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         u, low, high = self.args

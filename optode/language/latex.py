@@ -67,13 +67,18 @@ class _LatexPrinter(LatexPrinter):
         return self._call("f", expr.args, exp)
 
     def _print_Tangent(self, expr: Tangent, exp: str | None = None) -> str:
-        _, *directions = expr.args
+        call, *directions = expr.args
         name = "J" if len(directions) == 1 else f"D^{{{len(directions)}}}"
+        name += rf"_{{\operatorname{{{call.args[0]}}}}}" if isinstance(call, Oracle) else ""
         return self._call(name, tuple(directions), exp)
 
     def _print_FieldTransposed(self, expr: FieldTransposed, exp: str | None = None) -> str:
         cotangent, *argument = expr.args
-        name = f"J_{{{self._print(argument[0])}}}^{{\\top}}" if argument else r"J^{\top}"
+        of = [
+            rf"\operatorname{{{a.args[0]}}}" if isinstance(a, Oracle) else self._print(a)
+            for a in argument[:1]
+        ]
+        name = f"J_{{{of[0]}}}^{{\\top}}" if of else r"J^{\top}"
         return self._call(name, (cotangent,), exp)
 
     def _print_At(self, expr: At, exp: str | None = None) -> str:

@@ -13,8 +13,10 @@ import sympy as sp
 
 from optode.language.symbols import (
     TIME,
+    Call,
     Field,
     Gradient,
+    Oracle,
     Reduction,
     Tangent,
     dot,
@@ -36,15 +38,18 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class FieldCall:
-    """``name = f(time, *arguments)``, one evaluation of the oracle; a gradient has no time.
+    """``name = f(time, *arguments)``, one evaluation of an oracle; a gradient has no time.
 
     With directions, one for each argument, it is the Jacobian product ``J(arguments) directions``.
+    ``operator`` names an operator of the caller's, which is called in the place of f, without the
+    time.
     """
 
     name: sp.Symbol
     time: sp.Symbol | None
     arguments: tuple[sp.Symbol, ...]
     directions: tuple[sp.Symbol, ...] = ()
+    operator: str = ""
 
     @property
     def inputs(self) -> tuple[sp.Symbol, ...]:
@@ -54,9 +59,9 @@ class FieldCall:
 
 @dataclass(frozen=True, slots=True)
 class FieldPullback:
-    """``names = J^T cotangent`` of one field call, one name for each of its inputs.
+    """``names = J^T cotangent`` of one call, one name for each of its inputs.
 
-    The same vector-Jacobian product also yields the cotangents of the field's own parameters.
+    The same vector-Jacobian product also yields the cotangents of the called network's parameters.
     """
 
     names: tuple[sp.Symbol, ...]
@@ -140,7 +145,7 @@ _STEMS = (
 
 def _distinct_nodes(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
     """All calls and products, each once, inner ones before those that contain them."""
-    kinds = tuple(kind for kind, _ in _STEMS)
+    kinds = (Oracle, *(kind for kind, _ in _STEMS))
     found: list[sp.Expr] = []
     for expression in expressions:
         for node in sp.postorder_traversal(expression):
@@ -151,11 +156,19 @@ def _distinct_nodes(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
 
 def _node_names(nodes: list[sp.Expr], taken: set[str]) -> dict[sp.Expr, sp.Symbol]:
     names: dict[sp.Expr, sp.Symbol] = {}
-    for kind, stem in _STEMS:
-        alike = [node for node in nodes if isinstance(node, kind)]
+    operators = {str(node.args[0]): None for node in nodes if isinstance(node, Oracle)}
+    for stem in dict.fromkeys([*(stem for _, stem in _STEMS), *operators]):
+        alike = [node for node in nodes if _stem(node) == stem]
         for index, node in enumerate(alike, 1):
             names[node] = _free(stem if len(alike) == 1 else f"{stem}{index}", taken)
     return {node: names[node] for node in nodes}
+
+
+def _stem(node: sp.Expr) -> str:
+    """How the name of a node's value begins; an operator's value has the operator's name."""
+    if isinstance(node, Oracle):
+        return str(node.args[0])
+    return next(stem for kind, stem in _STEMS if isinstance(node, kind))
 
 
 def _free(name: str, taken: set[str]) -> sp.Symbol:
@@ -190,13 +203,14 @@ def _node_statements(
     if isinstance(node, Reduction):
         over = node.args if node == total(1) else named(node.args, "at")
         return [*statements, Assign(name, node.func(*over))]
-    call = node.args[0] if isinstance(node, Tangent) else node
+    call: Call = node.args[0] if isinstance(node, Tangent) else node
     if isinstance(node, Tangent) and len(node.args) > 2:
         raise NoProgram("second derivatives of the field have no program")
-    time, arguments = (TIME, call.args[1:]) if isinstance(call, Field) else (None, call.args)
+    time, arguments = (TIME, call.args[1:]) if isinstance(call, Field) else (None, call.points)
     points = named(arguments, "at")
     directions: tuple[sp.Symbol, ...] = ()
     if isinstance(node, Tangent):
         along = node.args[1]
         directions = named(along if isinstance(along, sp.Tuple) else (along,), "along")
-    return [*statements, FieldCall(name, time, points, directions)]
+    operator = str(call.args[0]) if isinstance(call, Oracle) else ""
+    return [*statements, FieldCall(name, time, points, directions, operator)]

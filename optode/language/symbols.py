@@ -7,7 +7,11 @@ is exact for everything elementwise. The gradient and the field are opaque calls
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import sympy as sp
+from sympy.core.symbol import Str
 
 
 def symbol(name: str) -> sp.Symbol:
@@ -61,6 +65,15 @@ class Opaque(sp.Function):
 class Call(Opaque):
     """Base class of the calls of an oracle, whose derivatives are Jacobian products."""
 
+    @property
+    def points(self) -> tuple[sp.Expr, ...]:
+        """What a derivative of the call is taken by."""
+        return self.args
+
+    def at(self, *points: sp.Expr) -> sp.Expr:
+        """Return the call at other points."""
+        return self.func(*points)
+
 
 class Gradient(Call):
     """``Gradient(x)`` is the gradient of the objective at x, written ``grad(x)`` in a spec."""
@@ -70,6 +83,23 @@ class Oracle(Call):
     """``Oracle(name, u)``: an operator of the caller's, applied to u; written ``name(u)``."""
 
     nargs = 2
+    is_commutative = True
+
+    def __new__(cls, name: Any, u: Any, **options: Any) -> sp.Expr:
+        """Take the name as a symbol or a text: it is no quantity of the expression."""
+        return super().__new__(cls, Str(str(name)), u, **options)
+
+    @property
+    def points(self) -> tuple[sp.Expr, ...]:
+        return self.args[1:]
+
+    def at(self, *points: sp.Expr) -> sp.Expr:
+        return Oracle(self.args[0], *points)
+
+
+def operators_in(expressions: Iterable[sp.Expr]) -> tuple[str, ...]:
+    """Return the names of the operators that are called, sorted."""
+    return tuple(sorted({str(call.args[0]) for e in expressions for call in e.atoms(Oracle)}))
 
 
 class Field(Call):

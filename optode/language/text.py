@@ -120,14 +120,15 @@ class _TextPrinter(StrPrinter):
     def _print_Tangent(self, expr: Tangent) -> str:
         call, *directions = expr.args
         name = "J" if len(directions) == 1 else f"D{len(directions)}"
-        position = call.args[-1] if isinstance(call, Field) else call.args[0]
+        position = call.args[0] if isinstance(call, Gradient) else call.args[-1]
         at = "" if position.is_Symbol else f"[{self._print(position)}]"
+        at = f"_{call.args[0]}{at}" if isinstance(call, Oracle) else at
         return f"{name}{at}({self.stringify(directions, ', ')})"
 
     def _print_FieldTransposed(self, expr: FieldTransposed) -> str:
         cotangent, *argument = expr.args
         product = [a for a in argument if isinstance(a, Tangent)]
-        name = "JT" + "".join(f"_{a}" for a in argument if a not in product)
+        name = "JT" + "".join(f"_{_what(a)}" for a in argument if a not in product)
         name += "".join(f"[{self._print(a)}]" for a in product)
         return f"{name}({self._print(cotangent)})"
 
@@ -154,6 +155,11 @@ class _TextPrinter(StrPrinter):
         record = function_of(expr)
         name = record.name if record else type(expr).__name__
         return f"{name}({self.stringify(expr.args, ', ')})"
+
+
+def _what(argument: sp.Expr) -> sp.Basic:
+    """Return what a transposed Jacobian is named after: an argument of f, or an operator."""
+    return argument.args[0] if isinstance(argument, Oracle) else argument
 
 
 def to_text(expression: sp.Expr) -> str:

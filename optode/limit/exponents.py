@@ -14,7 +14,7 @@ from optode.language.conditions import where
 from optode.language.elementwise import atan2, hardtanh, relu
 from optode.language.functions import function_of
 from optode.language.numbers import real_value
-from optode.language.symbols import COUNTER, Opaque, Tangent, dot
+from optode.language.symbols import COUNTER, Opaque, Reduction, Tangent, dot
 from optode.limit.deciding import as_k_grows
 from optode.limit.in_step_size import forgetting
 from optode.rule.growing_states import positive
@@ -75,7 +75,7 @@ class Sizes:
     def __init__(
         self, rule: UpdateRule, point: Exponents, growing: Mapping[sp.Symbol, Fraction]
     ) -> None:
-        self.growing = growing
+        self.growing, self.states = growing, {*rule.states, *rule.vectors}
         self.point = point
         self.delta, self.step_size, decays = units(len(point.decays))
         self.zero = self.delta.times(Fraction(0))
@@ -207,13 +207,16 @@ class Sizes:
         return None if inner is None else inner.times(Fraction(power))
 
     def is_negative(self, total: sp.Expr) -> bool:
-        """Return whether the largest terms of a sum are negative after the start, whatever else."""
-        if not all(s == COUNTER or s.is_positive for s in total.free_symbols):
+        """Return whether the largest terms of a sum are negative after the start, whatever else.
+
+        Hyper-parameters are taken to be positive; a sum with states or calls is not decided.
+        """
+        if total.has(Opaque, Reduction) or total.free_symbols & self.states:
             return False
         terms = [(term, self.of(term)) for term in sp.Add.make_args(total)]
         sizes = {term: self.value(form) for term, form in terms if form is not None}
         largest = (term for term in sizes if sizes[term] == min(sizes.values()))
-        later = {COUNTER: sp.Dummy(positive=True)}
+        later = {s: sp.Dummy(positive=True) for s in total.free_symbols}
         return bool(sizes) and all(term.xreplace(later).is_negative for term in largest)
 
     def clipped(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> Exponents | None:

@@ -91,7 +91,8 @@ def _multiplied_out(expression: sp.Expr) -> sp.Expr:
         return sp.Add(*map(_multiplied_out, expression.args))
     if isinstance(expression, where):
         return where(expression.args[0], *map(_multiplied_out, expression.args[1:]))
-    opened_once = expression.expand(deep=False)
+    factors = (f.expand(deep=False) if f.is_Pow else f for f in sp.Mul.make_args(expression))
+    opened_once = sp.Mul(*factors).expand(deep=False)
     return expression if opened_once == expression else _multiplied_out(opened_once)
 
 

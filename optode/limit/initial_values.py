@@ -10,7 +10,8 @@ import sympy as sp
 
 from optode.calculus.tangent import substituted
 from optode.language.effort import is_zero, solutions
-from optode.language.symbols import TIME, Gradient
+from optode.language.functions import kinds
+from optode.language.symbols import TIME, Gradient, Opaque, Reduction
 from optode.language.text import to_text
 from optode.limit.reduction import Reduced
 from optode.limit.scaled_rule import ScaledRule
@@ -37,6 +38,10 @@ def initial_values(reduced: Reduced, scaled: ScaledRule) -> Start:
     """
     slow, unit = reduced.slow, scaled.scaling.unit
     start = scaled.start(0)
+    for state, bound in reduced.increments.bounds.items():
+        if reduced.manifold.fast and state in slow:  # the bound is that of settled fast states
+            level = substituted(bound.level, reduced.manifold.graph, slow).xreplace(start)
+            start[state] = bound.at(level).clip(start[state])
     values = [start[state] for state in slow]
     if not reduced.order:
         return Start(tuple(values))
@@ -81,6 +86,15 @@ def notes_on(rule: UpdateRule, start: Start) -> tuple[str, ...]:
             "the start is of leading order only: what the fast states add while they settle has "
             "no closed form"
         )
+    rough = kinds("kink", "jump", "contact")
+    calls = set[sp.Basic]().union(*(value.atoms(*rough) for value in rule.step_map))
+    decided = (
+        call for call in calls if not call.has(Opaque, Reduction, *rule.states, *rule.vectors)
+    )
+    names = {s for call in decided for s in call.free_symbols} & {*rule.free_parameters}
+    if names:
+        words = ", ".join(f"`{name}`" for name in sorted(map(str, names)))
+        notes.append(f"{words} taken to be positive, where a maximum or a minimum turns on it")
     if rule.bounds:
         notes.append(
             "reaches(u) is 1 where u >= 0, else 0: a running maximum or minimum moves with its bound"

@@ -33,6 +33,9 @@ def obstacles(
     if least > 0:
         words = "which vanishes with the step size but determines no unit of time"
         hint = f"choose one: `scaling: {{time: {rule.step_size}}}`"
+        if any(index == 0 for index, _ in rule.declared_powers):
+            words = "which is smaller than the declared time step"
+            hint = "the position would not move: declare a shorter one, or leave it out"
     before = f"no continuous limit: the increment of `{rule.position}` has the term"
     return tuple(
         Diagnostic("E401", f"{before} {to_text(term.expression)}, {words}", span, hint)

@@ -12,7 +12,7 @@ from optode.calculus.expansion import at_infinity
 from optode.diagnostics import nearest
 from optode.language.derivative import partial
 from optode.language.effort import expanded
-from optode.language.symbols import COUNTER, Oracle, symbol
+from optode.language.symbols import COUNTER, symbol
 from optode.limit.balance import scalings
 from optode.limit.choices import FAST, FROZEN, Choice, choices, regime_at
 from optode.limit.exponents import Regime
@@ -210,8 +210,7 @@ def check_numbers(rule: UpdateRule, values: Mapping[str, float]) -> None:
 def _names(rule: UpdateRule) -> tuple[str, ...]:
     """Return the names that can be given a number: step size, hyper-parameters, horizon."""
     values = [value for _, value in rule.step]
-    operators = {call.args[0] for value in values for call in value.atoms(Oracle)}
-    inner = {*rule.states, *(target for target, _ in rule.step), *operators, COUNTER}
+    inner = {*rule.states, *(target for target, _ in rule.step), COUNTER}
     found = {rule.step_size}.union(*(value.free_symbols for value in values)) - inner
     hyper_parameters = sorted(symbol.name for symbol in found - {rule.step_size})
     return (rule.step_size.name, *hyper_parameters, HORIZON)

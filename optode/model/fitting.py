@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from optode.diagnostics import Reporter, Span, nearest
-from optode.language.symbols import TIME, Field, Oracle, by_name, symbol
+from optode.language.symbols import TIME, Field, by_name, operators_in, symbol
 from optode.limit.limit import ContinuousLimit
-from optode.model.model import DERIVED, Architecture, LearnedParameter
+from optode.model.model import DERIVED, SMOOTHED, Architecture, LearnedParameter, jumps
 from optode.rule.rule import UpdateRule
 from optode.spec.names import class_name_problem, name_problem
 
@@ -39,42 +39,76 @@ def fitted(
     rule: UpdateRule | None = None,
     step: float | None = None,
     places: Places | None = None,
+    assumed: tuple[str, ...] = (),
 ) -> Architecture:
     """Return the architecture for this limit, with the value of the step size.
 
     ``step`` is that value where the limit has terms of next order, unless the architecture declares
-    it. A parameter of the rule that the limit has not (it may be in the next order) is left out.
+    it. A parameter of the rule that the limit has not (it may be in the next order) is left out. One
+    that only says where a state starts, or is ``assumed`` to be fixed, needs no value here: the
+    caller of the module gives it.
 
     Raises SpecError with all errors: names that are taken, unknown states, parameters without a
     value or a use.
     """
     places = places or Places(Reporter(), {})
     declared = architecture
-    if rule is not None and step is not None:
+    if rule is not None:
+        architecture = _with_required(architecture, _start_values(architecture, limit, rule))
         architecture = _with_step(architecture, rule.step_size, step)
+    used_names = {s.name for s in _used(architecture, limit)}
+    architecture = _with_required(architecture, (symbol(s) for s in assumed if s in used_names))
     renaming = dict(architecture.rename)
     states = tuple(renaming.get(state, state) for state in limit.states)
     _check_names(architecture, states, places)
     _check_states(architecture, limit.states, states, places)
     _check_calls(architecture, limit, places)
-    operators = _operators(limit)
-    for name in operators:
-        message = f"a module cannot call the operator `{name}`"
-        hint = "leave `model:` away: the equations need none"
-        places.error("E506", message, "class", "", hint)
-    known = {TIME, DERIVED, *states, *limit.states, *operators}
+    operators = _operators(architecture, limit)
+    _check_operators(operators, states, places)
+    written = _written(architecture, limit)
+    if architecture.smooth is not None and not jumps(written):
+        message = "no equation of the model has a sign for `smooth` to replace"
+        places.error("E505", message, "smooth", "", "remove it")
+    known = {TIME, DERIVED, *states, *limit.states}
     used = _used(architecture, limit) - known
     _check_values(architecture, used, places)
     of_rule = rule.free_parameters if rule is not None else ()
-    _check_uses(declared, used | set(of_rule), places)
+    _check_uses(declared, used | {*of_rule, *map(symbol, operators)}, places)
     places.reporter.raise_if_any()
     kept = tuple(p for p in architecture.parameters if p.symbol in used)
-    return replace(architecture, parameters=kept)
+    idle = (name for name in operators if any(p.symbol.name == name for p in declared.parameters))
+    notes = [
+        f"{name} is an operator that the caller gives: the number is not used" for name in idle
+    ]
+    lost = (p for p in architecture.parameters if p.is_learned and p.symbol not in used)
+    notes += (f"{p.symbol} is in no equation: it drops out of the limit" for p in lost)
+    return replace(architecture, parameters=kept, notes=(*architecture.notes, *notes))
 
 
-def _with_step(architecture: Architecture, step_size: sp.Symbol, step: float) -> Architecture:
+def _with_required(architecture: Architecture, names: Iterable[sp.Symbol]) -> Architecture:
+    """Add constants that the caller of the module gives."""
+    required = tuple(LearnedParameter(name, required=True) for name in names)
+    return replace(architecture, parameters=(*architecture.parameters, *required))
+
+
+def _start_values(
+    architecture: Architecture, limit: ContinuousLimit, rule: UpdateRule
+) -> list[sp.Symbol]:
+    """Return the numbers that only say where states start, and have no value."""
+    declared = {p.symbol for p in architecture.parameters}
+    elsewhere = {rule.step_size.name, *map(str, (*declared, *rule.vectors))}
+    for expression in _written(architecture, limit):
+        elsewhere |= {s.name for s in expression.free_symbols}
+    starts = _derived_starts(architecture, limit)
+    found = {by_name(s) for value in starts for s in value.free_symbols} - {*limit.states}
+    return sorted((s for s in found if s.name not in elsewhere), key=str)
+
+
+def _with_step(
+    architecture: Architecture, step_size: sp.Symbol, step: float | None
+) -> Architecture:
     name = symbol(step_size.name)
-    if any(p.symbol == name for p in architecture.parameters):
+    if step is None or any(p.symbol == name for p in architecture.parameters):
         return architecture
     constant = LearnedParameter(name, value=step)
     return replace(architecture, parameters=(*architecture.parameters, constant))
@@ -145,22 +179,42 @@ def _check_calls(architecture: Architecture, limit: ContinuousLimit, places: Pla
             places.error("E205", message, section, state)
 
 
-def _operators(limit: ContinuousLimit) -> list[sp.Symbol]:
-    """Return the operators of the caller's in a limit."""
-    calls = {call for equation in limit.equations for call in equation.atoms(Oracle)}
-    return sorted({by_name(call.args[0]) for call in calls}, key=str)
+def _operators(architecture: Architecture, limit: ContinuousLimit) -> tuple[str, ...]:
+    """Return the names of the operators of the caller's that the module calls."""
+    written, derived = _written(architecture, limit), _derived_starts(architecture, limit)
+    return operators_in([*written, *derived])
+
+
+def _check_operators(
+    operators: tuple[str, ...], states: tuple[sp.Symbol, ...], places: Places
+) -> None:
+    """Report operators whose name a state has: both are attributes, or variables, of the module."""
+    for name in operators:
+        if symbol(name) in states:
+            message = f"`{name}` is a state and an operator"
+            places.error("E503", message, "renamed", name)
 
 
 def _used(architecture: Architecture, limit: ContinuousLimit) -> set[sp.Symbol]:
     """Return the symbols in the model's equations and starts."""
+    expressions = [*_written(architecture, limit), *_derived_starts(architecture, limit)]
+    if architecture.smooth is not None:
+        expressions.append(architecture.smooth.xreplace({SMOOTHED: sp.S.One}))
+    return {by_name(s) for expression in expressions for s in expression.free_symbols}
+
+
+def _written(architecture: Architecture, limit: ContinuousLimit) -> list[sp.Expr]:
+    """Return the equations, and the starts that the architecture writes."""
+    starts = [i.expression for _, i in architecture.initial if i.expression is not None]
+    return [*limit.equations, *(e for _, e in architecture.rewrites), *starts]
+
+
+def _derived_starts(architecture: Architecture, limit: ContinuousLimit) -> list[sp.Expr]:
+    """Return where states start that the architecture says nothing of, by the position there."""
     renaming, given = dict(architecture.rename), dict(architecture.initial)
     _, *starts = zip(limit.states, limit.initial, strict=True)
-    derived = [value for z, value in starts if renaming.get(z, z) not in given]
     at_start = {symbol(f"{limit.states[0]}0"): limit.states[0]}
-    expressions = [*limit.equations, *(e for _, e in architecture.rewrites)]
-    expressions += [value.xreplace(at_start) for value in derived]
-    expressions += [i.expression for _, i in architecture.initial if i.expression is not None]
-    return {by_name(s) for expression in expressions for s in expression.free_symbols}
+    return [value.xreplace(at_start) for z, value in starts if renaming.get(z, z) not in given]
 
 
 def _check_values(architecture: Architecture, used: set[sp.Symbol], places: Places) -> None:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import get_args
 
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
-from optode.language.symbols import TIME, field_call, symbol
+from optode.language.symbols import TIME, Oracle, field_call, symbol
 from optode.limit.limit import ContinuousLimit
 from optode.model.fitting import Places, fitted, number_of_arguments
-from optode.model.model import DERIVED, Architecture, Initial, InitialKind, LearnedParameter
+from optode.model.model import (
+    DERIVED,
+    SMOOTHED,
+    Architecture,
+    Initial,
+    InitialKind,
+    LearnedParameter,
+)
 from optode.rule.rule import UpdateRule
-from optode.spec.expression import FUNCTIONS, Scope, parse_expression
+from optode.spec.expression import FUNCTIONS, Function, Scope, parse_expression
 from optode.spec.reader import LearnedSpec, ModelSpec, Spec
 
 
@@ -28,8 +36,10 @@ def read_architecture(
     if spec.model is None:
         raise no_model(spec.name.span)
     reporter = Reporter()
-    architecture = _written(spec.model, limit, reporter)
-    return fitted(architecture, limit, rule, step, Places(reporter, _spans(spec.model)))
+    operators = [p.name.text for p in spec.parameters if p.is_oracle]
+    architecture = _written(spec.model, limit, operators, reporter)
+    places = Places(reporter, _spans(spec.model))
+    return fitted(architecture, limit, rule, step, places, spec.assumed)
 
 
 def no_model(span: Span | None) -> SpecError:
@@ -38,11 +48,13 @@ def no_model(span: Span | None) -> SpecError:
     return SpecError([Diagnostic("E501", "no `model` part to generate", span, hint)])
 
 
-def _written(model: ModelSpec, limit: ContinuousLimit, reporter: Reporter) -> Architecture:
+def _written(
+    model: ModelSpec, limit: ContinuousLimit, operators: list[str], reporter: Reporter
+) -> Architecture:
     """Return what the model part says; of an expression with errors a stand-in."""
     rename = {symbol(old.text): symbol(new.text) for old, new in model.rename}
     states = [rename.get(state, state) for state in limit.states]
-    scope = _scope(model, states, limit)
+    scope = _scope(model, states, limit, operators)
     return Architecture(
         class_name=model.class_name.text,
         field_sign=-1 if model.field.text == "-grad" else 1,
@@ -56,10 +68,22 @@ def _written(model: ModelSpec, limit: ContinuousLimit, reporter: Reporter) -> Ar
             for e in model.equations
         ),
         span=model.span,
+        smooth=_smooth(model, reporter),
     )
 
 
-def _scope(model: ModelSpec, states: list[sp.Symbol], limit: ContinuousLimit) -> Scope:
+def _smooth(model: ModelSpec, reporter: Reporter) -> sp.Expr | None:
+    """Return what stands in the place of sign(x); of an expression with errors, x."""
+    if model.smooth is None:
+        return None
+    names = {p.name.text: symbol(p.name.text) for p in model.parameters}
+    scope = Scope({**names, SMOOTHED.name: SMOOTHED}, {}, FUNCTIONS, None)
+    return parse_expression(model.smooth, scope, reporter) or SMOOTHED
+
+
+def _scope(
+    model: ModelSpec, states: list[sp.Symbol], limit: ContinuousLimit, operators: list[str]
+) -> Scope:
     number = number_of_arguments(limit)
 
     def field(*arguments: sp.Expr) -> sp.Expr:
@@ -69,8 +93,10 @@ def _scope(model: ModelSpec, states: list[sp.Symbol], limit: ContinuousLimit) ->
         return field_call(*arguments)
 
     names = {s.name: s for s in (TIME, DERIVED, *states)}
-    names |= {p.name.text: symbol(p.name.text) for p in model.parameters}
-    return Scope(names, {}, {**FUNCTIONS, "f": (field, None)}, None)
+    parameters = (p.name.text for p in model.parameters)
+    names |= {name: symbol(name) for name in parameters if name not in operators}
+    calls: dict[str, Function] = {name: (partial(Oracle, name), 1) for name in operators}
+    return Scope(names, {}, {**FUNCTIONS, "f": (field, None), **calls}, None)
 
 
 def _initial(value: Located, scope: Scope, reporter: Reporter) -> Initial:
@@ -85,6 +111,7 @@ def _initial(value: Located, scope: Scope, reporter: Reporter) -> Initial:
 def _spans(model: ModelSpec) -> Mapping[tuple[str, str], Span]:
     """Return where the model part has each name, by its section."""
     spans = {("class", ""): model.class_name.span}
+    spans |= {("smooth", ""): model.smooth.span} if model.smooth else {}
     spans |= {("rename", old.text): old.span for old, _ in model.rename}
     spans |= {("renamed", new.text): new.span for _, new in model.rename}
     spans |= {("equations", e.state.text): e.state.span for e in model.equations}

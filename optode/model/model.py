@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, TypeAlias, get_args
@@ -9,8 +10,10 @@ from typing import Literal, TypeAlias, get_args
 import sympy as sp
 
 from optode.calculus.tangent import substituted
+from optode.language.functions import kinds
 from optode.language.presentation import present
-from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, symbol
+from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, operators_in, symbol
+from optode.language.text import to_text
 from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
 from optode.model.singular_start import at_start, regular_branch
@@ -18,16 +21,19 @@ from optode.model.singular_start import at_start, regular_branch
 Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
 
+SMOOTHED = symbol("x")
+"""In what is smooth in the place of a sign, the argument."""
+
 DERIVED = symbol("rhs")
 """In a rewriting of an equation, the right-hand side that was derived."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearnedParameter:
-    """A parameter of the ODE: ``transform(raw)`` with raw learned from ``init``, or a constant
-    value.
+    """A parameter of the ODE: ``transform(raw)`` with raw learned from ``init``, or a constant.
 
-    With ``per_feature`` every feature (channel of an image) of the states has a value of its own.
+    A constant has a ``value``, or is ``required``: the caller of the module gives it. With
+    ``per_feature`` every feature (channel of an image) of the states has a value of its own.
     """
 
     symbol: sp.Symbol
@@ -35,10 +41,11 @@ class LearnedParameter:
     value: float | None = None
     transform: Transform = "none"
     per_feature: bool = False
+    required: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "symbol", by_name(self.symbol))
-        if (self.init is None) == (self.value is None):
+        if [self.init is not None, self.value is not None, self.required].count(True) != 1:
             raise ValueError(f"give {self.symbol} either an init (learned) or a value (fixed)")
         if self.init is None and (self.per_feature or self.transform != "none"):
             raise ValueError(f"{self.symbol} is a constant: one for all features, untransformed")
@@ -75,7 +82,8 @@ class Architecture:
 
     ``field_sign`` is -1 where f takes the place of minus the gradient. ``rename`` maps the rule's
     states to the model's; ``rewrites`` maps a model state to an expression in ``rhs``; both may be
-    partial.
+    partial. ``smooth`` takes the place of ``sign(x)`` in the equations, as ``tanh(x/0.01)`` does.
+    ``notes`` say in words what of it has no effect.
     """
 
     class_name: str
@@ -85,6 +93,8 @@ class Architecture:
     initial: tuple[tuple[sp.Symbol, Initial], ...] = ()
     rewrites: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
     span: tuple[float, float] = (0.0, 1.0)
+    smooth: sp.Expr | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Take symbols by name."""
@@ -97,6 +107,8 @@ class Architecture:
             object.__setattr__(self, name, pairs)
         initial = tuple((by_name(state), start) for state, start in self.initial)
         object.__setattr__(self, "initial", initial)
+        if self.smooth is not None:
+            object.__setattr__(self, "smooth", by_name(self.smooth))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +116,8 @@ class NeuralODE:
     """``z' = F(z, t, f(t, ...), p)``: equations in ``Field(t, ...)``, the position first.
 
     Where the equations are singular at t = 0, ``branch`` holds the states shortly after it, on the
-    solution that is regular there, in t, the position at 0 and f(t, position).
+    solution that is regular there, in t, the position at 0 and f(t, position). ``remarks`` say in
+    words what of the author's model part has no effect.
     """
 
     name: str
@@ -118,6 +131,7 @@ class NeuralODE:
     span: tuple[float, float]
     singular_times: tuple[sp.Expr, ...]
     branch: tuple[sp.Expr, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.states) == len(self.equations) == len(self.initial):
@@ -130,12 +144,15 @@ class NeuralODE:
             raise ValueError("the field is called with different numbers of arguments")
 
     @property
+    def operators(self) -> tuple[str, ...]:
+        """The names of the operators that the caller gives, sorted."""
+        starts = [initial.expression for initial in self.initial if initial.expression is not None]
+        return operators_in([*self.equations, *starts])
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """What the equations do not say: parameters that are in none of them."""
-        starts = (start.expression for start in self.initial if start.expression is not None)
-        used = set[sp.Basic]().union(*(e.free_symbols for e in (*self.equations, *starts)))
-        lost = (p.symbol for p in self.parameters if p.symbol not in used)
-        return tuple(f"`{p}` is in no equation: it drops out of the limit" for p in lost)
+        """What the equations do not say: what of the model has no effect, signs without a derivative."""
+        return (*self.remarks, *_on_jumps(self.equations))
 
     @property
     def field_arguments(self) -> tuple[sp.Expr, ...]:
@@ -164,7 +181,7 @@ def neural_ode(
         derived = with_field(by_name(equation), architecture.field_sign)
         derived = substituted(derived, renaming, states)
         rewritten = rewrites.get(state, DERIVED).xreplace({DERIVED: derived})
-        equations.append(present(rewritten))
+        equations.append(present(smoothed(rewritten, architecture.smooth)))
     starts = dict(architecture.initial)
     derived_starts = zip(states, limit.initial, strict=True)
     sign, position = architecture.field_sign, states[0]
@@ -183,12 +200,45 @@ def neural_ode(
         initial=(Initial("given"), *initial[1:]),
         span=architecture.span,
         singular_times=(times := singular_times(equations)),
-        branch=_regular_start(states, equations) if sp.S.Zero in times else (),
+        branch=_regular_start(states, equations, initial) if sp.S.Zero in times else (),
+        remarks=architecture.notes,
     )
 
 
-def _regular_start(states: tuple[sp.Symbol, ...], equations: list[sp.Expr]) -> tuple[sp.Expr, ...]:
-    branch = regular_branch(states, equations)
+def jumps(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
+    """Return the calls of functions that jump, whose derivative is zero: of sign, and of step."""
+    found = {call for e in expressions for call in e.atoms(*kinds("jump"))}
+    return sorted(found, key=sp.default_sort_key)
+
+
+def smoothed(expression: sp.Expr, smooth: sp.Expr | None) -> sp.Expr:
+    """Put a smooth function, an expression in x, in the place of sign(x), and of the steps of it."""
+    if smooth is None:
+        return expression
+    inner: dict[sp.Expr, sp.Expr] = {}
+    for call in jumps([expression]):
+        (u,) = (smoothed(argument, smooth) for argument in call.args)
+        value = smooth.xreplace({SMOOTHED: u})
+        inner[call] = value if isinstance(call, sp.sign) else (1 + value) / 2
+    return expression.xreplace(inner)
+
+
+def _on_jumps(equations: Iterable[sp.Expr]) -> Iterator[str]:
+    """Say that no gradient passes through what jumps."""
+    calls = " and ".join(map(to_text, jumps(equations)))
+    if calls:
+        yield (
+            f"the derivative of {calls} is zero, and no gradient passes through it; for one, write "
+            "`smooth: tanh(x/0.01)` under `model:`"
+        )
+
+
+def _regular_start(
+    states: tuple[sp.Symbol, ...], equations: list[sp.Expr], initial: list[Initial]
+) -> tuple[sp.Expr, ...]:
+    at_zero = {TIME: sp.S.Zero}
+    starts = [(i.expression or sp.S.Zero).xreplace(at_zero) for i in initial[1:]]
+    branch = regular_branch(states, equations, starts)
     return tuple(at_start(state.expression) for state in branch) if branch else ()
 
 
@@ -200,7 +250,8 @@ def with_field(expression: sp.Expr, sign: int) -> sp.Expr:
     if isinstance(expression, Gradient):
         return sign * Field(TIME, *inner)
     if isinstance(expression, Tangent):
-        return sign * Tangent(sign * inner[0], *inner[1:])
+        factor, call = inner[0].as_coeff_Mul()
+        return factor * Tangent(call, *inner[1:])
     return expression.func(*inner)
 
 

@@ -38,15 +38,18 @@ class Branch:
 
 
 def regular_branch(
-    states: Sequence[sp.Symbol], equations: Sequence[sp.Expr]
+    states: Sequence[sp.Symbol],
+    equations: Sequence[sp.Expr],
+    others: Sequence[sp.Expr] | None = None,
 ) -> tuple[Branch, ...] | None:
     """Find the leading terms of the solution that starts from the position alone at t = 0.
 
-    The position's own symbol stands for its start; the other states start at 0 unless a pole says
-    otherwise. None where there is no such branch in powers of t.
+    The position's own symbol stands for its start; the other states start where ``others`` says,
+    by default at 0, unless that is 0 and a pole says otherwise. None where there is no such branch
+    in powers of t.
     """
-    position, *others = states
-    starts: dict[sp.Symbol, sp.Expr] = {position: position, **dict.fromkeys(others, sp.S.Zero)}
+    others = others or (sp.S.Zero,) * (len(states) - 1)
+    starts: dict[sp.Symbol, sp.Expr] = dict(zip(states, (states[0], *others), strict=True))
     slopes = {state: sp.Dummy(f"{state}1", real=True) for state in states}
     powers = dict.fromkeys(states, Fraction(1))
     known: dict[sp.Symbol, sp.Expr] = {}

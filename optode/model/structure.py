@@ -26,7 +26,7 @@ from optode.language.effort import MOST_TO_CANCEL, cancelled, factored, is_modes
 from optode.language.elementwise import expm1
 from optode.language.functions import bends
 from optode.language.presentation import present
-from optode.language.symbols import TIME, Field, Reduction, Tangent
+from optode.language.symbols import TIME, Field, Opaque, Reduction, operators_in
 from optode.model.model import NeuralODE
 
 START = sp.Symbol("t0", real=True, nonzero=True)
@@ -132,8 +132,9 @@ def _separable(model: NeuralODE, *reasons: str) -> Separable:
     if not others:
         raise _Unfit("not separable: one state")
     motion, *rest = model.equations
-    if motion.has(Field, Tangent):
-        raise _Unfit(f"not separable: {position}' has f")
+    if motion.has(Opaque):
+        called = ["f"] * motion.has(Field) + list(operators_in([motion]))
+        raise _Unfit(f"not separable: {position}' has {called[0]}")
     if motion.has(TIME):
         raise _Unfit(f"not separable: {position}' depends on the time")
     flows, rates = [], []
@@ -184,7 +185,7 @@ def _linear(equation: sp.Expr, state: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
 
 
 def _opaque(equation: sp.Expr) -> Iterator[sp.Expr]:
-    kinds = (Field, Tangent, Reduction)
+    kinds = (Opaque, Reduction)
     return (node for node in sp.preorder_traversal(equation) if isinstance(node, kinds))
 
 

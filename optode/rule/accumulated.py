@@ -20,7 +20,7 @@ from optode.rule.rule import Flaw, RuleError, UpdateRule
 def with_moving_position(rule: UpdateRule) -> UpdateRule:
     """Write the position of a rule as one that moves; a rule whose position does is returned as it is.
 
-    Raises RuleError where the position would jump from its start to another place.
+    Raises RuleError where the position would jump from its start to another place, or has no start.
     """
     found = _potential(rule)
     if found is None:
@@ -31,7 +31,7 @@ def with_moving_position(rule: UpdateRule) -> UpdateRule:
         return _renamed(rule, potential)
     _check_start(rule, potential)
     following = potential.xreplace({z: At(z, 1) for z in rule.states})
-    moves = following - potential
+    moves = following - potential.xreplace({COUNTER: COUNTER - 1})
     if memory == 0:
         steps = {z: v for z, v in steps.items() if z != At(x, 1)} | {At(x, 1): x + moves}
         return replace(rule, step=tuple(steps.items()), potential=potential)
@@ -65,7 +65,7 @@ def _potential(rule: UpdateRule) -> tuple[sp.Expr, sp.Expr] | None:
         return None
     slots = {At(z, 1): sp.Dummy(z.name, real=True) for z in rule.states}
     after = rest.xreplace(slots)
-    if after.has(*rule.states, At, Opaque, COUNTER) or not after.has(*slots.values()):
+    if after.has(*rule.states, At, Opaque) or not after.has(*slots.values()):
         return None
     back = {slot: at.args[0] for at, slot in slots.items()}
     return memory, (after / (1 - memory)).xreplace(back)
@@ -87,10 +87,14 @@ def _renamed(rule: UpdateRule, other: sp.Expr) -> UpdateRule:
 
 def _check_start(rule: UpdateRule, potential: sp.Expr) -> None:
     starts = dict.fromkeys(rule.states[1:], sp.S.Zero) | dict(rule.start)
-    first = potential.xreplace(starts)
+    x, before = rule.position, {COUNTER: sp.Integer(-1)}
+    first = potential.xreplace(before).xreplace(starts)
+    if potential.xreplace(before).has(sp.nan, sp.zoo, sp.oo):
+        message = f"`{x}` has no value before its first step, where its `k` is -1"
+        hint = "count later: `k + 2` for `k + 1` has the same limit"
+        raise RuleError([Flaw("E308", x, message, hint)])
     if first.has(sp.nan, sp.zoo, sp.oo) or is_zero(first - rule.position):
         return
-    x = rule.position
     hint = (
         f"let a state hold its start: `{x}_ref[k+1] = {x}_ref[k]`, `start: {{{x}_ref: {x}}}`, and "
         f"count from there: `{x}[k+1] = {x}_ref[k] + ...`"

@@ -14,6 +14,7 @@ from optode.rule.rule import RuleError, UpdateRule
 from optode.rule.update_rule import update_rule
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
 from optode.spec.reader import Spec
+from optode.spec.undeclared import offered
 
 
 def build_rule(spec: Spec) -> UpdateRule:
@@ -23,13 +24,14 @@ def build_rule(spec: Spec) -> UpdateRule:
     state whose name is taken, a scaling that is none.
     """
     reporter = Reporter()
-    scope = _scope(spec)
     formulas = [(p.name, p.formula) for p in spec.parameters if p.formula is not None]
     update = [(a.target, a.expression) for a in spec.assignments]
-    sections = (update, formulas, spec.start, spec.scaling)
-    values = [dict(parse_pairs(pairs, scope, reporter)) for pairs in sections]
-    _report_vectors(formulas, values[1], scope, reporter)
-    reporter.raise_if_any()
+    step, outside = _scope(spec), replace(_scope(spec), counter=COUNTER, shifted=frozenset())
+    sections = ((update, step), (formulas, step), (spec.start, outside), (spec.scaling, outside))
+    values = [dict(parse_pairs(pairs, scope, reporter)) for pairs, scope in sections]
+    _report_vectors(formulas, values[1], step, reporter)
+    if reporter.diagnostics:
+        raise SpecError(offered(reporter.diagnostics, "parameters", "fixed"))
     try:
         rule = update_rule(
             spec.name.text,
@@ -114,8 +116,12 @@ def _scope(spec: Spec) -> Scope:
     functions = {**FUNCTIONS, "grad": (Gradient, 1)}
     for parameter in spec.parameters:
         if parameter.is_oracle:
-            functions[parameter.name.text] = (partial(Oracle, symbols.pop(parameter.name.text)), 1)
-    return Scope(symbols, indexed, functions, COUNTER)
+            del symbols[parameter.name.text]
+            functions[parameter.name.text] = (partial(Oracle, parameter.name.text), 1)
+    if not spec.ends_at_k:
+        return Scope(symbols, indexed, functions, COUNTER)
+    states = frozenset(state.text for state in spec.states)
+    return Scope(symbols, indexed, functions, COUNTER + 1, states)
 
 
 def parse_pairs(

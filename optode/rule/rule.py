@@ -17,7 +17,7 @@ from optode.diagnostics import Span
 from optode.language.effort import MOST_NESTED, MOST_WRITTEN_OUT, expanded
 from optode.language.elementwise import maximum, minimum, relu
 from optode.language.program import Program, lower
-from optode.language.symbols import COUNTER, At, Oracle, symbol
+from optode.language.symbols import COUNTER, At, symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +134,10 @@ class UpdateRule:
 
     @property
     def free_parameters(self) -> tuple[sp.Symbol, ...]:
-        """The hyper-parameters that no formula gives."""
+        """The hyper-parameters that no formula gives: in a step, or in where a state starts."""
         free: set[sp.Symbol] = set()
-        for _, value in (*self.formulas, *self.step):
-            free |= value.free_symbols - {node.args[0] for node in value.atoms(Oracle)}
+        for _, value in (*self.formulas, *self.step, *self.start):
+            free |= value.free_symbols
         bound = {COUNTER, self.step_size, *self.states, *(p for p, _ in self.formulas)}
         bound |= {target for target, _ in self.step if isinstance(target, sp.Symbol)}
         return tuple(sorted(free - bound, key=str))

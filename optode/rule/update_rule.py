@@ -13,9 +13,9 @@ import sympy as sp
 from optode.language.effort import written_out
 from optode.language.symbols import COUNTER, At, by_name, step_symbol, symbol
 from optode.rule.accumulated import with_moving_position
+from optode.rule.naming import bad_names, unknown_starts
 from optode.rule.normal_form import normal_form
 from optode.rule.rule import Flaw, RuleError, UpdateRule, too_long
-from optode.spec.names import file_name_problem, name_problem
 
 Step: TypeAlias = dict[sp.Expr, sp.Expr]
 Values: TypeAlias = Mapping[sp.Symbol, sp.Expr]
@@ -56,7 +56,7 @@ def update_rule(
     own_states = tuple(map(own, states))
     formulas, starts = own.pairs(parameters or {}), own.pairs(start or {})
     step = own.step(update, own_states)
-    _raise_if_any([*_bad_names(name, own, own_states, step, formulas)])
+    _raise_if_any([*bad_names(name, own.step_size, own_states, step, formulas, starts)])
     all_states, one_step = _one_step(own_states, step, own.step_size)
     _raise_if_any(_too_long(one_step, dict(formulas)))
     rule = UpdateRule(
@@ -72,7 +72,7 @@ def update_rule(
         written_start=starts,
     )
     normal = normal_form(with_moving_position(rule))
-    _raise_if_any(_unknown_starts(starts, {*all_states, *normal.states}))
+    _raise_if_any(unknown_starts(starts, {*all_states, *normal.states}))
     powers = {str(entry): own(power) for entry, power in (scaling or {}).items()}
     return replace(normal, declared_powers=_declared_powers(powers, normal))
 
@@ -98,38 +98,6 @@ class _OwnTerms:
     def step(self, update: Values, states: tuple[sp.Symbol, ...]) -> Step:
         """Return the assignments; a state stands as its value at k + 1."""
         return {At(z, 1) if z in states else z: value for z, value in self.pairs(update)}
-
-
-def _bad_names(
-    name: str,
-    own: _OwnTerms,
-    states: tuple[sp.Symbol, ...],
-    step: Step,
-    formulas: tuple[tuple[sp.Symbol, sp.Expr], ...],
-) -> Iterable[Flaw]:
-    """Yield a flaw for each name that a module cannot have, or that two things have."""
-    problem = file_name_problem(name)
-    if problem is not None:
-        yield Flaw("E110", symbol(name), *problem)
-    given = [own.step_size, *states, *(z for z in step if isinstance(z, sp.Symbol))]
-    given += [parameter for parameter, _ in formulas]
-    values = [*step.values(), *(formula for _, formula in formulas)]
-    free = set().union(*(value.free_symbols for value in values)) - {*given, COUNTER}
-    for text in map(str, [*given, *sorted(free, key=str)]):
-        problem = name_problem(text)
-        if problem is not None:
-            yield Flaw("E110", symbol(text), *problem)
-    for twice in sorted({str(z) for z in given if given.count(z) > 1}):
-        yield Flaw("E117", symbol(twice), f"`{twice}` is declared twice", None)
-
-
-def _unknown_starts(
-    starts: tuple[tuple[sp.Symbol, sp.Expr], ...], states: set[sp.Symbol]
-) -> Iterable[Flaw]:
-    known = ", ".join(sorted(map(str, states)))
-    for state, _ in starts:
-        if state not in states:
-            yield Flaw("E126", state, f"`{state}` is not a state", f"known: {known}", "start")
 
 
 def _declared_powers(

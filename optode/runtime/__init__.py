@@ -4,14 +4,14 @@ Generated modules import from here; a ``Node`` can be written by hand as well. N
 torchdiffeq alone.
 """
 
-from .aliases import Field, Gradients, Inputs, Pull, Tensors, Times
+from .aliases import Field, Gradients, Inputs, Operator, Pull, Tensors, Times
 from .either import either
 from .evaluation.field import BoundField
 from .features import FeatureNode
 from .lending import learned_value
 from .node import Node
 from .ode_rnn import ODERNN, padded
-from .parameters import Learn, Value, set_constant, set_learned
+from .parameters import Learn, Value, set_constant, set_learned, set_operator
 from .reductions import count, dot, maximum, mean, minimum, total
 from .solution import Solution, Stats
 from .structures import DampedNode, Damping, SeparableNode
@@ -27,6 +27,7 @@ __all__ = [
     "Inputs",
     "Learn",
     "Node",
+    "Operator",
     "Pull",
     "SeparableNode",
     "Solution",
@@ -44,5 +45,6 @@ __all__ = [
     "padded",
     "set_constant",
     "set_learned",
+    "set_operator",
     "total",
 ]

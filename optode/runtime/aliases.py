@@ -22,5 +22,8 @@ Pull: TypeAlias = Callable[[Tensors], tuple[Tensors, Sequence[Tensor | None]]]
 Gradients: TypeAlias = Sequence[Tensor | None]
 """One gradient for each learned parameter; None where the parameter has no part."""
 
+Operator: TypeAlias = Callable[..., Tensor]
+"""A function that equations call besides the network, as a projection: of tensors like the states."""
+
 Field: TypeAlias = Callable[..., Tensor]
 """The network f, called with the time, the states it reads and, where given, the inputs."""

@@ -79,6 +79,7 @@ class Node(nn.Module):
     state_names: ClassVar[tuple[str, ...]] = ()
     learned_names: ClassVar[tuple[str, ...]] = ()
     constant_names: ClassVar[tuple[str, ...]] = ()
+    operator_names: ClassVar[tuple[str, ...]] = ()
     singular_times: ClassVar[tuple[float, ...]] = ()
     singular_values: ClassVar[tuple[tuple[str, float], ...]] = ()
     kinds: ClassVar[frozenset[str]] = frozenset({"Node"})

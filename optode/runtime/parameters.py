@@ -1,4 +1,4 @@
-"""Set the learned parameters and the constants of equations, and read their values.
+"""Set the learned parameters, the constants and the operators of equations.
 
 A learned parameter gamma is ``transform(raw_gamma)``, and raw_gamma an ``nn.Parameter``: so gamma
 stays in its range while raw_gamma is trained. These functions also serve nodes written by hand.
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .aliases import Operator
 from .lending import Transform
 
 Value: TypeAlias = float | Tensor | None
@@ -94,6 +95,19 @@ def set_constant(node: nn.Module, name: str, value: float) -> None:
     if not _is_number(value) or not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {_words(value)}")
     setattr(node, name, float(value))
+
+
+def set_operator(node: nn.Module, name: str, operator: Operator) -> None:
+    """Give a node an operator: a function of tensors, or a module, which its equations call.
+
+    Raises TypeError for anything else, as where it was left out of the arguments.
+    """
+    if not callable(operator) or isinstance(operator, type):
+        raise TypeError(
+            f"{type(node).__name__}: {name} must be a function of a tensor, or a module, got "
+            f"{_words(operator)}"
+        )
+    setattr(node, name, operator)
 
 
 def unknown_argument(node: nn.Module, names: Iterable[str]) -> TypeError:

@@ -86,6 +86,7 @@ def _entries_of_model(model: NeuralODE) -> Json:
             "initial": {str(state): _start(initial) for state, initial in starts},
             "span": list(model.span),
             "singular_times": [to_text(time) for time in model.singular_times],
+            "operators": list(model.operators),
             "notes": list(model.notes),
         }
     }
@@ -143,7 +144,7 @@ def _system(states: tuple[sp.Symbol, ...], values: tuple[sp.Expr, ...]) -> dict[
 
 
 def _parameter(parameter: LearnedParameter) -> Json:
-    if parameter.value is not None:
+    if not parameter.is_learned:
         return {"value": parameter.value}
     per = {"per": "feature"} if parameter.per_feature else {}
     return {"init": parameter.init, "transform": parameter.transform, **per}

@@ -11,18 +11,16 @@ import sympy as sp
 
 from optode.adjoint.adjoint import AdjointSystem
 from optode.adjoint.volume import volume
-from optode.language.functions import transformed
-from optode.language.symbols import COUNTER, TIME, At, FieldTransposed, Tangent, symbol
-from optode.language.text import to_text
+from optode.language.symbols import COUNTER, TIME, At, symbol
 from optode.limit.limit import ContinuousLimit
-from optode.model.model import Initial, LearnedParameter, NeuralODE
+from optode.model.model import NeuralODE
 from optode.model.structure import LENGTH, SCALED, Damped, General, Separable, Stepper
 from optode.rule.rule import UpdateRule
 from optode.show.dialect import Dialect, Latex, PlainText, latex_words, markdown_words
+from optode.show.words import Line, noted, parameter_line, remarks, start_text
 
 Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem | Stepper
 Form: TypeAlias = Literal["text", "latex", "markdown"]
-Line: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +126,7 @@ def describe_limit(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Group]:
     starts = ((dialect.value_at(z, "0"), dialect.expression(e)) for z, e in pairs)
     yield Group("starting at", tuple(starts))
     yield _singular(limit.singular_times, dialect)
-    yield _notes(limit.notes, dialect)
-
-
-def _notes(notes: Iterable[str], dialect: Dialect) -> Group:
-    words = dialect.words
-    return Group("to be noted", tuple((words("note"), words(note)) for note in notes))
+    yield Group("to be noted", noted(limit.notes, dialect))
 
 
 def _system(
@@ -164,44 +157,12 @@ def describe_model(model: NeuralODE, dialect: Dialect) -> Iterator[Group]:
         f"Neural ODE {model.class_name}, f a network, t from {start} to {end}",
         _system(model.states, model.equations, dialect),
     )
-    yield Group("with parameters", tuple(_parameter(p, dialect) for p in model.parameters))
+    yield Group("with parameters", tuple(parameter_line(p, dialect) for p in model.parameters))
     pairs = zip(model.states, model.initial, strict=True)
-    starts = ((dialect.value_at(z, start), _start(i, dialect)) for z, i in pairs)
+    starts = ((dialect.value_at(z, start), start_text(i, dialect)) for z, i in pairs)
     yield Group("starting at", tuple(starts))
     yield _singular(model.singular_times, dialect)
-    yield _notes(model.notes, dialect)
-
-
-def _parameter(parameter: LearnedParameter, dialect: Dialect) -> Line:
-    """Return a parameter as ``gamma = sigmoid(raw_gamma), learned from raw_gamma = -3.0``."""
-    left = dialect.expression(parameter.symbol)
-    if parameter.value is not None:
-        return left, dialect.expression(_number(parameter.value)) + dialect.words(", fixed")
-    each = dialect.words(", a value for each feature" if parameter.per_feature else "")
-    if parameter.transform == "none":
-        start = dialect.expression(_number(parameter.init))
-        return left, start + dialect.words(" at first, learned") + each
-    raw = symbol(f"raw_{parameter.symbol}")
-    start = f"{dialect.expression(raw)} = {dialect.expression(_number(parameter.init))}"
-    value = dialect.expression(transformed(raw, parameter.transform))
-    return left, value + dialect.words(", learned from ") + start + each
-
-
-def _number(value: float | None) -> sp.Rational:
-    return sp.Rational(repr(value))
-
-
-_STARTS = {
-    "given": "given",
-    "learned": "learned, one value for each feature",
-    "linear": "a learned linear map of the position's start",
-}
-
-
-def _start(initial: Initial, dialect: Dialect) -> str:
-    if initial.kind == "zero" or initial.expression is not None:
-        return dialect.expression(initial.expression or sp.S.Zero)
-    return dialect.words(_STARTS[initial.kind])
+    yield Group("to be noted", noted(model.notes, dialect))
 
 
 @describe.register
@@ -221,7 +182,7 @@ def describe_adjoint(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]
     if (flow := volume(system.model)) is not None:
         lines = ((dialect.expression(a), dialect.expression(b)) for a, b in flow.lines)
         yield Group("volume, z all states of N elements each", tuple(lines))
-    yield Group("where", tuple(_remarks(system, dialect)))
+    yield Group("where", tuple(remarks(system, dialect)))
 
 
 _C, _FORCE, _R, _Q = map(symbol, ["c", "F", "R", "q"])
@@ -283,18 +244,3 @@ def _missing(words: str, reasons: Iterable[str], dialect: Dialect) -> Group:
 def _methods(stepper: Stepper, dialect: Dialect) -> Group:
     names = ", ".join(stepper.methods) or "Runge-Kutta methods only"
     return Group("integrated by", ((dialect.words("methods"), dialect.words(names)),))
-
-
-def _remarks(system: AdjointSystem, dialect: Dialect) -> Iterator[Line]:
-    """Yield the meaning of ``JT(c)``, or of ``JT_x(c)`` if the field has several arguments."""
-    nodes = [node for e in system.equations for node in e.atoms(FieldTransposed)]
-    flow = volume(system.model)
-    for jacobian in flow.jacobians if flow else ():
-        of = jacobian.name.removeprefix("J").replace("_", " with respect to ", 1)
-        yield dialect.expression(jacobian), dialect.words(f"the Jacobian of f{of}")
-    for which in sorted({node.args[1:] for node in nodes}, key=sp.default_sort_key):
-        name = dialect.expression(FieldTransposed(symbol("c"), *which))
-        of = f" with respect to {to_text(which[-1])}" if which else ""
-        if which and isinstance(which[0], Tangent):
-            of = f": that of J(u) for u = {to_text(which[0].args[1])}"
-        yield name, dialect.words(f"the transposed Jacobian of f{of}, applied to c")

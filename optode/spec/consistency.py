@@ -76,7 +76,9 @@ def _check_model(model: ModelSpec, states: tuple[str, ...], reporter: Reporter) 
     for _, name in model.rename:
         if name.text in taken:
             message = f"{quoted(name.text)} is the name of {taken[name.text]} already"
-            reporter.error("E117", message, name.span)
+            other = f"rename that state, too: `{name.text}: {name.text}_`"
+            hint = other if name.text in kept else None
+            reporter.error("E117", message, name.span, hint)
         taken.setdefault(name.text, "another state")
     names = tuple(renamed.get(state, state) for state in states)
     names += tuple(new for old, new in renamed.items() if old not in states)

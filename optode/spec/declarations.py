@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from optode.diagnostics import Located, Source
 
-Kind: TypeAlias = Literal["next", "define", "derivative"]
+Kind: TypeAlias = Literal["next", "current", "define", "derivative", "second"]
 Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
 
 
@@ -16,7 +16,8 @@ Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
 class Assignment:
     """One line of a rule; ``target`` is the bare name.
 
-    ``x[k+1] = ...`` is "next", ``y = ...`` or ``y[k] = ...`` "define", ``x' = ...`` "derivative".
+    ``x[k+1] = ...`` is "next", ``y = ...`` "define" and ``x' = ...`` "derivative". ``y[k] = ...``,
+    "current", and ``x'' = ...``, "second", are turned into these (``notation.py``).
     """
 
     target: Located
@@ -30,6 +31,7 @@ class ParameterSpec:
 
     Without a formula it is ``fixed``; a ``decay``, a number in (0, 1) that may move with the step
     size; a ``vector``, one constant for each feature; or an ``oracle``, an operator of the caller's.
+    One that is assumed is fixed, and the author has not declared it.
     """
 
     name: Located
@@ -37,6 +39,7 @@ class ParameterSpec:
     is_decay: bool = False
     is_vector: bool = False
     is_oracle: bool = False
+    is_assumed: bool = False
 
     @property
     def declaration(self) -> str:
@@ -91,7 +94,10 @@ class EquationSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """How the limit becomes a neural ODE; ``span`` is its default interval of time."""
+    """How the limit becomes a neural ODE; ``span`` is its default interval of time.
+
+    ``smooth`` is an expression in x that takes the place of sign(x).
+    """
 
     class_name: Located
     field: Located
@@ -100,11 +106,16 @@ class ModelSpec:
     initial: tuple[InitialSpec, ...] = ()
     equations: tuple[EquationSpec, ...] = ()
     span: tuple[float, float] = (0.0, 1.0)
+    smooth: Located | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """An update rule (or an ODE) and the model to be made of it, as the author wrote them."""
+    """An update rule (or an ODE) and the model to be made of it, as the author wrote them.
+
+    With ``ends_at_k`` a step makes ``x[k]`` from ``x[k-1]``. ``velocities`` are pairs of a state x
+    with a line ``x'' = ...`` and the state that its velocity is.
+    """
 
     name: Located
     title: str
@@ -119,6 +130,13 @@ class Spec:
     model: ModelSpec | None
     source: Source
     sha256: str
+    ends_at_k: bool = False
+    velocities: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """The constants that are assumed to be fixed, and not declared."""
+        return tuple(p.name.text for p in self.parameters if p.is_assumed)
 
     @property
     def has_model(self) -> bool:
@@ -128,7 +146,8 @@ class Spec:
     @property
     def origin(self) -> str:
         """What the header of a module names as its source."""
-        return PurePath(self.source.path).name
+        name = PurePath(self.source.path).name
+        return f"{name} with --assume-fixed" if self.assumed else name
 
     @property
     def is_ode(self) -> bool:

@@ -18,7 +18,7 @@ from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
 from optode.language.elementwise import by_formula
 from optode.language.functions import IN_SPECS
 from optode.language.numbers import MAX_BITS, has_floats, is_real
-from optode.language.symbols import At
+from optode.language.symbols import COUNTER, At
 from optode.language.text import MAX_INTEGER
 from optode.spec.conditions import is_condition, read_condition
 from optode.spec.tokens import check_tokens
@@ -57,13 +57,15 @@ class Scope:
 
     ``symbols``: plain names. ``indexed``: sequences; ``z`` and ``z[k]`` are the symbol, ``z[k+j]``
     is ``At(z, j)``. ``functions``: what can be called; one that raises ValueError has its message
-    reported at the call. ``counter``: k, or None where there is no iteration.
+    reported at the call. ``counter``: what k is, or None where there is no iteration. ``shifted``:
+    the sequences whose index k is the end of the step, so that ``z[k-1]`` is the symbol.
     """
 
     symbols: Mapping[str, sp.Expr]
     indexed: Mapping[str, sp.Symbol]
     functions: Mapping[str, Function]
-    counter: sp.Symbol | None
+    counter: sp.Expr | None
+    shifted: frozenset[str] = frozenset()
 
     def names(self) -> tuple[str, ...]:
         """Return every name that means something here."""
@@ -153,6 +155,9 @@ class _Walk:
 
     def _name(self, node: ast.Name) -> sp.Expr | None:
         scope = self._scope
+        if node.id in scope.shifted:
+            hint = f"`{node.id}[k-1]` is its value before the step, `{node.id}[k]` the new one"
+            return self._refuse("E211", f"{quoted(node.id)} needs an index here", node, hint)
         if node.id in scope.indexed:
             return scope.indexed[node.id]
         if node.id in scope.symbols:
@@ -187,7 +192,7 @@ class _Walk:
         elif exponent.is_comparable and not abs(exponent) <= MAX_EXPONENT:
             message = f"a number in an exponent is at most {MAX_EXPONENT} in size"
             self._refuse("E206", message, node.right)
-        elif base.is_nonpositive and exponent.free_symbols - {self._scope.counter}:
+        elif base.is_nonpositive and exponent.free_symbols - {COUNTER}:
             hint = "the base is no positive number"
             self._refuse("E209", "this has no real value for every exponent", node, hint)
         elif base.is_Rational and exponent.is_Rational and _bits(base) * abs(exponent) > MAX_BITS:
@@ -244,6 +249,11 @@ class _Walk:
             hint = f"like `{name.id}[k]`, `{name.id}[k+1]`, `{name.id}[k-1]`"
             message = f"an index is `k` plus or minus a whole number up to {MAX_OFFSET}"
             return self._refuse("E211", message, node.slice, hint)
+        if name.id in self._scope.shifted:
+            offset += 1
+            if offset > 1:
+                hint = f"as states are assigned at k, `{name.id}[k]` is the new value"
+                return self._refuse("E305", "this lies beyond the step", node, hint)
         return At(symbol, sp.Integer(offset)) if offset else symbol
 
     def _checked(self, value: sp.Expr, node: ast.expr, hint: str | None = None) -> sp.Expr | None:

@@ -38,7 +38,7 @@ ATTRIBUTES = frozenset((
     "each_feature", "equations", "feature_axis", "feature_sum", "features", "field",
     "force", "gradient", "graph_bytes", "grid", "initial_states", "integrate",
     "kick", "kinds", "learned_names", "learned_start", "linear_start", "linearize", "method",
-    "observe", "options", "record", "regular_start", "rtol", "running", "settled",
+    "observe", "operator_names", "options", "record", "regular_start", "rtol", "running", "settled",
     "singular_times", "singular_values", "span", "start_evaluations",
     "state_names", "timeless", "vector_field",
 ))  # fmt: skip
@@ -62,9 +62,9 @@ TUPLE_ATTRIBUTES = frozenset((
 
 IMPORTED = frozenset((
     "Any", "NamedTuple", "Tensor", "nn", "functional", "math", "torch", "BoundField",
-    "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Node", "Pull",
-    "SeparableNode", "Tensors", "Value", "count", "dot", "either", "learned_value", "maximum", "mean",
-    "minimum", "set_constant", "set_learned", "total",
+    "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Node", "Operator",
+    "Pull", "SeparableNode", "Tensors", "Value", "count", "dot", "either", "learned_value", "maximum",
+    "mean", "minimum", "set_constant", "set_learned", "set_operator", "total",
 ))  # fmt: skip
 """What the emitted module imports."""
 

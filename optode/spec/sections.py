@@ -19,6 +19,7 @@ from optode.spec.declarations import (
     VerifySpec,
 )
 from optode.spec.names import check_class_name, check_file_name, check_name
+from optode.spec.notation import of_steps, with_velocities
 from optode.spec.statements import read_statements
 from optode.spec.values import (
     choice_of,
@@ -34,7 +35,7 @@ SPEC_KEYS = (
     "name", "title", "reference", "step_size", "parameters", "state", "update", "ode", "scaling",
     "start", "verify", "model", "extends",
 )  # fmt: skip
-MODEL_KEYS = ("class", "field", "rename", "parameters", "initial", "equations", "span")
+MODEL_KEYS = ("class", "field", "rename", "parameters", "initial", "equations", "smooth", "span")
 LEARNED_KEYS = ("init", "value", "transform", "per")
 TRANSFORMS = ("none", "sigmoid", "softplus", "exp")
 FIELDS = ("-grad", "grad")
@@ -47,6 +48,9 @@ def read_sections(tree: Mapping, source: Source, sha256: str, reporter: Reporter
     is_ode, block = _block(tree, reporter)
     states = _states(tree, reporter)
     name = _name(tree, "name", check_file_name, reporter)
+    assignments = read_statements(block, is_ode, reporter) if block else ()
+    assignments, states, velocities = with_velocities(assignments, states, reporter)
+    assignments, ends_at_k = of_steps(assignments, states)
     spec = Spec(
         name=name,
         title=line_of(tree.get("title"), "title", reporter) or name.text,
@@ -54,13 +58,15 @@ def read_sections(tree: Mapping, source: Source, sha256: str, reporter: Reporter
         step_size=_step_size(tree, is_ode, reporter),
         parameters=tuple(_parameters(tree.get("parameters"), reporter)),
         states=states,
-        assignments=read_statements(block, is_ode, reporter) if block else (),
+        assignments=assignments,
         scaling=tuple(pairs_of(tree.get("scaling"), "scaling", reporter)),
         start=tuple(pairs_of(tree.get("start"), "start", reporter)),
         verify=tuple(_verify(tree.get("verify"), reporter)),
         model=_model(tree.get("model"), reporter),
         source=source,
         sha256=sha256,
+        ends_at_k=ends_at_k,
+        velocities=velocities,
     )
     check_spec(spec, is_ode, reporter)
     return spec
@@ -184,6 +190,7 @@ def _model(node: Node | None, reporter: Reporter) -> ModelSpec | None:
     }
     for _, name in pairs["rename"]:
         check_name(name, reporter)
+    smooth = node.get("smooth")
     return ModelSpec(
         class_name=class_name,
         field=choice_of(node.get("field"), "field", FIELDS, reporter)
@@ -193,6 +200,7 @@ def _model(node: Node | None, reporter: Reporter) -> ModelSpec | None:
         initial=tuple(InitialSpec(*pair) for pair in pairs["initial"]),
         equations=tuple(EquationSpec(*pair) for pair in pairs["equations"]),
         span=_time_span(node.get("span"), reporter),
+        smooth=text_of(smooth, "`smooth`", reporter) if smooth is not None else None,
     )
 
 

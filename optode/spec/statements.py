@@ -15,8 +15,10 @@ _MAX_OPEN = 5000  # longer than any expression may be
 _COMMENT = re.compile("#[^\n]*")
 _ASSIGNS = re.compile("(?<![<>=!])=(?!=)")
 _OPERATOR = re.compile(r"(?P<before>[-+*/%@&|^<>!:~]*)=(?P<after>=?)")
-_TARGET = re.compile(r"(?P<name>[^\s\[\]'′(),=]+)\s*(?:\[(?P<index>[^\[\]]*)\]|(?P<prime>['′]))?")
-_KINDS: dict[str | None, Kind] = {None: "define", "k": "define", "k+1": "next"}
+_TARGET = re.compile(
+    r"(?P<name>[^\s\[\]'′″(),=]+)\s*(?:\[(?P<index>[^\[\]]*)\]|(?P<primes>['′]+|″))?"
+)
+_KINDS: dict[str | None, Kind] = {None: "define", "k": "current", "k+1": "next"}
 _FORMS = "a line is `x[k+1] = ...` for a state or `y = ...` for an intermediate quantity"
 _ODE_FORMS = "a line is `x' = ...` for a state or `y = ...` for an intermediate quantity"
 
@@ -114,8 +116,9 @@ def _target(target: Located, is_ode: bool, reporter: Reporter) -> tuple[Located,
         reporter.error("E120", message, target.span, _ODE_FORMS if is_ode else _FORMS)
         return None
     name = target.part(*match.span("name"))
-    if match["prime"]:
-        return _derivative(name, target, is_ode, reporter)
+    if match["primes"]:
+        order = 2 if match["primes"] == "″" else len(match["primes"])
+        return _derivative(name, order, target, is_ode, reporter)
     index = re.sub(r"\s", "", match["index"]) if match["index"] is not None else None
     if index not in _KINDS:
         span = target.at(*match.span("index"))
@@ -130,13 +133,17 @@ def _target(target: Located, is_ode: bool, reporter: Reporter) -> tuple[Located,
 
 
 def _derivative(
-    name: Located, target: Located, is_ode: bool, reporter: Reporter
+    name: Located, order: int, target: Located, is_ode: bool, reporter: Reporter
 ) -> tuple[Located, Kind] | None:
     if not is_ode:
         hint = f"write `{name.text}[k+1] = ...`, or state the ODE under `ode:`"
         reporter.error("E123", "an `update:` has no derivatives", target.span, hint)
         return None
-    return name, "derivative"
+    if order > 2:
+        hint = "name a derivative as a state: `v' = ...`"
+        reporter.error("E123", "a line gives a first or a second derivative", target.span, hint)
+        return None
+    return name, "second" if order == 2 else "derivative"
 
 
 def check_assignments(
@@ -147,13 +154,14 @@ def check_assignments(
 ) -> None:
     """Report states that are not assigned exactly once, and assignments in the wrong form."""
     known = {state.text for state in states}
+    is_mixed = any(a.kind == "next" for a in assignments)
     assigned: set[str] = set()
     for assignment in assignments:
         name = assignment.target
         if name.text in assigned:
             reporter.error("E124", f"{quoted(name.text)} is assigned twice", name.span)
         assigned.add(name.text)
-        _check_form(assignment, known, is_ode, reporter)
+        _check_form(assignment, known, is_ode, is_mixed, reporter)
     for state in states:
         if state.text not in assigned:
             form = f"{state.text}'" if is_ode else f"{state.text}[k+1]"
@@ -163,10 +171,15 @@ def check_assignments(
             )
 
 
-def _check_form(assignment: Assignment, states: set[str], is_ode: bool, reporter: Reporter) -> None:
+def _check_form(
+    assignment: Assignment, states: set[str], is_ode: bool, is_mixed: bool, reporter: Reporter
+) -> None:
+    """Report an assignment whose form is that of another kind; ``is_mixed``: others are at k+1."""
     name = assignment.target
     if name.text in states and assignment.kind == "define":
         hint = f"write `{name.text}' = ...`" if is_ode else f"write `{name.text}[k+1] = ...`"
+        if is_mixed and not is_ode:
+            hint += f" as for the other states, and `{name.text}[k]` for its value before the step"
         reporter.error("E123", f"{quoted(name.text)} is a state", name.span, hint)
     elif name.text not in states and assignment.kind != "define":
         hint = (

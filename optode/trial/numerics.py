@@ -82,11 +82,20 @@ def numerical(
     Jacobian products are exact: the oracle's own derivatives, not differences.
     """
     functions: dict[str, Callable[..., Array]] = {}
-    opened = [in_full(_with_oracle(e, oracle, functions)) for e in expressions]
+    opened = [in_full(_in_floats(_with_oracle(e, oracle, functions))) for e in expressions]
     run: Callable[..., list[Array]] = sp.lambdify(
         (ONES, *inputs), opened, array_modules(None, functions), cse=True
     )
     return lambda *values: run(ones(*values), *values)
+
+
+def _in_floats(expression: sp.Expr) -> sp.Expr:
+    """Return the expression with integers that NumPy would keep as objects of Python in floats."""
+    large = (n for n in expression.atoms(sp.Rational) if max(abs(n.p), n.q) > _LARGEST_INTEGER)
+    return expression.xreplace({n: sp.Float(n) for n in large})
+
+
+_LARGEST_INTEGER = 2**53
 
 
 def value_of(expression: sp.Expr, values: Mapping[str, Array | float], oracle: Oracle) -> Array:

@@ -16,4 +16,11 @@ def with_operators(rule: UpdateRule) -> UpdateRule:
     def replaced(pairs: tuple[tuple[sp.Expr, sp.Expr], ...]) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
         return tuple((z, v.replace(Oracle, lambda _, u: sp.tanh(u))) for z, v in pairs)
 
-    return replace(rule, step=replaced(rule.step), written=replaced(rule.written))
+    return replace(
+        rule,
+        step=replaced(rule.step),
+        start=replaced(rule.start),
+        formulas=replaced(rule.formulas),
+        written=replaced(rule.written),
+        written_start=replaced(rule.written_start),
+    )

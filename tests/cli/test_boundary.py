@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from optode import compiler
+from optode import derivation
 from optode.cli import boundary, entry
 from optode.cli.main import app
 
@@ -46,7 +46,7 @@ def test_an_interrupt_ends_in_one_line(
 
 
 def test_debug_stands_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "build_rule", lambda _: {}["u"])
+    monkeypatch.setattr(derivation, "build_rule", lambda _: {}["u"])
     for arguments in (["--debug", "derive", "adam"], ["derive", "adam", "--debug"]):
         monkeypatch.setattr(sys, "argv", ["optode", *arguments])
         result = CliRunner().invoke(app, arguments)

@@ -148,9 +148,11 @@ def test_errors_of_a_spec(command, bad, monkeypatch):
         f"{bad}:5:19: error E203: unknown name `q`",
         "  5 |   x[k+1] = x[k] - q*grad(y)",
         "    |                   ^",
+        "  hint: add to parameters: q: fixed, y: fixed",
         f"{bad}:5:26: error E203: unknown name `y`",
         "  5 |   x[k+1] = x[k] - q*grad(y)",
         "    |                          ^",
+        "  hint: add to parameters: q: fixed, y: fixed",
     ]
     assert [path.name for path in bad.parent.iterdir()] == ["bad.yaml"]
 

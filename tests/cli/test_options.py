@@ -196,7 +196,7 @@ def test_errors_in_json(tmp_path, arguments):
         "line": 5,
         "column": 19,
         "message": "unknown name `q`",
-        "hint": None,
+        "hint": "add to parameters: q: fixed, y: fixed",
     }
     assert (second["line"], second["column"]) == (5, 26)
 

@@ -127,7 +127,7 @@ def test_names_of_files(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     Path(name).write_text(BAD)
     lines = invoke("check", "--", name, code=1)[1].splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert lines[0].endswith(".yaml:5:26: error E203: unknown name `y`")
     Path(name).write_text(ADAM)
     invoke("generate", "-o", "out", "--", name)

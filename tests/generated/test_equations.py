@@ -15,7 +15,7 @@ import pytest
 import torch
 from equations import ADJOINTS, EQUATIONS
 from exact import TRANSFORMS, Evaluation, ExactField, calls_of, number, numbers
-from fields import ImageField, TanhField
+from fields import ImageField, TanhField, TanhOperator
 from modules import (
     FOLDER,
     NAMES,
@@ -51,7 +51,8 @@ def build(name, seed, field=TanhField, **settings):
     """The model on a network of its own, learned parameters away from where they start."""
     torch.default_generator.manual_seed(seed)
     made = module_class(name)
-    node = made(field(arguments=2 if name == "second_order" else 1), **settings)
+    operators = {name: TanhOperator() for name in made.operator_names}
+    node = made(field(arguments=2 if name == "second_order" else 1), **operators, **settings)
     shuffle_parameters(node)
     return node.double()
 
@@ -59,7 +60,7 @@ def build(name, seed, field=TanhField, **settings):
 def values_of(name, node):
     """Each hyper-parameter: a constant of the spec, or what the learned tensor is turned into."""
     transforms = {"none": lambda u: u, "sigmoid": torch.sigmoid, "softplus": torch.nn.Softplus()}
-    values = SimpleNamespace()
+    values = SimpleNamespace(**{name: getattr(node, name) for name in node.operator_names})
     for p in derive(name).model.parameters:
         known = getattr(node, f"raw_{p.symbol}") if p.is_learned else torch.tensor(p.value)
         setattr(values, str(p.symbol), transforms[p.transform](known))
@@ -143,6 +144,7 @@ def test_gradients_are_those_of_the_published_equation(name):
 def exactly(name, node, time, known):
     """What evaluates the model's expressions, given the values of states and costates."""
     model, values = derive(name).model, {"t": number(time), **known}
+    values |= {name: number(getattr(node, name).scale) for name in node.operator_names}
     for p in model.parameters:
         raw = getattr(node, f"raw_{p.symbol}") if p.is_learned else p.value
         values[str(p.symbol)] = TRANSFORMS[p.transform](number(raw))

@@ -178,6 +178,39 @@ KINDS = {
         rule(["x[k+1] = x[k] - lr**2*max(1, k)*grad(x[k])"]),
         {x: -t * g},
     ),
+    "a minimum that a parameter decides": (
+        rule(["x[k+1] = x[k] - lr*min(1, (k + 1)/c)*grad(x[k])"], "c: fixed"),
+        {x: -g},
+    ),
+    "bounds that grow": (
+        rule(["x[k+1] = x[k] - lr*hardtanh(grad(x[k]), -(k + 1)**0.25, (k + 1)**0.25)"]),
+        {x: -g},
+    ),
+    "a maximum of what settles": (
+        rule(
+            [
+                "v[k+1] = b*v[k] + (1 - b)*grad(x[k])**2",
+                "d[k+1] = max(d[k], v[k+1])",
+                "x[k+1] = x[k] - lr*grad(x[k])/(d[k+1] + 1)",
+            ],
+            "b: fixed",
+        ),
+        {
+            x: -g / (d + relu(g**2 - d) + 1),
+            d: reaches(g**2 - d) * relu(-2 * g * Tangent(g, g / (d + relu(g**2 - d) + 1))),
+        },
+    ),
+    "a rate that is a square": (
+        rule(
+            [
+                "m[k+1] = b*m[k] + (1 - b)*grad(x[k])",
+                "q[k+1] = (1 - (b + lr*norm(m[k]))**2)*q[k] + (b + lr*norm(m[k]))**2*grad(x[k])",
+                "x[k+1] = x[k] - lr*q[k+1]",
+            ],
+            "b: fixed",
+        ),
+        {x: -g},
+    ),
     "a function at 0": (
         rule(["x[k+1] = x[k] - (sigmoid(lr*grad(x[k])) - 0.5)"]),
         {x: -g / 4},

@@ -68,7 +68,7 @@ def test_errors_show_the_caret_and_no_traceback(shell):
         "cell:10:12: error E203: unknown name `bet`",
         "  10 |   v[k+1] = bet*v[k] - s*grad(x[k])",
         "     |            ^^^",
-        "  hint: did you mean `beta`?",
+        "  hint: did you mean `beta`? or add to parameters: bet: fixed",
     ]
     assert "Traceback" not in shown.stdout + shown.stderr
 

@@ -227,7 +227,8 @@ def adagrad() -> Formulation:
 
 def frank_wolfe() -> Formulation:
     return Formulation(
-        update_rule("frank_wolfe", s, [x], {x: x + s * (Oracle(lmo, Gradient(x)) - x)})
+        update_rule("frank_wolfe", s, [x], {x: x + s * (Oracle(lmo, Gradient(x)) - x)}),
+        Architecture("ConditionalGradientNODE", rename=((x, h),)),
     )
 
 
@@ -281,6 +282,8 @@ BAD_RULES = {
     "the name `t` is taken": bad_rule(step_size=sp.Symbol("t")),
     "`lambda` is a keyword": bad_rule(update={x: x - s * sp.Symbol("lambda") * v, v: v}),
     "`v` is declared twice": bad_rule(parameters={v: 1 - s}),
+    "the name `raw_` is taken": bad_rule(update={x: x - s * Oracle("raw_", v), v: v}),
+    "`v` is declared twice()": bad_rule(update={x: x - s * Oracle(v, v), v: v}),
     "`y` is not a state": bad_rule(start={y: 0}),
     "not a scaling of the rule": bad_rule(scaling={y: s}),
     "not a power of the step size": bad_rule(scaling={v: 1 + s}),

@@ -1,8 +1,9 @@
-"""Evaluate the network at one time, and pull costates back through it."""
+"""Evaluate the network and operators at one time, and pull costates back through them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 class BoundField:
     """The network f at one time: called with states, it evaluates.
 
-    Made for the way back, it also keeps the graph of each evaluation, through which ``pull`` takes
-    costates. ``parameters`` are those of the network whose gradients ``pull`` collects; None for a
-    plain evaluation. ``guard`` looks at the first evaluations of a solve. With ``drops``, a plain
+    ``apply`` calls another function that the node has: an operator. Made for the way back, it also
+    keeps the graph of each evaluation, through which ``pull`` takes costates. ``parameters`` are
+    those of the network and of operators whose gradients ``pull`` collects; None for a plain
+    evaluation. ``guard`` looks at the first evaluations of a solve. With ``drops``, a plain
     evaluation makes a graph and drops it: the field is always called as in training.
     """
 
@@ -44,20 +46,27 @@ class BoundField:
 
     def __call__(self, *states: Tensor) -> Tensor:
         """Return f(t, *states), of the shape of the first; ValueError where it has another."""
-        if self._parameters is None and not self._drops:
-            return self._evaluate(*states)
-        return self._with_graph(self._evaluate, states)
+        return self.apply("field", *states)
 
-    def tangent(self, states: Tensors, directions: Tensors) -> Tensor:
-        """Return the Jacobian of f at the states times the directions, one for each state."""
+    def apply(self, name: str, *states: Tensor) -> Tensor:
+        """Return the value of the node's function of this name, in the shape of the first state.
+
+        The field is called with the time and the inputs, too, an operator with the states alone.
+        """
         if self._parameters is None and not self._drops:
-            return self._tangent(*states, *directions)
-        return self._with_graph(self._tangent, (*states, *directions))
+            return self._evaluate(name, *states)
+        return self._with_graph(partial(self._evaluate, name), states)
+
+    def tangent(self, states: Tensors, directions: Tensors, name: str = "field") -> Tensor:
+        """Return the Jacobian at the states times the directions, one for each state."""
+        if self._parameters is None and not self._drops:
+            return self._tangent(name, *states, *directions)
+        return self._with_graph(partial(self._tangent, name), (*states, *directions))
 
     def pull(self, f: Tensor, costate: Tensor) -> Tensor:
         """Return J^T of the costate, for the call with one argument that gave f.
 
-        The gradient of the network's parameters is kept for the solver. Call it once for each f.
+        The gradient of the parameters is kept for the solver. Call it once for each f.
         """
         return self.pull_each(f, costate)[0]
 
@@ -79,12 +88,12 @@ class BoundField:
         """The gradients of the network's parameters so far; None where nothing was pulled."""
         return (None,) * len(self._parameters or ()) if self._bars is None else self._bars
 
-    def _evaluate(self, *states: Tensor) -> Tensor:
-        return evaluate(self._node, self._t, self._inputs, states, self._guard)
+    def _evaluate(self, name: str, *states: Tensor) -> Tensor:
+        return evaluate(self._node, self._t, self._inputs, states, self._guard, name)
 
-    def _tangent(self, *vectors: Tensor) -> Tensor:
-        n = len(vectors) // 2
-        found: Tensor = torch.func.jvp(self._evaluate, vectors[:n], vectors[n:])[1]
+    def _tangent(self, name: str, *vectors: Tensor) -> Tensor:
+        n, function = len(vectors) // 2, partial(self._evaluate, name)
+        found: Tensor = torch.func.jvp(function, vectors[:n], vectors[n:])[1]
         return found
 
     def _with_graph(self, function: Callable[..., Tensor], arguments: Tensors) -> Tensor:
@@ -106,29 +115,38 @@ def _sum(x: Tensor | None, y: Tensor | None) -> Tensor | None:
 
 
 def evaluate(
-    node: Node, t: Tensor, inputs: Inputs, states: Tensors, guard: Guard | None = None
+    node: Node,
+    t: Tensor,
+    inputs: Inputs,
+    states: Tensors,
+    guard: Guard | None = None,
+    name: str = "field",
 ) -> Tensor:
-    """Return the field's value, refused where it is no tensor like the first state."""
-    given: tuple[Any, ...] = states if node.timeless else (t, *states)
-    if inputs is not None:
-        given = (*given, inputs(t) if callable(inputs) else inputs)
+    """Return the value of the node's function of this name, in the shape of the first state.
+
+    Refuses one that is no such tensor, or that changes what it is given: ValueError.
+    """
+    function = getattr(node, name)
+    given = states if name != "field" else _given(node, t, inputs, states)
     if torch.compiler.is_compiling():
-        return _fitting(node.field(*given), states[0])
+        return _fitting(function(*given), states[0], name)
     before = versions(states)
     seen = Given(given) if guard is not None and guard.left else None
     try:
-        f = _fitting(node.field(*given), states[0])
+        f = _fitting(function(*given), states[0], name)
     except TypeError as error:
-        if takes(node.field, len(given)):
+        if takes(function, len(given)):
             raise
+        what = "the states it reads"
+        if name == "field":
+            what = f"the time, {what} and the inputs where there are any"
         raise ValueError(
-            f"field is called with {len(given)} arguments, the time, the states it reads and the "
-            f"inputs where there are any, which it does not take: {error}"
+            f"{name} is called with {len(given)} arguments, {what}, which it does not take: {error}"
         ) from None
     if before != versions(states) or (seen is not None and seen.changed()):
         raise ValueError(
-            "field changes its states, the time or its inputs in place: it has to leave what it is "
-            "given"
+            f"{name} changes its states, the time or its inputs in place: it has to leave what it "
+            "is given"
         )
     if guard is None:
         return f
@@ -137,15 +155,34 @@ def evaluate(
     return f.clone() if guard.copies else f
 
 
-def _fitting(f: object, like: Tensor) -> Tensor:
-    """Return a value of the field, of the shape, dtype and device of a state: else ValueError."""
+def _given(node: Node, t: Tensor, inputs: Inputs, states: Tensors) -> tuple[Any, ...]:
+    """Return what the field is called with."""
+    given: tuple[Any, ...] = states if node.timeless else (t, *states)
+    return given if inputs is None else (*given, inputs(t) if callable(inputs) else inputs)
+
+
+def _fitting(f: object, like: Tensor, name: str) -> Tensor:
+    """Return a value in the shape, dtype and device of a state: else ValueError.
+
+    That of an operator may be one number for several features, or for a state without a batch.
+    """
     if isinstance(f, Tensor):
         same = f.dtype == like.dtype
         if not same and torch.is_autocast_enabled(like.device.type):
             f, same = f.to(like.dtype), True
-        if same and f.shape == like.shape and f.device == like.device:
-            return f
-    raise ValueError(f"field must return shape {_words(like)}, got {_words(f)}")
+        if same and f.device == like.device:
+            if f.shape == like.shape:
+                return f
+            if name != "field" and _broadcasts(f, like):
+                return f.expand_as(like)
+    raise ValueError(f"{name} must return shape {_words(like)}, got {_words(f)}")
+
+
+def _broadcasts(f: Tensor, like: Tensor) -> bool:
+    """Return whether f has a value for each sample: as many dimensions, some of them of size 1."""
+    if f.ndim == 0:
+        return like.ndim <= 1
+    return f.ndim == like.ndim and all(n in (1, m) for n, m in zip(f.shape, like.shape))
 
 
 def _words(x: object) -> str:

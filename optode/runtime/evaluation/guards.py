@@ -49,6 +49,7 @@ class Guard:
         self.pure, self.sources = pure, sources
         self.left, self.copies, self.shared = LOOKS, True, False
         self.values: list[Tensor] = []
+        self.subject = " or ".join(("field", *getattr(node, "operator_names", ())))
 
     def note(self, value: Tensor) -> None:
         """Keep a value of the field, so that memory is seen to be used twice."""
@@ -64,7 +65,7 @@ class Guard:
         if before is not None and (change := before.change()):
             before.restore()
             raise ValueError(
-                f"field {change}: it is no function of t and the states. Call field.eval(), give "
+                f"{self.subject} {change}: it is no function of t and the states. Call field.eval(), give "
                 'what changes as inputs, or use gradient="autograd"'
             )
         self.left -= 1
@@ -91,12 +92,12 @@ class Guard:
         for old, leaf in _leaves(outputs, ends, since):
             if id(leaf) not in leaves:
                 raise ValueError(
-                    "field uses a tensor that requires a gradient and is no parameter of this "
+                    f"{self.subject} uses a tensor that requires a gradient and is no parameter of this "
                     'module: register it, give it as inputs, or use gradient="autograd"'
                 )
             if old:
                 raise ValueError(
-                    f"field uses a value that was computed from {self._name(leaf)} before (a "
+                    f"{self.subject} uses a value that was computed from {self._name(leaf)} before (a "
                     "cached or prepared weight), through which no gradient would go: compute it in "
                     'the field at every evaluation, or use gradient="autograd"'
                 )

@@ -78,6 +78,8 @@ def verify_gradients(
     start, end = _span(model)
     times = [start + (end - start) * k / _TIMES for k in range(1, _TIMES + 1)]
     settings: dict[str, Any] = {"span": (start, end), "method": method}
+    settings |= {str(p.symbol): _GENERIC for p in model.parameters if p.required}
+    settings |= dict.fromkeys(model.operators, torch.tanh)
     if "features" in inspect.signature(made).parameters:
         settings["features"] = shape[min(1, len(shape) - 1)]
     expected = (ValueError, ArithmeticError, RuntimeError) if field is None else Exception
@@ -241,3 +243,5 @@ def as_json(models: Sequence[ModelCheck]) -> str:
 
 _SEED = 0
 _TIMES = 4
+_GENERIC = 0.7
+"""Of a constant that the caller has to give."""
