@@ -21,7 +21,8 @@ from optode.language.program import (
     defines,
     uses,
 )
-from optode.language.symbols import dot, symbol, total
+from optode.language.reductions import pulled_back
+from optode.language.symbols import Reduction, symbol
 
 
 def reverse(
@@ -48,10 +49,11 @@ def reverse(
 
 def _accumulate_elementwise(statement: Assign, bars: dict[sp.Symbol, sp.Expr]) -> None:
     bar = bars.get(statement.name, sp.S.Zero)
-    if isinstance(statement.value, dot):
-        u, w = statement.value.args
-        bars[u] = bars.get(u, sp.S.Zero) + total(bar) * w
-        bars[w] = bars.get(w, sp.S.Zero) + total(bar) * u
+    if isinstance(statement.value, Reduction):
+        known = {statement.value: statement.name}
+        pairs = zip(statement.value.args, pulled_back(statement.value, bar), strict=True)
+        for name, pulled in pairs:
+            bars[name] = bars.get(name, sp.S.Zero) + pulled.xreplace(known)
         return
     for name in statement.value.free_symbols:
         bars[name] = bars.get(name, sp.S.Zero) + bar * partial(statement.value, name)

@@ -16,7 +16,7 @@ from optode.calculus.integrals import growth
 from optode.language.derivative import partial
 from optode.language.effort import cancelled, expanded
 from optode.language.presentation import present
-from optode.language.symbols import Field, Oracle, Tangent, dot, total
+from optode.language.symbols import Field, Oracle, Reduction, Tangent
 from optode.model.model import NeuralODE
 
 ELEMENTS = sp.Symbol("N", positive=True)
@@ -120,7 +120,7 @@ def _diagonal(
     state: sp.Symbol, right: sp.Expr, states: tuple[sp.Symbol, ...]
 ) -> list[sp.Expr] | None:
     """Return the traces that one state's own block of the Jacobian is made of."""
-    reductions = right.atoms(dot, total, Tangent, Oracle)
+    reductions = right.atoms(Reduction, Tangent, Oracle)
     if any(node.has(state) for node in reductions):
         return None
     names = {call: sp.Dummy(real=True) for call in right.atoms(Field)}

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
+from optode.calculus.choices import of_its_own_kind
 from optode.calculus.series import (
     EXACT,
     LostPrecision,
@@ -23,12 +24,13 @@ from optode.calculus.tangent import tangent
 from optode.language.derivative import partial
 from optode.language.elementwise import hardtanh, maximum, minimum
 from optode.language.functions import function_of
-from optode.language.symbols import COUNTER, TIME, Call, Tangent, dot
+from optode.language.symbols import COUNTER, TIME, Call, Tangent
 
 _Product: TypeAlias = tuple[Fraction, tuple[sp.Expr, ...]]
 """An exponent of Delta, and the directions of a Jacobian product."""
 
 _MAX_EXTRA_ORDER = 12
+_BASE = sp.Dummy(real=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +130,16 @@ class _Expansion:
             return self.oracle(expression)
         if isinstance(expression, Tangent):
             return self.oracle(*expression.args)
-        if isinstance(expression, dot):
-            return self.inner_product(*map(self.of, expression.args))
-        return self.function(expression)
+        own = of_its_own_kind(expression, self.of, self.quotient)
+        return own or self.function(expression)
 
     def product(self, left: Series, right: Series, order: Order) -> Series:
         product = left.times(right, order)
         self.work.on(coefficient for _, coefficient in product.terms)
         return product
+
+    def quotient(self, above: Series, below: Series) -> Series:
+        return self.product(above, self.constant_power(below, 1 / _BASE), self.order)
 
     def power(self, expression: sp.Pow) -> Series:
         base, exponent = expression.args
@@ -230,16 +234,6 @@ class _Expansion:
         known = [moved.order + lowest]
         known += [d.order + lowest - f for d, f in zip(directions, floors, strict=True)]
         return min([*known, self.order] if moves or directions else known)
-
-    def inner_product(self, left: Series, right: Series) -> Series:
-        """Expand an inner product: it is bilinear."""
-        total: dict[Fraction, sp.Expr] = {}
-        for e1, c1 in left.terms:
-            for e2, c2 in right.terms:
-                total[e1 + e2] = total.get(e1 + e2, sp.S.Zero) + dot(c1, c2)
-        floor = min([left.order, *(e for e, _ in left.terms)])
-        other = min([right.order, *(e for e, _ in right.terms)])
-        return Series.of(total, min(floor + right.order, other + left.order))
 
     def function(self, expression: sp.Expr) -> Series:
         """Expand a smooth or positively homogeneous elementwise function in its first argument."""

@@ -16,7 +16,7 @@ import sympy as sp
 
 from optode.language.effort import expanded, is_zero, operations
 from optode.language.elementwise import hardtanh, step
-from optode.language.symbols import TIME, Opaque, dot, total
+from optode.language.symbols import TIME, Opaque, Reduction
 
 Order: TypeAlias = Fraction | float
 EXACT = float("inf")
@@ -144,7 +144,7 @@ def after_start(expression: sp.Expr, vectors: frozenset[sp.Symbol]) -> sp.Expr:
 
     Where it has no state and no call in it, its hyper-parameters are taken to be positive, too.
     """
-    free = not expression.has(Opaque, dot, total) and not expression.free_symbols & vectors
+    free = not expression.has(Opaque, Reduction) and not expression.free_symbols & vectors
     chosen = expression.free_symbols if free else {TIME}
     later = {s: sp.Dummy(s.name, positive=True) for s in chosen}
     return expression.xreplace(later).xreplace({new: old for old, new in later.items()})

@@ -14,7 +14,8 @@ import sympy as sp
 
 from optode.language.derivative import chained
 from optode.language.presentation import distributed
-from optode.language.symbols import TIME, Call, Opaque, Tangent, dot
+from optode.language.reductions import along
+from optode.language.symbols import TIME, Call, Opaque, Reduction, Tangent
 
 Rates: TypeAlias = Mapping[sp.Symbol, sp.Expr]
 
@@ -93,9 +94,8 @@ class Flow:
             return sp.S.Zero
         if isinstance(expression, Call):
             return tangent(expression, (_direction(inner),), self.vectors)
-        if isinstance(expression, dot):
-            (u, w), (du, dw) = expression.args, inner
-            return dot(u, dw) + dot(du, w)
+        if isinstance(expression, Reduction):
+            return along(expression, inner)
         return chained(expression, inner)
 
     def _of_tangent(self, expression: Tangent) -> sp.Expr:

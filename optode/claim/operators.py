@@ -17,7 +17,7 @@ from optode.calculus.tangent import derivative_along
 from optode.language.elementwise import reaches
 from optode.language.functions import kinds
 from optode.language.presentation import distributed, present
-from optode.language.symbols import TIME, Field, FieldTransposed, Tangent, dot, total
+from optode.language.symbols import TIME, Field, FieldTransposed, Reduction, Tangent, mean, total
 
 Terms: TypeAlias = dict[sp.Expr, sp.Expr]
 """Vectors with their elementwise coefficients."""
@@ -42,7 +42,7 @@ class NotEliminated(ValueError):
 
 
 _NUMBER = sp.Dummy(real=True)
-OPERATORS = (FieldTransposed, TransposedRate, total)
+OPERATORS = (FieldTransposed, TransposedRate, total, mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ class Operators:
             return [pair for argument in expression.args for pair in self._terms(argument)]
         if isinstance(expression, OPERATORS):
             return self._applied(expression)
-        linear = [f for f in sp.Mul.make_args(expression) if f.has(*self.vectors, *OPERATORS)]
+        applied = (*self.vectors, FieldTransposed, TransposedRate)
+        linear = [f for f in sp.Mul.make_args(expression) if f.has(*applied)]
         if len(linear) != 1 or linear[0] == expression:
             raise NotLinear(f"not linear: {expression}")
         rest = sp.Mul(*(f for f in sp.Mul.make_args(expression) if f != linear[0]))
@@ -108,9 +109,7 @@ class Operators:
 
     def _is_even(self, factor: sp.Expr) -> bool:
         """Return whether it is the same for all elements."""
-        return self.is_scalar(
-            factor.replace(lambda e: isinstance(e, (dot, total)), lambda _: _NUMBER)
-        )
+        return self.is_scalar(factor.replace(lambda e: isinstance(e, Reduction), lambda _: _NUMBER))
 
     def transposed(self, expression: sp.Expr, onto: sp.Expr) -> Terms:
         """Return the transpose of a linear map of one vector, applied to ``onto``, with J^T for J.
@@ -144,7 +143,7 @@ class Operators:
     def _operator_rate(self, node: sp.Expr, rates: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
         argument, *which = node.args
         moved = node.func(self.rate(argument, rates), *which)
-        if isinstance(node, total):
+        if isinstance(node, Reduction):
             return moved
         if isinstance(node, TransposedRate) or any(isinstance(a, Tangent) for a in which):
             raise NotEliminated("the transposed Jacobian would have to be differentiated twice")
@@ -170,8 +169,8 @@ def vanishes(expression: sp.Expr) -> bool:
 def _sizes(expression: sp.Expr) -> Iterator[float]:
     """Return absolute values on tensors of one element, at arguments of order 1, then far beyond."""
     flat = expression
-    if flat.has(dot, total, reaches):
-        flat = flat.replace(dot, sp.Mul).replace(total, lambda u: u)
+    if flat.has(Reduction, reaches):
+        flat = flat.replace(lambda e: isinstance(e, Reduction), lambda e: sp.Mul(*e.args))
         flat = flat.replace(reaches, lambda u: (1 + sp.sign(u)) / 2)
     calls = sorted(flat.atoms(Field, Tangent), key=str)
     names = [*sorted(flat.xreplace(dict.fromkeys(calls, _NUMBER)).free_symbols, key=str), *calls]

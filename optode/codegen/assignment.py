@@ -10,6 +10,7 @@ import sympy as sp
 
 from optode.codegen.expressions import TorchPrinter
 from optode.codegen.layout import LINE_LENGTH
+from optode.language.conditions import parts_with_values
 from optode.language.symbols import symbol
 
 
@@ -60,7 +61,8 @@ def _longest_part(
     if below != 1:
         choices = [(below, above / short), (above, short / below)]
     else:
-        choices = [(operand, value.xreplace({operand: short})) for operand in value.args]
+        operands = parts_with_values(value)
+        choices = [(operand, value.xreplace({operand: short})) for operand in operands]
     lengths = (0 if part.is_Atom else len(printer.text(part)) for part, _ in choices)
     return max(zip(lengths, choices, strict=True), key=itemgetter(0))[1]
 

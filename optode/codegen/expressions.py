@@ -13,7 +13,8 @@ from enum import IntEnum
 
 import sympy as sp
 
-from optode.language.elementwise import Elementwise, hardtanh, maximum, minimum
+from optode.language.conditions import TENSORS, opposite, where, written
+from optode.language.elementwise import Elementwise, atan2, hardtanh, maximum, minimum
 from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import TIME
@@ -22,6 +23,7 @@ from optode.language.symbols import TIME
 class Binding(IntEnum):
     """How tightly the outermost operator of a text binds."""
 
+    CHOICE = 0
     SUM = 1
     PRODUCT = 2
     SIGN = 3
@@ -152,6 +154,8 @@ class TorchPrinter:
         record = function_of(e)
         if record is None:
             raise TypeError(f"no PyTorch text for {e}")
+        if isinstance(e, where):
+            return self._choice(*e.args)
         if isinstance(e, hardtanh) and not all(
             bound.is_finite is not False for bound in e.args[1:]
         ):
@@ -166,10 +170,26 @@ class TorchPrinter:
         if isinstance(e, hardtanh) and e.args[0].free_symbols <= self.floats:
             u, low, high = e.args  # a number between bounds that are tensors
             return self._show(minimum(maximum(u, low), high))
+        if isinstance(e, atan2):
+            shown = [self._as_tensor(argument, e) for argument in e.args]
         mixed = len({self.is_float(bound) for bound in e.args[1:]}) > 1
         text = (mixed and record.torch_mixed) or record.torch
         signs = self._signs(e.args[0]) if record.tells_signs else {}
         return _Text(text.format(*shown, **signs), Binding.ATOM)
+
+    def _choice(self, condition: sp.Expr, a: sp.Expr, b: sp.Expr) -> _Text:
+        """One of two values: Python's own choice where the condition is no tensor."""
+        if self.operators_only or self.is_float(condition):
+            chosen = written(condition, self.argument)
+            text = f"{self.argument(a)} if {chosen} else {self._show(b).within(Binding.SUM)}"
+            return _Text(text, Binding.CHOICE)
+        holds = written(condition, self.argument, TENSORS)
+        if (a, b) == (1, 0):
+            return _Text(f"({holds}).to({self._tensor(condition)}.dtype)", Binding.ATOM)
+        if (a, b) == (0, 1):
+            return self._choice(opposite(condition), b, a)
+        second = self._as_tensor(b, condition) if self.is_float(a) else self.argument(b)
+        return _Text(f"torch.where({holds}, {self.argument(a)}, {second})", Binding.ATOM)
 
     def _one_sided(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> _Text:
         """The larger or the smaller of two values."""
@@ -187,9 +207,6 @@ class TorchPrinter:
 
     def _signs(self, u: sp.Expr) -> dict[str, str]:
         """The conditions u > 0 and u >= 0, ``5 - m > 0`` as ``m < 5``, and a tensor in u."""
-        tensors = sorted(
-            u.free_symbols - self.floats, key=lambda s: (s in self.scalars, s == TIME, s.name)
-        )
         constant, rest = u.as_coeff_Add()
         if rest.could_extract_minus_sign():
             left, right, (strict, weak) = self.text(-rest), self.text(constant), ("<", "<=")
@@ -198,8 +215,19 @@ class TorchPrinter:
         return {
             "positive": f"{left} {strict} {right}",
             "nonnegative": f"{left} {weak} {right}",
-            "like": tensors[0].name if tensors else "",
+            "like": self._tensor(u),
         }
+
+    def _as_tensor(self, e: sp.Expr, among: sp.Expr) -> str:
+        """An argument, a number as a tensor of the dtype of those in another expression."""
+        text = self.argument(e)
+        return f"{self._tensor(among)}.new_tensor({text})" if self.is_float(e) else text
+
+    def _tensor(self, e: sp.Expr) -> str:
+        """The name of a tensor in an expression: one of the states' shape if there is any."""
+        names = e.free_symbols - self.floats
+        order = sorted(names, key=lambda s: (s in self.scalars, s == TIME, s.name))
+        return order[0].name if order else ""
 
 
 def _bare(text: str) -> str:

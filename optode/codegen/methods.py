@@ -20,11 +20,12 @@ from optode.codegen.layout import (
 from optode.codegen.sharing import share
 from optode.codegen.statements import StatementPrinter, kinds_of
 from optode.language.program import Assign, Statement, Total
+from optode.language.symbols import total
 from optode.model.model import NeuralODE
 
 RESERVED = (
     "self", "t", "states", "costates", "field", "pull", "length", "inputs", "torch", "math",
-    "functional", "dot", "total",
+    "functional", "count", "dot", "maximum", "mean", "minimum", "total",
 )  # fmt: skip
 """Names that the text of a method has besides those of its program."""
 
@@ -99,7 +100,9 @@ def _read(printer: StatementPrinter, system: AdjointSystem) -> set[sp.Symbol]:
     """Every name that the method reads, in the printed statements or to return it."""
     shaped = printer.kinds.shaped
     constant = any(
-        isinstance(s, Assign) and s.name in shaped and not s.value.free_symbols & shaped
+        isinstance(s, Assign)
+        and (s.name in shaped or s.value == total(1))
+        and not s.value.free_symbols & shaped
         for s in printer.program
     )
     per_feature = {p.symbol for p in system.model.parameters if p.per_feature} & printer.used

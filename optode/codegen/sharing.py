@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
+from optode.language.conditions import value_nodes
 from optode.language.functions import function_of
 from optode.language.program import Assign, Statement, Total, defines, uses
 from optode.language.symbols import TIME, dot, symbol
@@ -84,7 +85,7 @@ def _repeated(
 
 def _functions(value: sp.Expr) -> Iterable[sp.Expr]:
     """Each occurrence of a root or a function; 1/sqrt(v) is one of sqrt(v)."""
-    for node in sp.preorder_traversal(value):
+    for node in value_nodes(value):
         if isinstance(node, sp.Pow) and abs(node.exp) == _HALF and not node.base.is_number:
             yield sp.sqrt(node.base)
         elif function_of(node) and not isinstance(node, dot):
@@ -93,7 +94,7 @@ def _functions(value: sp.Expr) -> Iterable[sp.Expr]:
 
 def _sums(made: set[sp.Symbol], value: sp.Expr) -> Iterable[sp.Expr]:
     """Each occurrence of a sum with the name of a root, a function or another sum in it."""
-    for node in sp.preorder_traversal(value):
+    for node in value_nodes(value):
         if isinstance(node, sp.Add) and made & node.free_symbols:
             yield node
 

@@ -16,6 +16,7 @@ import sympy as sp
 from optode.codegen.assignment import assignment
 from optode.codegen.expressions import TorchPrinter
 from optode.codegen.layout import BODY, LINE_LENGTH, call_lines
+from optode.language.conditions import where
 from optode.language.program import (
     Assign,
     FieldCall,
@@ -25,7 +26,7 @@ from optode.language.program import (
     defines,
     uses,
 )
-from optode.language.symbols import dot, symbol, total
+from optode.language.symbols import Reduction, dot, symbol, total
 from optode.model.model import NeuralODE
 
 
@@ -66,9 +67,9 @@ def kinds_of(
             full.update(defines(statement))
         elif isinstance(statement, Assign):
             read = statement.value.free_symbols
-            if _is_full(statement.value, full) or statement.name in outputs:
+            if _is_full(statement.value, full, numbers) or statement.name in outputs:
                 full.add(statement.name)
-            if read & shaped or statement.name in outputs or isinstance(statement.value, dot):
+            if read & shaped or statement.name in outputs or _is_summed(statement.value):
                 shaped.add(statement.name)
             elif read <= scalars:
                 scalars.add(statement.name)
@@ -83,11 +84,27 @@ def _of_the_field(statement: Statement) -> tuple[sp.Symbol, ...]:
     return (statement.cotangent,) if isinstance(statement, FieldPullback) else ()
 
 
-def _is_full(value: sp.Expr, full: Collection[sp.Symbol]) -> bool:
-    """Return whether a value has the states' shape: more than sums over the features is in it."""
-    if isinstance(value, (dot, total)):
+def _is_summed(value: sp.Expr) -> bool:
+    """Return whether a value has one number for each sample, as reductions over the features have.
+
+    The number of features itself is a Python number.
+    """
+    return isinstance(value, Reduction) and value != total(1)
+
+
+def _is_full(
+    value: sp.Expr, full: Collection[sp.Symbol], floats: Collection[sp.Symbol] = ()
+) -> bool:
+    """Return whether a value has the states' shape: more than reductions over the features is in it.
+
+    A choice by a number is the branch that is taken, whose shape is that of the states only where
+    both branches have it.
+    """
+    if isinstance(value, Reduction):
         return False
-    return value in full or any(_is_full(argument, full) for argument in value.args)
+    if isinstance(value, where) and value.args[0].free_symbols <= set(floats):
+        return all(_is_full(branch, full, floats) for branch in value.args[1:])
+    return value in full or any(_is_full(argument, full, floats) for argument in value.args)
 
 
 class StatementPrinter:
@@ -163,17 +180,28 @@ class StatementPrinter:
 
     def _assign(self, statement: Assign, indent: int) -> list[str]:
         name, value = statement.name.name, statement.value
+        if value == total(1):
+            return self._count(statement.name)
         if isinstance(value, dot) and not any(map(self._has_shape, value.args)):
             first, second = value.args  # alike for all features: one of them gets their shape
             at = self._free(f"{name}_at")
             lines = self._filled(at, first, indent)
             return [*lines, f"{name} = dot({at}, {self.printer.argument(second)})"]
         if statement.name in self.kinds.full and not self._has_shape(value):
-            return self._filled(name, value, indent)
+            lines, value = self._spread(value, indent)
+            return [*lines, *self._filled(name, value, indent)]
         return self._assignment(name, value, indent)
 
+    def _count(self, name: sp.Symbol) -> list[str]:
+        """Assign the number of features."""
+        position = self.model.states[0]
+        number = f"count({position})"
+        if name in self.kinds.full:
+            number = f"torch.full_like({position}, {number})"
+        return [f"{name} = {number}"]
+
     def _has_shape(self, value: sp.Expr) -> bool:
-        return _is_full(value, self.kinds.full)
+        return _is_full(value, self.kinds.full, self.kinds.floats)
 
     def _free(self, name: str) -> str:
         while name in self.taken:
@@ -198,13 +226,19 @@ class StatementPrinter:
 
     def _assignment(self, name: str, value: sp.Expr, indent: int) -> list[str]:
         self.taken.add(name)
+        lines, value = self._spread(value, indent)
+        return [*lines, *assignment(name, value, self.printer, indent, self.taken)]
+
+    def _spread(self, value: sp.Expr, indent: int) -> tuple[list[str], sp.Expr]:
+        """Give what reductions are applied to the states' shape, where it is alike for all features."""
         lines: list[str] = []
         for node in sp.postorder_traversal(value):
-            if isinstance(node, total) and not self._has_shape(node.args[0]):
+            alike = isinstance(node, Reduction) and not any(map(self._has_shape, node.args))
+            if alike and not isinstance(node, dot):
                 spread = self._free("spread")
                 lines += self._filled(spread, node.args[0], indent)
-                value = value.xreplace({node: total(symbol(spread))})
-        return [*lines, *assignment(name, value, self.printer, indent, self.taken)]
+                value = value.xreplace({node: node.func(symbol(spread))})
+        return lines, value
 
     def _total(self, statement: Total, indent: int) -> list[str]:
         per_feature = {p.symbol for p in self.model.parameters if p.per_feature}

@@ -11,19 +11,59 @@ from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
+import sympy as sp
 
 from optode.language.functions import FUNCTIONS
+from optode.language.symbols import Reduction
 
 Table: TypeAlias = Mapping[str, Callable[..., Any] | None]
 
 
-def array_modules(total: Callable[[Any], Any], *tables: Table) -> list[Any]:
+ONES = sp.Symbol("_ones", real=True)
+"""An array of ones in the shape of the states: see ``in_full``."""
+
+
+def array_modules(axis: int | None, *tables: Table) -> list[Any]:
     """Return the ``modules`` argument of ``lambdify``, with further tables that go first.
 
-    ``total`` sums over the features, broadcast back.
+    The features are on the given axis, or fill the arrays where it is None.
     """
-    sums = {"total": total, "dot": lambda u, w: total(u * w)}
-    return [*tables, {**_elementwise(), **sums}, "numpy"]
+    return [*tables, {**_elementwise(), **_reductions(axis)}, "numpy"]
+
+
+def in_full(expression: sp.Expr) -> sp.Expr:
+    """Return the expression with what reductions are applied to multiplied by ``ONES``.
+
+    So ``total(1)`` is the number of features, although 1 is one number.
+    """
+    return expression.replace(
+        lambda node: isinstance(node, Reduction),
+        lambda node: node.func(ONES * node.args[0], *node.args[1:]),
+    )
+
+
+def ones(*arrays: Any) -> Any:
+    """Return the value of ``ONES``, given arrays of which one has the states' shape."""
+    return np.ones(np.broadcast_shapes(*map(np.shape, arrays)))
+
+
+def _reductions(axis: int | None) -> Table:
+    """Sums, means and extremes over an axis, broadcast back; extremes of complex numbers by real part."""
+    options: dict[str, Any] = {"axis": axis, "keepdims": axis is not None}
+
+    def total(u: Any) -> Any:
+        return np.sum(u, **options)
+
+    def at(index: Any, u: Any) -> Any:
+        return np.ravel(u)[index] if axis is None else np.take_along_axis(u, index, axis)
+
+    return {
+        "total": total,
+        "dot": lambda u, w: total(u * w),
+        "mean": lambda u: np.mean(u, **options),
+        "highest": lambda u: at(np.argmax(np.real(u), **options), u),
+        "lowest": lambda u: at(np.argmin(np.real(u), **options), u),
+    }
 
 
 @cache

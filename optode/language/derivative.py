@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 import sympy as sp
 from sympy.core.function import ArgumentIndexError
 
+from optode.language.conditions import where
+
 _SLOPES: Mapping[type[sp.Function], Callable[[sp.Expr], sp.Expr]] = {
     sp.Abs: sp.sign,
     sp.sign: lambda _: sp.S.Zero,
@@ -39,6 +41,8 @@ def chained(expression: sp.Expr, inner: Sequence[sp.Expr]) -> sp.Expr:
         return _of_product(expression.args, inner)
     if isinstance(expression, sp.Pow):
         return _of_power(expression, *inner)
+    if isinstance(expression, where):
+        return expression.along(*inner[1:])
     return sp.Add(*(_slope(expression, i) * d for i, d in enumerate(inner) if d != 0))
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 import sympy as sp
 
 from optode.language.numbers import real_value
-from optode.language.symbols import Opaque, dot
+from optode.language.symbols import Opaque, Reduction
 from optode.time_limit import at_work
 
 MOST_TERMS = 400
@@ -225,7 +225,7 @@ def is_zero(expression: sp.Expr) -> bool:
     """
     with at_work(expression=expression):
         atoms = sorted(
-            expression.free_symbols | expression.atoms(Opaque, dot), key=sp.default_sort_key
+            expression.free_symbols | expression.atoms(Opaque, Reduction), key=sp.default_sort_key
         )
         known = False
         for seed in _SEEDS:

@@ -217,6 +217,24 @@ class hardtanh(Elementwise):
         return slopes[argindex - 1]
 
 
+class atan2(Elementwise):
+    """``atan2(y, x)``, the angle of the point (x, y) in (-pi, pi]."""
+
+    nargs = 2
+
+    @classmethod
+    def formula(cls, y: sp.Expr, x: sp.Expr) -> sp.Expr:
+        return sp.atan2(y, x)
+
+    @classmethod
+    def eval(cls, y: sp.Expr, x: sp.Expr) -> sp.Expr | None:
+        return sp.S.Zero if y == 0 and x.is_positive else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        y, x = self.args
+        return (x if argindex == 1 else -y) / (x**2 + y**2)
+
+
 def maximum(a: sp.Expr, b: sp.Expr) -> sp.Expr:
     """max(a, b), in the form whose derivative is a plain step function."""
     return a + relu(b - a)
@@ -225,3 +243,15 @@ def maximum(a: sp.Expr, b: sp.Expr) -> sp.Expr:
 def minimum(a: sp.Expr, b: sp.Expr) -> sp.Expr:
     """min(a, b)."""
     return a - relu(a - b)
+
+
+def soft_threshold(u: sp.Expr, bound: sp.Expr) -> sp.Expr:
+    """sign(u)*max(abs(u) - bound, 0) for a bound from 0 on: what is left outside of [-bound, bound]."""
+    return u - hardtanh(u, -bound, bound)
+
+
+def by_formula(expression: sp.Expr) -> sp.Expr:
+    """The expression with the language's own functions in terms of SymPy's."""
+    return expression.replace(
+        lambda node: isinstance(node, Elementwise), lambda node: node.formula(*node.args)
+    )

@@ -2,6 +2,7 @@
 
 FUNCTION_NAMES = (
     "sqrt", "abs", "sign", "exp", "log", "tanh", "sigmoid", "softplus", "silu", "gelu", "relu",
-    "hardtanh", "max", "min", "norm", "dot",
+    "expm1", "log1p", "atan2", "hardtanh", "clip", "soft_threshold", "max", "min", "where", "norm",
+    "dot", "total", "mean", "maximum", "minimum", "count",
 )  # fmt: skip
-"""Elementwise but norm and dot; ``functions.py`` has a record for each."""
+"""Elementwise up to where, over the features from norm on; ``functions.py`` has a record for each."""

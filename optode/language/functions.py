@@ -8,13 +8,14 @@ is in ``function_names.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import sympy as sp
 
+from optode.language.conditions import remainder, where
 from optode.language.elementwise import (
-    Elementwise,
+    atan2,
     expm1,
     gelu,
     hardtanh,
@@ -26,71 +27,13 @@ from optode.language.elementwise import (
     relu,
     sigmoid,
     silu,
+    soft_threshold,
     softplus,
     step,
 )
 from optode.language.function_names import FUNCTION_NAMES
-from optode.language.record import Domain, Function, Shorthand, Smoothness
-from optode.language.symbols import dot, norm, total
-
-
-def _elementwise(
-    kind: type[sp.Function],
-    torch: str,
-    *,
-    floats: str | None,
-    at_zero: int | None,
-    at_infinity: int | None,
-    name: str = "",
-    arguments: tuple[int, ...] = (1,),
-    domain: Domain = "real",
-    torch_mixed: str | None = None,
-    latex: str | None = "",
-    arrays: Callable[..., Any] | None = None,
-    degree: int | None = None,
-    smoothness: Smoothness = "smooth",
-    stem: str = "",
-) -> Function:
-    """The record of an elementwise function, smooth and real everywhere unless it says otherwise."""
-    name = name or kind.__name__
-    return Function(
-        kind=kind,
-        name=name,
-        arguments=arguments,
-        domain=domain,
-        torch=torch,
-        torch_mixed=torch_mixed,
-        floats=floats,
-        latex=rf"\operatorname{{{name}}}\left({{}}\right)" if latex == "" else latex,
-        arrays=arrays,
-        over_features=False,
-        degree=degree,
-        at_zero=at_zero,
-        at_infinity=at_infinity,
-        smoothness=smoothness,
-        stem=stem or name,
-    )
-
-
-def _over_features(kind: type[sp.Function], torch: str, count: int, stem: str) -> Function:
-    """The record of a sum over the features, linear in each argument; its caller says how."""
-    return Function(
-        kind=kind,
-        name=kind.__name__,
-        arguments=(count,),
-        domain="real",
-        torch=torch,
-        torch_mixed=None,
-        floats=None,
-        latex=None,
-        arrays=None,
-        over_features=True,
-        degree=1,
-        at_zero=1,
-        at_infinity=1,
-        smoothness="smooth",
-        stem=stem,
-    )
+from optode.language.record import Function, Shorthand, Smoothness, elementwise, over_features
+from optode.language.symbols import count, dot, highest, lowest, mean, norm, total
 
 
 def _erf(u: Any) -> Any:
@@ -101,7 +44,7 @@ def _erf(u: Any) -> Any:
 
 _RECORDS: tuple[Function | Shorthand, ...] = (
     Shorthand(name="sqrt", arguments=(1,), domain="nonnegative", make=sp.sqrt),
-    _elementwise(
+    elementwise(
         sp.Abs,
         "torch.abs({})",
         name="abs",
@@ -114,7 +57,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         smoothness="kink",
         stem="size",
     ),
-    _elementwise(
+    elementwise(
         sp.sign,
         "torch.sign({})",
         floats="float(({0} > 0) - ({0} < 0))",
@@ -125,7 +68,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_infinity=0,
         smoothness="jump",
     ),
-    _elementwise(
+    elementwise(
         sp.exp,
         "torch.exp({})",
         floats="math.exp({})",
@@ -134,7 +77,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_infinity=None,
         stem="exponential",
     ),
-    _elementwise(
+    elementwise(
         sp.log,
         "torch.log({})",
         domain="positive",
@@ -144,10 +87,10 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_infinity=None,
         stem="logarithm",
     ),
-    _elementwise(
+    elementwise(
         sp.tanh, "torch.tanh({})", floats="math.tanh({})", latex=None, at_zero=1, at_infinity=0
     ),
-    _elementwise(
+    elementwise(
         sigmoid,
         "torch.sigmoid({})",
         floats=None,
@@ -155,7 +98,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_zero=0,
         at_infinity=0,
     ),
-    _elementwise(
+    elementwise(
         softplus,
         "functional.softplus({})",
         floats=None,
@@ -165,7 +108,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_zero=0,
         at_infinity=1,
     ),
-    _elementwise(
+    elementwise(
         silu,
         "functional.silu({})",
         floats=None,
@@ -173,7 +116,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_zero=1,
         at_infinity=1,
     ),
-    _elementwise(
+    elementwise(
         gelu,
         "functional.gelu({})",
         floats=None,
@@ -181,7 +124,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_zero=1,
         at_infinity=1,
     ),
-    _elementwise(
+    elementwise(
         relu,
         "torch.relu({})",
         floats="max({}, 0.0)",
@@ -191,7 +134,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_infinity=1,
         smoothness="kink",
     ),
-    _elementwise(
+    elementwise(
         hardtanh,
         "torch.clamp({}, {}, {})",
         arguments=(1, 3),
@@ -207,10 +150,52 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
     ),
     Shorthand(name="max", arguments=(2,), domain="real", make=maximum),
     Shorthand(name="min", arguments=(2,), domain="real", make=minimum),
-    Shorthand(name="norm", arguments=(1,), domain="real", make=norm),
-    _over_features(dot, "dot({}, {})", 2, "product"),
-    _over_features(total, "total({})", 1, "summed"),
-    _elementwise(
+    Shorthand(name="clip", arguments=(3,), domain="real", make=hardtanh),
+    Shorthand(name="soft_threshold", arguments=(2,), domain="real", make=soft_threshold),
+    Shorthand(name="norm", arguments=(1, 2), domain="real", make=norm),
+    over_features(dot, "dot({}, {})", "product", arguments=2),
+    over_features(total, "total({})", "summed"),
+    over_features(mean, "mean({})", "mean"),
+    over_features(highest, "maximum({})", "highest", name="maximum", smoothness="kink"),
+    over_features(lowest, "minimum({})", "lowest", name="minimum", smoothness="kink"),
+    Shorthand(name="count", arguments=(1,), domain="real", make=count),
+    elementwise(
+        where,
+        "torch.where({}, {}, {})",
+        arguments=(3,),
+        floats=None,
+        latex=None,
+        arrays=lambda np, c, a, b: np.where(np.real(c) > 0.5, a, b),
+        at_zero=None,
+        at_infinity=None,
+        stem="chosen",
+    ),
+    elementwise(
+        remainder,
+        "{} % {}",
+        arguments=(2,),
+        floats="{} % {}",
+        latex=None,
+        arrays=lambda np, u, n: np.mod(np.real(u), n),
+        at_zero=None,
+        at_infinity=None,
+        smoothness="jump",
+    ),
+    elementwise(
+        atan2,
+        "torch.atan2({}, {})",
+        arguments=(2,),
+        floats="math.atan2({}, {})",
+        arrays=lambda np, y, x: (
+            np.arctan2(y, x)
+            if np.isrealobj(y) and np.isrealobj(x)
+            else np.arctan2(y.real, x.real) + 1j * np.imag(y / x) / np.real(1 + (y / x) ** 2)
+        ),
+        at_zero=1,
+        at_infinity=0,
+        stem="angle",
+    ),
+    elementwise(
         expm1,
         "torch.expm1({})",
         floats="math.expm1({})",
@@ -218,16 +203,16 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_zero=1,
         at_infinity=None,
     ),
-    _elementwise(
+    elementwise(
         log1p,
         "torch.log1p({})",
-        domain="positive",
+        domain="above -1",
         floats="math.log1p({})",
         arrays=lambda np, u: np.log1p(u),
         at_zero=1,
         at_infinity=None,
     ),
-    _elementwise(
+    elementwise(
         logsigmoid,
         "functional.logsigmoid({})",
         floats=None,
@@ -237,10 +222,10 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_zero=0,
         at_infinity=None,
     ),
-    _elementwise(
+    elementwise(
         sp.cosh, "torch.cosh({})", floats="math.cosh({})", latex=None, at_zero=0, at_infinity=None
     ),
-    _elementwise(
+    elementwise(
         sp.erf,
         "torch.erf({})",
         floats="math.erf({})",
@@ -249,7 +234,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_zero=1,
         at_infinity=0,
     ),
-    _elementwise(
+    elementwise(
         step,
         "({positive}).to({like}.dtype)",
         floats="float({} > 0)",
@@ -259,7 +244,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_infinity=0,
         smoothness="jump",
     ),
-    _elementwise(
+    elementwise(
         reaches,
         "({nonnegative}).to({like}.dtype)",
         floats="float({} >= 0)",
@@ -312,10 +297,3 @@ def borders(calls: Iterable[sp.Expr]) -> list[sp.Expr]:
 def transformed(raw: sp.Expr, transform: str) -> sp.Expr:
     """The value of a parameter that is learned through ``raw``."""
     return raw if transform == "none" else IN_SPECS[transform].make(raw)
-
-
-def by_formula(expression: sp.Expr) -> sp.Expr:
-    """The expression with the language's own functions in terms of SymPy's."""
-    return expression.replace(
-        lambda node: isinstance(node, Elementwise), lambda node: node.formula(*node.args)
-    )

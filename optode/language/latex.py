@@ -7,7 +7,9 @@ from typing import Any
 
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE
 
+from optode.language.conditions import Words, remainder, where, written
 from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import (
@@ -20,7 +22,14 @@ from optode.language.symbols import (
     Tangent,
     symbol,
 )
-from optode.language.text import decimal_text
+from optode.language.text import decimal_text, other_norm
+
+_WORDS = Words(
+    both=r" \text{ and } ",
+    either=r" \text{ or } ",
+    tight=False,
+    relations={">": ">", ">=": r"\ge", "<": "<", "<=": r"\le", "==": "=", "!=": r"\ne"},
+)
 
 
 class _LatexPrinter(LatexPrinter):
@@ -85,7 +94,24 @@ class _LatexPrinter(LatexPrinter):
         mantissa, _, exponent = decimal.partition("e")
         return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
+    def _print_where(self, expr: where, exp: str | None = None) -> str:
+        condition, a, b = expr.args
+        rows = (
+            rf"{self._print(a)} & \text{{if }} {written(condition, self._print, _WORDS)}",
+            rf"{self._print(b)} & \text{{otherwise}}",
+        )
+        cases = rf"\begin{{cases}} {rows[0]} \\ {rows[1]} \end{{cases}}"
+        return rf"\left({cases}\right)^{{{exp}}}" if exp else cases
+
+    def _print_remainder(self, expr: remainder, exp: str | None = None) -> str:
+        counted = self.parenthesize(expr.args[0], PRECEDENCE["Mul"])
+        return rf"{counted} \bmod {self._print(expr.args[1])}"
+
     def _print_Function(self, expr: sp.Expr, exp: str | None = None) -> str:
+        if norm := other_norm(expr):
+            order = norm[1].replace("inf", r"\infty")
+            size = rf"\left\| {self._print(norm[0])} \right\|_{{{order}}}"
+            return f"{size}^{{{exp}}}" if exp else size
         record = function_of(expr)
         if record is None or record.latex is None:
             return str(super()._print_Function(expr, exp))

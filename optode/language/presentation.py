@@ -9,7 +9,7 @@ import sympy as sp
 from optode.language.effort import cancelled, factored, is_modest, is_short
 from optode.language.elementwise import step
 from optode.language.functions import kinds
-from optode.language.symbols import At, Opaque, dot
+from optode.language.symbols import At, Opaque, Reduction
 from optode.time_limit import at_work
 
 
@@ -33,7 +33,7 @@ def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
     states = tuple(vectors)
     groups: dict[sp.Expr, sp.Expr] = {}
     for term in map(almost_everywhere, distributed(almost_everywhere(expression))):
-        scalar, vector = term.as_independent(*states, Opaque, At, dot, as_Add=False)
+        scalar, vector = term.as_independent(*states, Opaque, At, Reduction, as_Add=False)
         groups[vector] = groups.get(vector, sp.S.Zero) + scalar
     terms = ((simple_scalar(c), _collected_inside(v, states)) for v, c in groups.items())
     return present(sp.Add(*(scalar * vector for scalar, vector in terms)))

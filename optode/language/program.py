@@ -11,7 +11,21 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from optode.language.symbols import TIME, Call, Field, Gradient, Oracle, Tangent, dot, symbol
+from optode.language.symbols import (
+    TIME,
+    Call,
+    Field,
+    Gradient,
+    Oracle,
+    Reduction,
+    Tangent,
+    dot,
+    highest,
+    lowest,
+    mean,
+    symbol,
+    total,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +120,7 @@ def uses(statement: Statement) -> set[sp.Symbol]:
 def lower(inputs: Iterable[sp.Symbol], equations: Mapping[sp.Symbol, sp.Expr]) -> Program:
     """Equations ``name = expression`` in order, as a program that calls each distinct oracle once.
 
-    Jacobian products and inner products are statements of their own as well. What they are applied
+    Jacobian products and reductions are statements of their own as well. What they are applied
     to is assigned to ``<name>_at`` first where it is not a plain name.
     """
     inputs = tuple(inputs)
@@ -123,7 +137,10 @@ def lower(inputs: Iterable[sp.Symbol], equations: Mapping[sp.Symbol, sp.Expr]) -
     return Program(inputs, tuple(statements), tuple(equations))
 
 
-_STEMS = ((Gradient, "g"), (Field, "f"), (Tangent, "Ju"), (dot, "inner"))
+_STEMS = (
+    (Gradient, "g"), (Field, "f"), (Tangent, "Ju"), (dot, "inner"), (total, "summed"),
+    (mean, "mean_value"), (highest, "highest"), (lowest, "lowest"),
+)  # fmt: skip
 
 
 def _distinct_nodes(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
@@ -183,9 +200,9 @@ def _node_statements(
         statements.extend(Assign(at[p], p) for p in compound)
         return tuple(at.get(p, p) for p in plain)
 
-    if isinstance(node, dot):
-        product = Assign(name, dot(*named(node.args, "at")))
-        return [*statements, product]
+    if isinstance(node, Reduction):
+        over = node.args if node == total(1) else named(node.args, "at")
+        return [*statements, Assign(name, node.func(*over))]
     call: Call = node.args[0] if isinstance(node, Tangent) else node
     if isinstance(node, Tangent) and len(node.args) > 2:
         raise NoProgram("second derivatives of the field have no program")

@@ -10,7 +10,7 @@ import sympy as sp
 
 from optode.language.elementwise import Elementwise
 
-Domain: TypeAlias = Literal["real", "nonnegative", "positive"]
+Domain: TypeAlias = Literal["real", "nonnegative", "positive", "above -1"]
 Smoothness: TypeAlias = Literal["smooth", "kink", "jump", "contact"]
 """What happens at a border. A contact is a jump at which a state comes to rest and stays."""
 
@@ -86,3 +86,70 @@ class Shorthand:
     arguments: tuple[int, ...]
     domain: Domain
     make: Callable[..., sp.Expr]
+
+
+def elementwise(
+    kind: type[sp.Function],
+    torch: str,
+    *,
+    floats: str | None,
+    at_zero: int | None,
+    at_infinity: int | None,
+    name: str = "",
+    arguments: tuple[int, ...] = (1,),
+    domain: Domain = "real",
+    torch_mixed: str | None = None,
+    latex: str | None = "",
+    arrays: Callable[..., Any] | None = None,
+    degree: int | None = None,
+    smoothness: Smoothness = "smooth",
+    stem: str = "",
+) -> Function:
+    """The record of an elementwise function, smooth and real everywhere unless it says otherwise."""
+    name = name or kind.__name__
+    return Function(
+        kind=kind,
+        name=name,
+        arguments=arguments,
+        domain=domain,
+        torch=torch,
+        torch_mixed=torch_mixed,
+        floats=floats,
+        latex=rf"\operatorname{{{name}}}\left({{}}\right)" if latex == "" else latex,
+        arrays=arrays,
+        over_features=False,
+        degree=degree,
+        at_zero=at_zero,
+        at_infinity=at_infinity,
+        smoothness=smoothness,
+        stem=stem or name,
+    )
+
+
+def over_features(
+    kind: type[sp.Function],
+    torch: str,
+    stem: str,
+    *,
+    name: str = "",
+    arguments: int = 1,
+    smoothness: Smoothness = "smooth",
+) -> Function:
+    """The record of a reduction over the features, homogeneous in each argument; its caller says how."""
+    return Function(
+        kind=kind,
+        name=name or kind.__name__,
+        arguments=(arguments,),
+        domain="real",
+        torch=torch,
+        torch_mixed=None,
+        floats=None,
+        latex=rf"\operatorname{{{name or kind.__name__}}}\left({{}}\right)",
+        arrays=None,
+        over_features=True,
+        degree=1,
+        at_zero=1,
+        at_infinity=1,
+        smoothness=smoothness,
+        stem=stem,
+    )

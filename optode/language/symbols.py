@@ -129,17 +129,28 @@ class FieldTransposed(Opaque):
     """
 
 
-class dot(sp.Function):
-    """``dot(u, w)``: the inner product over the feature dimensions, broadcast back; symmetric."""
+class Reduction(sp.Function):
+    """Base class of what mixes the features, the values of one sample: sums, means and extremes.
+
+    Its value is one number for each sample, broadcast back.
+    """
+
+    nargs = 1
+    is_real = True
+
+
+class dot(Reduction):
+    """``dot(u, w)``: the inner product over the features, broadcast back; symmetric."""
 
     nargs = 2
-    is_real = True
 
     @classmethod
     def eval(cls, u: sp.Expr, w: sp.Expr) -> sp.Expr | None:
         if u == 0 or w == 0:
             return sp.S.Zero
         (a, u_rest), (b, w_rest) = u.as_coeff_Mul(), w.as_coeff_Mul()
+        if 1 in (u_rest, w_rest):
+            return a * b * total(u_rest * w_rest)
         if a * b != 1:
             return a * b * cls(u_rest, w_rest)
         in_order = sp.default_sort_key(u_rest) <= sp.default_sort_key(w_rest)
@@ -151,13 +162,53 @@ class dot(sp.Function):
         return True if self.args[0] == self.args[1] else None
 
 
-def norm(u: sp.Expr) -> sp.Expr:
-    """The Euclidean norm over the feature dimensions, broadcast back."""
-    return sp.sqrt(dot(u, u))
+class total(Reduction):
+    """``total(u)``: the sum over the features, broadcast back; ``total(1)`` is their number."""
+
+    @classmethod
+    def eval(cls, u: sp.Expr) -> sp.Expr | None:
+        factor, rest = u.as_coeff_Mul()
+        if factor != 1:
+            return factor * cls(rest)
+        return u * cls(sp.S.One) if u.is_number and u != 1 else None
 
 
-class total(sp.Function):
-    """``total(u)``: the sum over the feature dimensions, broadcast back."""
+class mean(Reduction):
+    """``mean(u)``: the mean over the features, broadcast back."""
 
-    nargs = 1
-    is_real = True
+    @classmethod
+    def eval(cls, u: sp.Expr) -> sp.Expr | None:
+        factor, rest = u.as_coeff_Mul()
+        if factor != 1:
+            return factor * cls(rest)
+        return u if u.is_number else None
+
+
+class highest(Reduction):
+    """``highest(u)``: the largest value among the features, broadcast back; ``maximum`` in text."""
+
+    @classmethod
+    def eval(cls, u: sp.Expr) -> sp.Expr | None:
+        return u if u.is_number else None
+
+
+class lowest(Reduction):
+    """``lowest(u)``: the smallest value among the features, broadcast back; ``minimum`` in text."""
+
+    @classmethod
+    def eval(cls, u: sp.Expr) -> sp.Expr | None:
+        return u if u.is_number else None
+
+
+def norm(u: sp.Expr, order: sp.Expr | int = 2) -> sp.Expr:
+    """The norm of an order over the features, broadcast back; ValueError unless it is 1, 2 or oo."""
+    if order == 2:
+        return sp.sqrt(dot(u, u))
+    if order not in (1, sp.oo):
+        raise ValueError("`norm` is of the order 1, 2 or inf")
+    return total(sp.Abs(u)) if order == 1 else highest(sp.Abs(u))
+
+
+def count(_: sp.Expr) -> sp.Expr:
+    """The number of features."""
+    return total(sp.S.One)

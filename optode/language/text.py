@@ -8,9 +8,20 @@ import sympy as sp
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
+from optode.language.conditions import remainder, where, written
 from optode.language.functions import function_of
 from optode.language.ordering import ordered_factors, ordered_terms
-from optode.language.symbols import At, Field, FieldTransposed, Gradient, Oracle, Tangent, dot
+from optode.language.symbols import (
+    At,
+    Field,
+    FieldTransposed,
+    Gradient,
+    Oracle,
+    Tangent,
+    dot,
+    highest,
+    total,
+)
 
 MAX_INTEGER = 10**12
 """Written digit by digit; a larger number is written as a decimal."""
@@ -34,6 +45,14 @@ def whole_text(number: int) -> str:
     """Return an integer as a spec can say it: a long one as a decimal, if that is exact."""
     text = repr(float(number)) if MAX_INTEGER < abs(number) < 10**308 else ""
     return text if text and sp.Rational(text) == number else str(number)
+
+
+def other_norm(call: sp.Expr) -> tuple[sp.Expr, str] | None:
+    """u and the order of a norm that is no Euclidean one; None for any other call."""
+    orders = {total: "1", highest: "inf"}
+    if type(call) in orders and isinstance(call.args[0], sp.Abs):
+        return call.args[0].args[0], orders[type(call)]
+    return None
 
 
 def _norm_power(expr: sp.Pow) -> sp.Rational | None:
@@ -122,7 +141,17 @@ class _TextPrinter(StrPrinter):
         text += "" if size == 1 else f"**{size}" if size.is_Integer else f"**({size})"
         return text if power > 0 else f"1/{text}"
 
+    def _print_where(self, expr: where) -> str:
+        condition, *branches = expr.args
+        return f"where({written(condition, self._print)}, {self.stringify(branches, ', ')})"
+
+    def _print_remainder(self, expr: remainder) -> str:
+        counted, divisor = expr.args
+        return f"{self.parenthesize(counted, PRECEDENCE['Mul'])} % {divisor}"
+
     def _print_Function(self, expr: sp.Expr) -> str:
+        if norm := other_norm(expr):
+            return f"norm({self._print(norm[0])}, {norm[1]})"
         record = function_of(expr)
         name = record.name if record else type(expr).__name__
         return f"{name}({self.stringify(expr.args, ', ')})"

@@ -22,6 +22,7 @@ from itertools import product
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
+from optode.limit.deciding import periodic_errors
 from optode.limit.exponents import Exponents, Regime, Sizes
 from optode.limit.in_step_size import bounds_in_step_size, sized_map
 from optode.limit.increment_terms import (
@@ -62,7 +63,8 @@ def scalings(rule: UpdateRule) -> tuple[Scaling, ...]:
     choices = product(_SAMPLES, repeat=len(rule.decays))
     found = [scaling for regimes in choices for scaling in balance.solve(regimes)]
     if not found:
-        raise SpecError(obstacles(rule, balance.terms, balance.at_first()))
+        others = obstacles(rule, balance.terms, balance.at_first())
+        raise SpecError([*periodic_errors(rule)] or others)
     return tuple(sorted(found, key=lambda scaling: not scaling.is_distinguished))
 
 

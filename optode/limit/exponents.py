@@ -10,10 +10,12 @@ from typing import Literal, NamedTuple, TypeAlias
 import sympy as sp
 
 from optode.calculus.expansion import Scale, expand
-from optode.language.elementwise import hardtanh, relu
+from optode.language.conditions import where
+from optode.language.elementwise import atan2, hardtanh, relu
 from optode.language.functions import function_of
 from optode.language.numbers import real_value
-from optode.language.symbols import COUNTER, Opaque, Tangent, dot
+from optode.language.symbols import COUNTER, Opaque, Reduction, Tangent, dot
+from optode.limit.deciding import as_k_grows
 from optode.limit.in_step_size import forgetting
 from optode.rule.growing_states import positive
 from optode.rule.rule import UpdateRule
@@ -133,6 +135,10 @@ class Sizes:
             return self.of_growing(expression)
         if isinstance(expression, sp.Add):
             return self.least(self.of(a) for a in expression.args)
+        if isinstance(expression, where):
+            settled = as_k_grows(expression)
+            branches = expression.args[1:] if settled == expression else (settled,)
+            return self.least(self.of(branch) for branch in branches if branch != 0)
         if isinstance(expression, (sp.Mul, dot)):
             return self.product([self.of(a) for a in expression.args])
         if isinstance(expression, sp.Pow) and expression.exp.is_Rational:
@@ -171,10 +177,18 @@ class Sizes:
         times = self.of(expression.exp)
         return self.zero if times is None or self.value(times) + smallest >= 0 else None
 
+    def angle(self, y: Exponents | None, x: Exponents | None) -> Exponents | None:
+        """Return the exponent of atan2(y, x): that of y/x where it vanishes."""
+        if y is None or x is None:
+            return None if y is None else self.zero
+        return y.minus(x) if self.value(y) > self.value(x) else self.zero
+
     def elementwise(self, expression: sp.Expr) -> Exponents | None:
         """Return a function's exponent by its record; what a bound keeps from 0 is of order 1."""
         if isinstance(expression, hardtanh):
             return self.clipped(*expression.args)
+        if isinstance(expression, atan2):
+            return self.angle(*map(self.of, expression.args))
         if isinstance(expression, relu) and self.is_negative(expression.args[0]):
             return None
         record, inner = function_of(expression), self.of(expression.args[0])
@@ -197,7 +211,7 @@ class Sizes:
 
         Hyper-parameters are taken to be positive; a sum with states or calls is not decided.
         """
-        if total.has(Opaque, dot) or total.free_symbols & self.states:
+        if total.has(Opaque, Reduction) or total.free_symbols & self.states:
             return False
         terms = [(term, self.of(term)) for term in sp.Add.make_args(total)]
         sizes = {term: self.value(form) for term, form in terms if form is not None}

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from optode.language.conditions import branches_of, in_branches, where
 from optode.language.derivative import partial
 from optode.language.effort import cancelled, expanded, operations, terms
 from optode.language.functions import function_of, kinds
 from optode.language.numbers import is_real
 from optode.language.presentation import almost_everywhere
-from optode.language.symbols import COUNTER, At, Call, Opaque, Tangent, dot
+from optode.language.symbols import COUNTER, At, Call, Opaque, Reduction, Tangent
 from optode.rule.rule import UpdateRule
 
 MOST_TERMS_OF_AN_INCREMENT = 1000
@@ -45,22 +46,51 @@ def grouped_terms(
     state = rule.states[index]
     vectors = [z for z in rule.states if z not in growing]
     groups: dict[sp.Expr, sp.Expr] = {}
-    many = terms(value - state).above
+    gained = increment(value, state)
+    many = terms(gained).above
     if many > MOST_TERMS_OF_AN_INCREMENT:
         raise TooManyTerms(f"the increment of `{state}` has up to {many} terms, multiplied out")
-    for term in sp.Add.make_args(almost_everywhere(_multiplied_out(value - state))):
-        coefficient, rest = term.as_independent(*vectors, Opaque, At, dot, as_Add=False)
+    for term in sp.Add.make_args(almost_everywhere(_multiplied_out(gained))):
+        coefficient, rest = term.as_independent(*vectors, Opaque, At, Reduction, as_Add=False)
         groups[rest] = groups.get(rest, sp.S.Zero) + coefficient
     for rest, coefficient in groups.items():
         for part in _parts(coefficient, growing):
             if part != 0:
-                yield Term(index, part * rest, rest == state)
+                yield Term(index, part * rest, _is_multiple(rest, state))
+
+
+def increment(value: sp.Expr, state: sp.Symbol) -> sp.Expr:
+    """Return ``value - state``, the state taken off each branch of a choice where it cancels.
+
+    What is linear in the state stands apart: ``m*where(c, -a, -b) + where(c, a*g, b*g)``.
+    """
+    if isinstance(value, where):
+        gained = in_branches(value, lambda leaf: increment(leaf, state))
+        slope = in_branches(gained, lambda leaf: partial(leaf, state))
+        if slope.has(state):
+            return gained
+        rest = in_branches(gained, lambda leaf: leaf.xreplace({state: sp.S.Zero}))
+        return state * slope + rest
+    for term in sp.Add.make_args(value):
+        if isinstance(term, where) and all(leaf.has(state) for leaf in branches_of(term)):
+            return value - term + increment(term, state)
+    return value - state
+
+
+def _is_multiple(term: sp.Expr, state: sp.Symbol) -> bool:
+    """Return whether a term is a state, or a choice between multiples of it."""
+    factor = term / state
+    return factor == 1 or (isinstance(factor, where) and not factor.has(state))
 
 
 def _multiplied_out(expression: sp.Expr) -> sp.Expr:
-    """Multiply the sums of a product out; what functions and roots hold stays as it is."""
+    """Multiply the sums of a product out, in each branch of a choice; what functions and roots hold
+    stays as it is.
+    """
     if isinstance(expression, sp.Add):
         return sp.Add(*map(_multiplied_out, expression.args))
+    if isinstance(expression, where):
+        return where(expression.args[0], *map(_multiplied_out, expression.args[1:]))
     factors = (f.expand(deep=False) if f.is_Pow else f for f in sp.Mul.make_args(expression))
     opened_once = sp.Mul(*factors).expand(deep=False)
     return expression if opened_once == expression else _multiplied_out(opened_once)
@@ -121,7 +151,8 @@ def opened(value: sp.Expr, step_size: sp.Symbol, position: sp.Symbol) -> sp.Expr
 
     def is_smooth_call(node: sp.Basic) -> bool:
         record = function_of(node) if isinstance(node, sp.Function) else None
-        return record is not None and not record.over_features
+        known = record is not None and not record.over_features
+        return known and not isinstance(node, where)
 
     found = value.replace(sp.Pow, power).replace(is_smooth_call, function)
     return found.replace(lambda node: isinstance(node, Call), oracle)

@@ -11,7 +11,7 @@ import sympy as sp
 from optode.calculus.tangent import substituted
 from optode.language.effort import is_zero, solutions
 from optode.language.functions import kinds
-from optode.language.symbols import TIME, Gradient, Opaque, dot
+from optode.language.symbols import TIME, Gradient, Opaque, Reduction
 from optode.language.text import to_text
 from optode.limit.reduction import Reduced
 from optode.limit.scaled_rule import ScaledRule
@@ -90,7 +90,9 @@ def notes_on(rule: UpdateRule, start: Start) -> tuple[str, ...]:
         )
     rough = kinds("kink", "jump", "contact")
     calls = set[sp.Basic]().union(*(value.atoms(*rough) for value in rule.step_map))
-    decided = (call for call in calls if not call.has(Opaque, dot, *rule.states, *rule.vectors))
+    decided = (
+        call for call in calls if not call.has(Opaque, Reduction, *rule.states, *rule.vectors)
+    )
     names = {s for call in decided for s in call.free_symbols} & {*rule.free_parameters}
     if names:
         words = ", ".join(f"`{name}`" for name in sorted(map(str, names)))

@@ -13,6 +13,8 @@ from optode.diagnostics import Diagnostic, SpecError
 from optode.language.effort import expanded, solutions
 from optode.language.elementwise import reaches, relu
 from optode.language.symbols import TIME, Oracle
+from optode.language.text import to_text
+from optode.limit.deciding import remainders
 from optode.limit.modified_equation import modified_fields
 from optode.limit.scaled_rule import ScaledRule
 from optode.limit.second_order import second_order_form
@@ -96,6 +98,9 @@ def _fields(
     fields, _ = reduced_increments(increments, manifold, None)
     if order == 0:
         return [tuple(fields)]
+    if periodic := remainders(scaled.rule.step_map):
+        message = f"no terms of order {order}: the limit is the mean over `{to_text(periodic[0])}`"
+        raise SpecError([Diagnostic("E405", message, scaled.rule.span_of(0))])
     exponents = (e for series in increments.series for e, _ in series.terms if e <= order + 1)
     whole = all(e.denominator == 1 for e in exponents)
     if not scaled.scaling.is_distinguished or not whole or (manifold.fast and order > 1):

@@ -15,6 +15,7 @@ from optode.language.effort import is_zero
 from optode.language.presentation import present
 from optode.language.symbols import COUNTER, symbol
 from optode.language.text import to_text
+from optode.limit.deciding import PERIODIC_HINT, first_steps, phases, remainders
 from optode.limit.in_step_size import (
     bounds_in_step_size,
     forgetting,
@@ -90,7 +91,7 @@ class ScaledRule:
             power, lowest = self.powers[state], min(self.scaling.rates[index], Fraction(1))
             needed = power + lowest + order + Fraction(1, 2)
             try:
-                series = _expanded(value - state, scale, growing, needed).shifted(-power)
+                series = self.averaged(index, value, scale, growing, needed).shifted(-power)
             except NoExpansion as error:
                 message = f"no continuous limit of `{state}`: {error}"
                 problems.append(Diagnostic("E403", message, self.rule.span_of(index)))
@@ -99,6 +100,7 @@ class ScaledRule:
             problems += self._layers(index, value - state, replace(scale, offset=sp.S.Zero))
             blown = ((e, c) for e, c in series.terms if e < lowest)
             problems += [_blow_up(self.rule, index, e, c) for e, c in blown]
+            problems += self._first_steps(index, value)
         if problems:
             raise SpecError(problems)
         return Increments(self.rule.states, tuple(found), self.scaling.rates, self.bounds)
@@ -119,6 +121,47 @@ class ScaledRule:
         fast = (v for v, r in zip(maps, self.scaling.rates, strict=True) if r < 1)
         first = ([v.xreplace({COUNTER: sp.Integer(k)}).subs(step, 0) for k in (0, 1)] for v in fast)
         return any(not is_zero(a - b) for a, b in first)
+
+    def averaged(
+        self,
+        index: int,
+        value: sp.Expr,
+        scale: Scale,
+        growing: dict[sp.Symbol, sp.Symbol],
+        order: Fraction,
+    ) -> Series:
+        """Return the series of a state's increment, the mean over the phases of a periodic rule.
+
+        Raises NoExpansion where it is not small in each phase, or a state is fast: then the mean
+        is not what the states follow.
+        """
+        state, power = self.rule.states[index], self.powers[self.rule.states[index]]
+        each = phases(value)
+        found = [_expanded(phase - state, scale, growing, order) for phase in each]
+        if len(each) == 1:
+            return found[0]
+        large = any(s.terms and s.terms[0][0] < power + 1 for s in found)
+        if large or min(self.scaling.rates) < 1:
+            (node, *_) = remainders([value])
+            raise NoExpansion(f"it goes on changing with `{to_text(node)}`: {PERIODIC_HINT}")
+        return Series.sum(found).shifted(Fraction(0), sp.Rational(1, len(each)))
+
+    def _first_steps(self, index: int, value: sp.Expr) -> list[Diagnostic]:
+        """Report a condition that changes a slow state by order 1 before the limit begins."""
+        rule, rates = self.rule, self.scaling.rates
+        if rates[index] < 1:
+            return []
+        slow = [z for z, rate in zip(rule.states, rates, strict=True) if rate >= 1]
+        resting = set(slow[1:]) - {z for z, start in rule.start if start != 0}
+        found = first_steps(value, rule.states[index], self.scale, resting)
+        if found is None:
+            return []
+        message = (
+            f"no continuous limit of `{rule.states[index]}`: in the first steps, where `{found}`, "
+            "it changes by more than the step allows"
+        )
+        hint = "give it the value that it has after them under `start:`, and leave the choice away"
+        return [Diagnostic("E403", message, rule.span_of(index), hint)]
 
     def _layers(self, index: int, increment: sp.Expr, scale: Scale) -> list[Diagnostic]:
         """Find terms of a slow state that die out within a few steps and are large enough to count.

@@ -19,6 +19,7 @@ from sympy.utilities.iterables import strongly_connected_components
 
 from optode.calculus.series import Series
 from optode.calculus.tangent import Rates, derivative_along, substituted
+from optode.language.conditions import conditions_of
 from optode.language.derivative import partial
 from optode.language.effort import (
     cancelled,
@@ -29,7 +30,7 @@ from optode.language.effort import (
 )
 from optode.language.functions import bends
 from optode.language.presentation import collected
-from optode.language.symbols import Opaque, dot, total
+from optode.language.symbols import Opaque, Reduction
 from optode.rule.rule import Bound
 
 
@@ -192,13 +193,18 @@ def _beyond_slopes(equations: Iterable[sp.Expr], unknowns: Iterable[sp.Symbol]) 
 
     That is in a sum over the features, or in what a gradient or a Jacobian is applied to.
     """
-    calls = set().union(*(e.atoms(Opaque, dot, total) for e in equations))
+    calls = set().union(*(e.atoms(Opaque, Reduction) for e in equations))
     return any(call.has(*unknowns) for call in calls)
 
 
 def _check_contraction(fast: list[sp.Symbol], slopes: sp.Matrix, increments: Increments) -> None:
-    """Raise NotContracting unless small deviations of the states die out."""
-    atoms = slopes.free_symbols | slopes.atoms(Opaque, dot, total)
+    """Raise NotContracting unless small deviations of the states die out, whatever is chosen."""
+    if conditions := set().union(*map(conditions_of, slopes)):
+        condition = min(conditions, key=sp.default_sort_key)
+        for held in (sp.S.Zero, sp.S.One):
+            _check_contraction(fast, slopes.xreplace({condition: held}), increments)
+        return
+    atoms = slopes.free_symbols | slopes.atoms(Opaque, Reduction)
     point = dict.fromkeys(atoms, sp.Rational(1, 2))
     numbers = np.array(slopes.xreplace(point).evalf(15).tolist(), dtype=complex)
     rates = dict(zip(increments.states, increments.rates, strict=True))

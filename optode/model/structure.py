@@ -26,7 +26,7 @@ from optode.language.effort import MOST_TO_CANCEL, cancelled, factored, is_modes
 from optode.language.elementwise import expm1
 from optode.language.functions import bends
 from optode.language.presentation import present
-from optode.language.symbols import TIME, Field, Opaque, dot, operators_in
+from optode.language.symbols import TIME, Field, Opaque, Reduction, operators_in
 from optode.model.model import NeuralODE
 
 START = sp.Symbol("t0", real=True, nonzero=True)
@@ -185,7 +185,7 @@ def _linear(equation: sp.Expr, state: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
 
 
 def _opaque(equation: sp.Expr) -> Iterator[sp.Expr]:
-    kinds = (Opaque, dot)
+    kinds = (Opaque, Reduction)
     return (node for node in sp.preorder_traversal(equation) if isinstance(node, kinds))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
 import sympy as sp
 
-from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
+from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError, quoted
 from optode.language.symbols import COUNTER, Gradient, Oracle, step_symbol, symbol
 from optode.rule.rule import RuleError, UpdateRule
 from optode.rule.update_rule import update_rule
@@ -29,6 +29,7 @@ def build_rule(spec: Spec) -> UpdateRule:
     step, outside = _scope(spec), replace(_scope(spec), counter=COUNTER, shifted=frozenset())
     sections = ((update, step), (formulas, step), (spec.start, outside), (spec.scaling, outside))
     values = [dict(parse_pairs(pairs, scope, reporter)) for pairs, scope in sections]
+    _report_vectors(formulas, values[1], step, reporter)
     if reporter.diagnostics:
         raise SpecError(offered(reporter.diagnostics, "parameters", "fixed"))
     try:
@@ -45,6 +46,24 @@ def build_rule(spec: Spec) -> UpdateRule:
         raise SpecError(_diagnostics(spec, error)) from error
     declared = tuple((p.name.text, p.declaration) for p in spec.parameters)
     return replace(rule, spans=_spans(spec, rule.states), declared=declared)
+
+
+def _report_vectors(
+    formulas: Iterable[tuple[Located, Located]],
+    values: Mapping[sp.Symbol, sp.Expr],
+    scope: Scope,
+    reporter: Reporter,
+) -> None:
+    """Report formulas of hyper-parameters, which are numbers, that read states or gradients (E215)."""
+    sequences = set(scope.indexed.values())
+    for name, formula in formulas:
+        value = values.get(symbol(name.text), sp.S.Zero)
+        read = sorted(map(str, value.free_symbols & sequences))
+        read += ["grad"] if value.has(Gradient) and not read else []
+        if read:
+            message = f"{quoted(name.text)} is a number, and {quoted(read[0])} has many values"
+            hint = f"make it a line of `update:`: `{name.text} = ...`"
+            reporter.error("E215", message, formula.span, hint)
 
 
 def _diagnostics(spec: Spec, error: RuleError) -> list[Diagnostic]:

@@ -10,7 +10,7 @@ import sympy as sp
 from optode.calculus.expansion import Scale, expand
 from optode.calculus.series import NoExpansion
 from optode.language.numbers import real_value
-from optode.language.symbols import Opaque, dot, total
+from optode.language.symbols import Opaque, Reduction
 from optode.rule.rule import UpdateRule
 
 _TRIAL_STEPS = 400
@@ -48,7 +48,7 @@ def positive(state: sp.Symbol) -> sp.Symbol:
 
 def _grows(state: sp.Symbol, value: sp.Expr, start: sp.Expr) -> bool:
     """Carry the recursion out in numbers: it has to stay positive, and to go on growing."""
-    if value.has(Opaque, dot, total):
+    if value.has(Opaque, Reduction):
         return False
     reached: list[sp.Expr] = []
     now = real_value(start, {})

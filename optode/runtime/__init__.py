@@ -12,7 +12,7 @@ from .lending import learned_value
 from .node import Node
 from .ode_rnn import ODERNN, padded
 from .parameters import Learn, Value, set_constant, set_learned, set_operator
-from .reductions import dot, total
+from .reductions import count, dot, maximum, mean, minimum, total
 from .solution import Solution, Stats
 from .structures import DampedNode, Damping, SeparableNode
 
@@ -35,9 +35,13 @@ __all__ = [
     "Tensors",
     "Times",
     "Value",
+    "count",
     "dot",
     "either",
     "learned_value",
+    "maximum",
+    "mean",
+    "minimum",
     "padded",
     "set_constant",
     "set_learned",

@@ -15,10 +15,12 @@ from typing import TypeAlias
 import sympy as sp
 
 from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
+from optode.language.elementwise import by_formula
 from optode.language.functions import IN_SPECS
 from optode.language.numbers import MAX_BITS, has_floats, is_real
 from optode.language.symbols import COUNTER, At
 from optode.language.text import MAX_INTEGER
+from optode.spec.conditions import is_condition, read_condition
 from optode.spec.tokens import check_tokens
 
 Function: TypeAlias = tuple[Callable[..., sp.Expr], "int | tuple[int, ...] | None"]
@@ -34,7 +36,11 @@ FUNCTIONS: Mapping[str, Function] = {
 }
 """The functions of the language."""
 
-_DOMAINS = {"nonnegative": "numbers from 0 on", "positive": "numbers above 0"}
+_DOMAINS = {
+    "nonnegative": "numbers from 0 on",
+    "positive": "numbers above 0",
+    "above -1": "numbers above -1",
+}
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[sp.Expr, sp.Expr], sp.Expr]] = {
     ast.Add: operator.add,
@@ -76,7 +82,7 @@ def parse_expression(located: Located, scope: Scope, reporter: Reporter) -> sp.E
     flat = re.sub(r"\s", " ", located.text)
     try:
         tree = ast.parse(f"({flat})", mode="eval")
-    except SyntaxError:  # an integer like 007: everything else has been found in the tokens
+    except SyntaxError:  # an integer like 007: all else has been found in the tokens
         reporter.error("E201", f"{quoted(flat)} is not an expression", located.span)
         return None
     return _Walk(located, flat, scope, reporter).value(tree.body)
@@ -104,10 +110,16 @@ class _Walk:
                 return -value if value is not None and isinstance(sign, ast.USub) else value
             case ast.BinOp() if type(node.op) in _OPERATORS:
                 return self._binary(node)
+            case ast.BinOp(op=ast.Mod()):
+                hint = "like `where(k % 5 == 0, a, b)`"
+                return self._refuse("E214", "a remainder stands in a condition only", node, hint)
             case ast.Call(func=ast.Name() as name, keywords=[]):
                 return self._call(node, name)
             case ast.Subscript(value=ast.Name() as name):
                 return self._element(node, name)
+        if is_condition(node):
+            hint = "`where(u > 0, 1, 0)` is 1 where it holds, else 0"
+            return self._refuse("E212", "a condition stands in `where` only", node, hint)
         return self._refuse("E202", "this cannot stand in an expression", node)
 
     def _span(self, node: ast.expr) -> Span:
@@ -190,7 +202,7 @@ class _Walk:
         return False
 
     def _call(self, node: ast.Call, name: ast.Name) -> sp.Expr | None:
-        arguments = [self.value(argument) for argument in node.args]
+        arguments = [self._argument(name.id, i, each) for i, each in enumerate(node.args)]
         if name.id not in self._scope.functions:
             return self._not_callable(name)
         function, count = self._scope.functions[name.id]
@@ -207,6 +219,14 @@ class _Walk:
             return self._checked(function(*values), node, _domain_of(name.id))
         except ValueError as error:
             return self._refuse("E205", str(error), node)
+
+    def _argument(self, function: str, index: int, node: ast.expr) -> sp.Expr | None:
+        """Read an argument: the first of `where` is a condition, the second of `norm` may be inf."""
+        if (function, index) == ("where", 0):
+            return read_condition(node, self.value, self._refuse)
+        if (function, index) == ("norm", 1) and isinstance(node, ast.Name) and node.id == "inf":
+            return sp.oo
+        return self.value(node)
 
     def _not_callable(self, name: ast.Name) -> sp.Expr | None:
         if name.id in (*self._scope.symbols, *self._scope.indexed, "k"):
@@ -244,8 +264,8 @@ class _Walk:
             if factor.is_Pow and factor.exp.is_comparable and not abs(factor.exp) <= MAX_EXPONENT:
                 message = f"this is a power of more than {MAX_EXPONENT}"
                 return self._refuse("E206", message, node)
-        number = value.evalf(15) if value.is_number else value
-        if number.has(sp.I):
+        number = by_formula(value).evalf(15) if value.is_number else value
+        if number.has(sp.I) or not is_real(number):
             return self._refuse("E209", "this has no real value", node, hint)
         if not (has_floats(number) and has_floats(value)):
             return self._refuse("E207", "this number is outside the range of floats", node)

@@ -63,8 +63,8 @@ TUPLE_ATTRIBUTES = frozenset((
 IMPORTED = frozenset((
     "Any", "NamedTuple", "Tensor", "nn", "functional", "math", "torch", "BoundField",
     "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Node", "Operator",
-    "Pull", "SeparableNode", "Tensors", "Value", "dot", "either", "learned_value", "set_constant",
-    "set_learned", "set_operator", "total",
+    "Pull", "SeparableNode", "Tensors", "Value", "count", "dot", "either", "learned_value", "maximum",
+    "mean", "minimum", "set_constant", "set_learned", "set_operator", "total",
 ))  # fmt: skip
 """What the emitted module imports."""
 

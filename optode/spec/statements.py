@@ -13,6 +13,7 @@ MAX_STATEMENTS = 200
 _MAX_OPEN = 5000  # longer than any expression may be
 
 _COMMENT = re.compile("#[^\n]*")
+_ASSIGNS = re.compile("(?<![<>=!])=(?!=)")
 _OPERATOR = re.compile(r"(?P<before>[-+*/%@&|^<>!:~]*)=(?P<after>=?)")
 _TARGET = re.compile(
     r"(?P<name>[^\s\[\]'′″(),=]+)\s*(?:\[(?P<index>[^\[\]]*)\]|(?P<primes>['′]+|″))?"
@@ -48,7 +49,7 @@ def _statements(block: Scalar) -> list[Located]:
         if not text.strip():
             continue
         statement = Located(text, line.span)
-        if is_open and "=" not in text:  # with a `=` it is a statement: the bracket was forgotten
+        if is_open and not _ASSIGNS.search(text):  # else a statement: the bracket was forgotten
             statement = _join(statements.pop(), statement)
         statements.append(statement.part(0, len(statement.text)))
         is_open = len(statement.text) < _MAX_OPEN and _has_open_bracket(statement.text)

@@ -19,12 +19,12 @@ MAX_OPERATORS = 200
 _TOKEN = re.compile(
     r"""(?P<number>(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?)
     |(?P<name>[A-Za-z_\u0370-\u03ff][0-9A-Za-z_\u0370-\u03ff]*)
-    |(?P<operator>\*\*|[-+*]|/(?!/))
+    |(?P<operator>\*\*|[<>=!]=|[-+*%]|/(?!/)|<(?!<)|>(?!>))
     |(?P<open>[(\[])
     |(?P<close>[)\]])
     |(?P<comma>,)
     |(?P<space>\s+)
-    |(?P<other>//|\.\.+|[<>=!:]=|<<|>>|->|&&|\|\||(?<=[\w)\]])'|"[^"]*"?|'[^']*'?|.)""",
+    |(?P<other>//|\.\.+|:=|<<|>>|&&|\|\||(?<=[\w)\]])'|"[^"]*"?|'[^']*'?|.)""",
     re.VERBOSE | re.DOTALL,
 )
 _INSTEAD = {
@@ -42,16 +42,19 @@ _INSTEAD = {
     "\u00b2": "write `**2`",
     "\u00b3": "write `**3`",
     ".": "write the function alone: `exp(x)`, not `torch.exp(x)`",
-    "=": "one assignment a line",
+    "=": "one assignment a line; equality is `==`",
     "{": "group with `(` and `)`",
     "}": "group with `(` and `)`",
-    "|": "write `abs(...)`",
+    "|": "write `abs(...)`, or `or` between conditions",
+    "||": "write `or`",
+    "&": "write `and`",
+    "&&": "write `and`",
+    "!": "write `not`",
     "@": "products are elementwise: write `*`",
     "'": "derivatives stand on the left of `=` only",
 }
-_COMPARISON = "there are no conditions: use `max`, `min`, `sign` or `hardtanh`"
-_INSTEAD |= dict.fromkeys(("<", ">", "<=", ">=", "==", "!="), _COMPARISON)
-_CONDITIONS = ("if", "else", "and", "or", "not", "is", "in", "True", "False")
+_LOGIC = {"and": "operator", "or": "operator", "not": "prefix"}
+_CONDITIONS = ("if", "else", "is", "in", "True", "False")
 _PAIRS = {")": "(", "]": "["}
 
 
@@ -76,7 +79,7 @@ def check_tokens(located: Located, reporter: Reporter) -> bool:
         reporter.error("E210", message, located.span, "name parts of it on lines of their own")
         return False
     tokens = [
-        _Token(str(match.lastgroup), match[0], match.start())
+        _Token(_LOGIC.get(match[0], str(match.lastgroup)), match[0], match.start())
         for match in _TOKEN.finditer(located.text)
         if match.lastgroup != "space"
     ]
@@ -96,7 +99,8 @@ def _report_foreign(token: _Token, located: Located, reporter: Reporter) -> bool
             _INSTEAD.get(token.text),
         )
     elif token.kind == "name" and keyword.iskeyword(token.text):
-        hint = _COMPARISON if token.text in _CONDITIONS else f"call it `{token.text}_`"
+        hint = f"call it `{token.text}_`"
+        hint = "a choice is `where(u > 0, a, b)`" if token.text in _CONDITIONS else hint
         hint = "call it `lam` or `lambda_`" if token.text == "lambda" else hint
         reporter.error("E208", f"{quoted(token.text)} is a keyword of Python", span, hint)
     else:
@@ -113,7 +117,7 @@ def _within_bounds(tokens: list[_Token], located: Located, reporter: Reporter) -
             message = f"brackets are nested deeper than {MAX_NESTING} levels"
             reporter.error("E210", message, located.at(token.start, token.end))
             return False
-    operators = [token for token in tokens if token.kind == "operator"]
+    operators = [token for token in tokens if token.kind in ("operator", "prefix")]
     if len(operators) > MAX_OPERATORS:
         span = located.at(operators[MAX_OPERATORS].start, operators[MAX_OPERATORS].end)
         message = f"an expression has at most {MAX_OPERATORS} operators"
@@ -162,7 +166,11 @@ class _Structure:
             self._open.append((token, False))
         elif token.text == ")" and before is not None and before.text == "(" and self._open[-1][1]:
             self._open.pop()  # a call without arguments: their number is checked later
-        elif token.kind not in ("number", "name") and token.text not in ("+", "-"):
+        elif token.kind == "prefix" and before is not None and before.kind == "operator":
+            if before.text not in _LOGIC:
+                message = f"`not` cannot follow {quoted(before.text)}"
+                self._error(message, token.start, token.end, "set it in brackets: `(not ...)`")
+        elif token.kind not in ("number", "name", "prefix") and token.text not in ("+", "-"):
             what = f"a value is missing before {quoted(token.text)}"
             self._error(what, token.start, token.end)
 

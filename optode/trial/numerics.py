@@ -13,9 +13,9 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from optode.language.arrays import array_modules
+from optode.language.arrays import ONES, array_modules, in_full, ones
 from optode.language.program import Assign, FieldCall, Program, Statement
-from optode.language.symbols import COUNTER, TIME, Field, Gradient, Tangent
+from optode.language.symbols import COUNTER, TIME, Field, Gradient, Tangent, symbol
 from optode.limit.limit import ContinuousLimit
 from optode.rule.rule import UpdateRule
 
@@ -47,7 +47,7 @@ def evaluator(
     outputs = [output.name for output in program.outputs]
 
     def run(values: Mapping[str, Array | float], oracle: Oracle) -> tuple[Array, ...]:
-        environment: dict[str, Any] = dict(values)
+        environment: dict[str, Any] = {**values, ONES.name: ones(*values.values())}
         for name, function, arguments in compiled:
             inputs = [environment[a] for a in arguments]
             environment[name] = (function or oracle)(*inputs)
@@ -64,8 +64,9 @@ def _compiled(
         return statement.name.name, None, tuple(a.name for a in statement.arguments)
     if not isinstance(statement, Assign):
         raise TypeError(f"cannot carry out {statement}")
-    symbols = _symbols(statement.value)
-    function = sp.lambdify(symbols, statement.value, array_modules(np.sum))
+    value = in_full(statement.value)
+    symbols = _symbols(value)
+    function = sp.lambdify(symbols, value, array_modules(None))
     return statement.name.name, function, tuple(s.name for s in symbols)
 
 
@@ -81,11 +82,11 @@ def numerical(
     Jacobian products are exact: the oracle's own derivatives, not differences.
     """
     functions: dict[str, Callable[..., Array]] = {}
-    opened = [_in_floats(_with_oracle(e, oracle, functions)) for e in expressions]
+    opened = [in_full(_in_floats(_with_oracle(e, oracle, functions))) for e in expressions]
     run: Callable[..., list[Array]] = sp.lambdify(
-        inputs, opened, array_modules(np.sum, functions), cse=True
+        (ONES, *inputs), opened, array_modules(None, functions), cse=True
     )
-    return run
+    return lambda *values: run(ones(*values), *values)
 
 
 def _in_floats(expression: sp.Expr) -> sp.Expr:
@@ -99,7 +100,8 @@ _LARGEST_INTEGER = 2**53
 
 def value_of(expression: sp.Expr, values: Mapping[str, Array | float], oracle: Oracle) -> Array:
     """Return the value of an expression whose symbols are given by name."""
-    symbols = _symbols(expression)
+    arrays = {symbol(name) for name, value in values.items() if np.ndim(value)}
+    symbols = sorted(expression.free_symbols | arrays, key=str)
     (value,) = numerical(symbols, [expression], oracle)(*(values[s.name] for s in symbols))
     return np.asarray(value)
 

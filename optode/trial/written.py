@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import sympy as sp
 
-from optode.language.symbols import COUNTER, At
+from optode.language.symbols import COUNTER, At, Reduction
 from optode.rule.rule import UpdateRule
 from optode.trial.numerics import Array, Oracle, numerical, value_of
 
@@ -41,7 +41,8 @@ class WrittenRule:
         lags = sorted(value.atoms(At), key=sp.default_sort_key)
         slots = {at: sp.Dummy(real=True) for at in lags}
         opened = value.xreplace(slots)
-        free = sorted(opened.free_symbols - set(slots.values()), key=str)
+        shaped = {self.position} if value.has(Reduction) else set()
+        free = sorted((opened.free_symbols | shaped) - set(slots.values()), key=str)
         self.reads[target] = [*lags, *free]
         inputs = [*slots.values(), *free]
         self.functions[target] = numerical(inputs, [opened], self.field)

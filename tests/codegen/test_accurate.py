@@ -16,8 +16,7 @@ from generated.clipped_descent import ClippedNODE
 from optode.codegen.accurate import accurate
 from optode.codegen.expressions import TorchPrinter
 from optode.compiler import compile
-from optode.language.elementwise import maximum, minimum, relu, sigmoid
-from optode.language.functions import by_formula
+from optode.language.elementwise import by_formula, maximum, minimum, relu, sigmoid
 from optode.language.symbols import symbol
 from optode.runtime import either
 from optode.spec.reader import parse_spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections.abc import Callable, Mapping
 
 import sympy as sp
@@ -13,7 +14,7 @@ from optode import SpecError
 from optode.codegen.in_memory import class_from_text
 from optode.derivation import Derivation
 from optode.diagnostics import Located, Reporter, Source, Span
-from optode.language.symbols import TIME, Field, dot, field_call, symbol
+from optode.language.symbols import TIME, Field, Reduction, field_call, symbol
 from optode.language.text import to_text
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
 from optode.spec.reader import parse_spec
@@ -160,12 +161,12 @@ def evaluated(expression: sp.Expr, point: Mapping[sp.Symbol, Vector]) -> Vector:
     if expression in point:
         return point[expression]
     length = len(next(iter(point.values())))
-    if not expression.args or not expression.has(sp.Symbol, dot):
+    if not expression.args or not expression.has(sp.Symbol, Reduction):
         return [_number(expression)] * length
     inner = [evaluated(argument, point) for argument in expression.args]
-    if isinstance(expression, dot):
-        products = [a * b for a, b in zip(*inner, strict=True)]
-        return [_finite(sum(products))] * length
+    if isinstance(expression, Reduction):
+        products = [math.prod(column) for column in zip(*inner, strict=True)]
+        return [_finite(_OVER[type(expression).__name__](products))] * length
     if isinstance(expression, Field):
         return [math.tanh(sum(column[1:]) + column[0]) for column in zip(*inner, strict=True)]
     compute = _COMPUTE.get(type(expression).__name__)
@@ -206,6 +207,13 @@ def _power(base: float, exponent: float) -> float | complex:
     return base**exponent
 
 
+_OVER: Mapping[str, Callable[[Vector], float]] = {
+    "dot": math.fsum,
+    "total": math.fsum,
+    "mean": statistics.fmean,
+    "highest": max,
+    "lowest": min,
+}
 _COMPUTE: Mapping[str, Callable[..., float | complex]] = {
     "Add": lambda *terms: math.fsum(terms),
     "Mul": lambda *factors: math.prod(factors),
@@ -223,6 +231,8 @@ _COMPUTE: Mapping[str, Callable[..., float | complex]] = {
     "relu": lambda u: max(u, 0.0),
     "step": _step,
     "hardtanh": lambda u, low, high: min(max(u, low), high),
+    "atan2": math.atan2,
+    "where": lambda c, a, b: a if c > 0.5 else b,
     "expm1": math.expm1,
     "log1p": math.log1p,
 }

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-_OF_ONE = "sqrt abs sign exp log tanh sigmoid softplus silu gelu relu hardtanh norm"
-FUNCTIONS = dict.fromkeys(_OF_ONE.split(), 1) | {"max": 2, "min": 2, "dot": 2}
+_OF_ONE = (
+    "sqrt abs sign exp log tanh sigmoid softplus silu gelu relu expm1 log1p hardtanh norm total "
+    "mean maximum minimum count"
+)
+_OF_TWO = "max min dot atan2 soft_threshold"
+FUNCTIONS = dict.fromkeys(_OF_ONE.split(), 1) | dict.fromkeys(_OF_TWO.split(), 2)
+FUNCTIONS |= {"clip": 3, "where": 3}
+RELATIONS = ("<", "<=", ">", ">=", "==", "!=")
 NUMBERS = (
     "0", "1", "2", "3", "0.5", "0.9", "1e-8", "1/3", "7", "10", "1e-300", "1e300", "1000000000000",
     "-1", "64", "0.1", "12345678901234567890", "1e400", "007",
@@ -15,7 +21,8 @@ NUMBERS = (
 FRAGMENTS = (
     "(", ")", "+", "-", "*", "/", "**", ",", "[", "]", "k", "x", "grad(", "sqrt(", "1", "0", ".",
     "e", "^", "=", " ", "\n", "\t", "\u0000", "é", "β", "'", '"', "#", ":", "{", "}", "!", "&",
-    "*a", "|", ">", "nan", "inf", "lambda", "__import__", "%", "@", "\ufeff", "\u202e",
+    "*a", "|", ">", "<=", "==", " and ", " or ", "not ", "where(", "k % 5",
+    "nan", "inf", "lambda", "__import__", "%", "@", "\ufeff", "\u202e",
 )  # fmt: skip
 
 
@@ -43,9 +50,22 @@ def expressions(
         return f"-{draw(inner)}"
     function = draw(st.sampled_from(sorted(FUNCTIONS)))
     arguments = [draw(inner) for _ in range(FUNCTIONS[function])]
+    if function == "norm" and draw(st.booleans()):
+        arguments.append(draw(st.sampled_from(("1", "inf"))))
+    if function == "where":
+        arguments[0] = draw(_conditions(inner))
     if function == "hardtanh" and draw(st.booleans()):
         arguments += [draw(inner), draw(inner)]
     return f"{function}({', '.join(arguments)})"
+
+
+@st.composite
+def _conditions(draw: st.DrawFn, values: st.SearchStrategy[str]) -> str:
+    """Return a comparison, or two that are joined."""
+    one, other = (
+        f"{draw(values)} {draw(st.sampled_from(RELATIONS))} {draw(values)}" for _ in range(2)
+    )
+    return draw(st.sampled_from((one, one, f"{one} and {other}", f"{one} or not {other}")))
 
 
 @st.composite

@@ -20,10 +20,11 @@ from optode.cli.new import starter_text
 from optode.codegen.expressions import TorchPrinter
 from optode.compiler import check, compile, derive
 from optode.diagnostics import Located, Reporter, Source, Span
-from optode.language.arrays import array_modules
+from optode.language.arrays import ONES, array_modules, in_full
+from optode.language.conditions import remainder, where
 from optode.language.derivative import partial
-from optode.language.elementwise import Elementwise, gelu, silu
-from optode.language.functions import FUNCTIONS, IN_SPECS, by_formula, function_of
+from optode.language.elementwise import Elementwise, atan2, by_formula, gelu, silu
+from optode.language.functions import FUNCTIONS, IN_SPECS, function_of
 from optode.language.latex import to_latex
 from optode.language.record import Function
 from optode.language.symbols import step_symbol, symbol
@@ -37,11 +38,13 @@ from optode.spec.reader import parse_spec
 from optode.verify.gradients.report import verify_gradients
 from optode.verify.orders.report import verify
 
-ELEMENTWISE = [record for record in FUNCTIONS if not record.over_features]
+OF_ONE = [record for record in FUNCTIONS if not record.over_features]
+ELEMENTWISE = [record for record in OF_ONE if record.kind not in (where, remainder)]
+OVER_FEATURES = ("norm", "dot", "total", "mean", "maximum", "minimum", "count")
 POINTS = (0.3, 1.7, -0.4, -2.3)
 U, H = symbol("u"), symbol("h")
 TORCH = {"torch": torch, "functional": functional, "math": math} | {
-    name: getattr(reductions, name) for name in ("dot", "total")
+    name: getattr(reductions, name) for name in ("dot", "total", "mean", "maximum", "minimum")
 }
 
 
@@ -55,7 +58,7 @@ def points(record):
 
 def call(record, argument):
     """A call with one argument, and bounds on both sides of 0 where it takes bounds."""
-    return record.kind(argument)
+    return record.kind(argument, *([sp.S.One] if record.kind is atan2 else []))
 
 
 def value(expression, x, digits=30):
@@ -77,7 +80,7 @@ def test_the_derivative_is_that_of_the_values(record):
 def test_tensors_floats_and_arrays_have_sympys_value(record):
     expression = call(record, U)
     tensors, floats = TorchPrinter().text(expression), TorchPrinter({U}).text(expression)
-    arrays = sp.lambdify(U, expression, array_modules(np.sum))
+    arrays = sp.lambdify(U, expression, array_modules(None))
     for x in points(record):
         exact = float(value(expression, x))
         ours = eval(tensors, TORCH | {"u": torch.tensor(x, dtype=torch.float64)})
@@ -89,7 +92,7 @@ def test_tensors_floats_and_arrays_have_sympys_value(record):
 
 @each(ELEMENTWISE)
 def test_arrays_have_a_derivative_by_a_complex_step(record):
-    function = sp.lambdify(U, call(record, U), array_modules(np.sum))
+    function = sp.lambdify(U, call(record, U), array_modules(None))
     for x in points(record):
         slope = float(value(partial(call(record, U), U), x))
         step = np.imag(function(np.array([x + 1e-30j]))) / 1e-30
@@ -99,16 +102,18 @@ def test_arrays_have_a_derivative_by_a_complex_step(record):
 @each([record for record in FUNCTIONS if record.over_features])
 def test_sums_over_the_features(record):
     u, w = torch.rand(2, 3, 5, dtype=torch.float64)
+    over = {"mean": torch.mean, "maximum": torch.amax, "minimum": torch.amin}
     names = [symbol("u"), symbol("w")][: record.arguments[0]]
     ours = eval(TorchPrinter().text(record.kind(*names)), TORCH | {"u": u, "w": w})
     product = u * w if len(names) == 2 else u
-    assert torch.equal(ours, product.sum(-1, keepdim=True))
-    arrays = sp.lambdify(names, record.kind(*names), array_modules(np.sum))
+    expected = over.get(record.name, torch.sum)(product, -1, keepdim=True)
+    assert torch.equal(ours, expected)
+    arrays = sp.lambdify(names, record.kind(*names), array_modules(None))
     row = [u[0].numpy(), w[0].numpy()][: len(names)]
-    assert arrays(*row) == pytest.approx(product[0].sum().item())
+    assert arrays(*row) == pytest.approx(expected[0].item())
 
 
-@each(FUNCTIONS)
+@each([record for record in FUNCTIONS if record.kind not in (where, remainder)])
 def test_text_and_latex(record):
     arguments = [symbol("h"), symbol("m"), symbol("v")][: max(record.arguments)]
     expression = record.kind(*arguments)
@@ -130,23 +135,29 @@ def parsed(text):
 @pytest.mark.parametrize("name", IN_SPECS)
 def test_the_reader_reads_it(name):
     record = IN_SPECS[name]
+    given = {"where": ["h > 0", "m", "v"], "norm": ["h", "1"]}.get(name, ["h", "m", "v"])
     for count in record.arguments:
-        text = f"{name}({', '.join(['h', 'm', 'v'][:count])})"
+        text = f"{name}({', '.join(given[:count])})"
         expression, diagnostics = parsed(text)
         assert not diagnostics
         assert parsed(to_text(expression))[0] == expression
         if isinstance(record, Function):
             assert function_of(expression) is record
-    wrong, diagnostics = parsed(f"{name}(h, h, h, h)")
+    wrong, diagnostics = parsed(f"{name}({given[0]}, h, h, h)")
     assert wrong is None and [d.code for d in diagnostics] == ["E205"]
 
 
 def test_what_only_comes_up_in_derivations_is_no_name_of_a_spec():
     internal = {record.name for record in FUNCTIONS} - set(IN_SPECS)
     assert internal == {
-        "total", "expm1", "log1p", "logsigmoid", "cosh", "erf", "step", "reaches",
-    }  # fmt: skip
-    assert [d.code for d in parsed("expm1(h)")[1]] == ["E204"]
+        "remainder",
+        "logsigmoid",
+        "cosh",
+        "erf",
+        "step",
+        "reaches",
+    }
+    assert [d.code for d in parsed("logsigmoid(h)")[1]] == ["E204"]
 
 
 @pytest.mark.parametrize("name", IN_SPECS)
@@ -175,17 +186,21 @@ model:
 def ode_with(name):
     """The function of the field, of the states and, unless it sums over features, of a number."""
     number = max(IN_SPECS[name].arguments)
-    of_floats = f"*{name}({', '.join(['c', '0.25*c', '2*c'][:number])})"
-    return parse_spec(
-        ODE.format(
-            on_field=f"{name}({', '.join(['f(t, h)**2 + c', '0.25*gamma', '2*c'][:number])})",
-            on_states=f"{name}({', '.join(['m**2 + gamma*h**2 + c', '0.5*c', '3*gamma'][:number])})"
-            + ("" if name in ("norm", "dot") else of_floats),
-        )
+    first = ["f(t, h)**2 + c", "m**2 + gamma*h**2 + c", "c"]
+    rest = [["0.25*gamma", "2*c"], ["0.5*c", "3*gamma"], ["0.25*c", "2*c"]]
+    if name == "where":
+        first = ["f(t, h) > 0.1*c", "m > gamma*h and c > 0.1", "c > 0.1 or not c < 0"]
+    if name == "norm":
+        rest = [["1"], ["inf"], ["1"]]
+    on_field, on_states, of_floats = (
+        f"{name}({', '.join([a, *b][:number])})" for a, b in zip(first, rest, strict=True)
     )
+    over_features = name in OVER_FEATURES
+    on_states += "" if over_features else f"*{of_floats}"
+    return parse_spec(ODE.format(on_field=on_field, on_states=on_states))
 
 
-@pytest.mark.parametrize("name", IN_SPECS)
+@pytest.mark.parametrize("name", [name for name in IN_SPECS if name != "count"])
 def test_a_module_has_sympys_vector_field_and_gradients(name):
     spec = ode_with(name)
     assert check(spec) == ()
@@ -197,10 +212,11 @@ def test_a_module_has_sympys_vector_field_and_gradients(name):
               if type(call).__name__ == "Field"}  # fmt: skip
     names = [symbol(n) for n in ("h", "m", "gamma", "c", "field")]
     for equation, rate in zip(equations, rates, strict=True):
-        by_rows = array_modules(lambda u: np.sum(u, axis=-1, keepdims=True))
-        function = sp.lambdify(names, equation.xreplace(fields), by_rows)
+        by_rows = array_modules(-1)
+        opened = in_full(equation.xreplace(fields))
+        function = sp.lambdify([*names, ONES], opened, by_rows)
         x, v = (z.detach().numpy() for z in (h, m))
-        expected = function(x, v, np.float64(0.25), np.float64(0.7), np.sin(x))
+        expected = function(x, v, np.float64(0.25), np.float64(0.7), np.sin(x), np.ones_like(x))
         np.testing.assert_allclose(rate.detach().numpy(), expected, rtol=1e-12, atol=1e-14)
     costates = tuple(torch.rand(2, 3, 4, dtype=torch.float64))
     pulled, (bar,) = node.linearize(torch.tensor(0.5, dtype=torch.float64), (h, m))[1](costates)
@@ -376,7 +392,7 @@ def test_the_guide_lists_every_function():
 
 def test_the_readme_the_starter_and_the_messages_list_every_function():
     readme = Path("README.md").read_text(encoding="utf-8")
-    elementwise = [name for name in IN_SPECS if name not in ("norm", "dot")]
+    elementwise = [name for name in IN_SPECS if name not in OVER_FEATURES]
     assert f"`{' '.join(elementwise)}`" in readme
     assert f"# Functions: {' '.join(IN_SPECS)}\n" in starter_text("wave")
     assert f"functions: {', '.join(IN_SPECS)}" in parsed("erfinv(h)")[1][0].hint

@@ -90,7 +90,7 @@ def test_what_an_expression_means(text: str, expected: sp.Expr) -> None:
         ("x // 2", [("E202", "//")]),
         ("torch.exp(x)", [("E202", ".")]),
         ("x' + v'", [("E202", "'"), ("E202", "'")]),
-        ("x < v", [("E202", "<")]),
+        ("x < v", [("E212", "x < v")]),
         ("__import__('os')", [("E202", "'os'")]),
         ("f(x=1)", [("E202", "=")]),
         ("x² − é", [("E202", "²"), ("E202", "−"), ("E202", "é")]),
@@ -211,11 +211,15 @@ def _leaves() -> st.SearchStrategy[str]:
     )
 
 
+OVER_FEATURES = ("norm", "total", "mean", "maximum", "minimum", "count")
+RELATIONS = st.sampled_from(["<", "<=", ">", ">=", "==", "!=", "< 1 and 2 >", "> 0 or not 2 <"])
+
+
 def _compound(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     one = [
         name
         for name, (_, count) in FUNCTIONS.items()
-        if count == 1 and name not in ("sign", "norm")
+        if count == 1 and name not in ("sign", *OVER_FEATURES)
     ]
     return st.one_of(
         st.builds("{} {} {}".format, parts, st.sampled_from(list("+-*/")), parts),
@@ -226,6 +230,7 @@ def _compound(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds("sign({})".format, _leaves()),  # of a rounded zero it would be anything
         st.builds("{}({}, {})".format, st.sampled_from(["max", "min"]), parts, parts),
         st.builds("hardtanh({}, -{}, 2)".format, parts, st.integers(0, 3)),
+        st.builds("where({} {} {}, {}, {})".format, parts, RELATIONS, _leaves(), parts, _leaves()),
     )
 
 
@@ -253,6 +258,10 @@ ELEMENTARY = {
     "hardtanh": lambda u, low, high: min(max(u, low), high),
     "max": max,
     "min": min,
+    "where": lambda condition, a, b: mpmath.mpmathify(a if condition else b),
+    "step": lambda u: mpmath.mpf(u > 0),
+    "expm1": mpmath.expm1,
+    "log1p": mpmath.log1p,
 }
 
 

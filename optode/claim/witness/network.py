@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from optode.claim.operators import TransposedRate
 from optode.claim.verdicts import Jacobian
-from optode.language.arrays import array_modules
+from optode.language.arrays import ONES, array_modules, in_full, ones
 from optode.language.symbols import Field, Tangent
 
 Array: TypeAlias = NDArray[Any]
@@ -68,10 +68,6 @@ class RandomNetwork:
         return np.asarray(moved + self.clock * t + self.bias)
 
 
-def _total(u: Array) -> Array:
-    return np.asarray(np.sum(u, axis=0, keepdims=True))
-
-
 def compiled(
     inputs: Sequence[sp.Symbol],
     expressions: Iterable[sp.Expr],
@@ -83,9 +79,13 @@ def compiled(
     is among the inputs, and ``JT_x_dot`` for the rate.
     """
     calls = {"field": network, "tangent": network.tangent if network else None}
-    opened = [_opened(sp.sympify(expression)) for expression in expressions]
-    run: Callable[..., list[Array]] = sp.lambdify(inputs, opened, array_modules(_total, calls))
-    return run
+    opened = [in_full(_opened(sp.sympify(expression))) for expression in expressions]
+    run: Callable[..., list[Array]] = sp.lambdify((ONES, *inputs), opened, array_modules(0, calls))
+
+    def evaluate(*values: Any) -> list[Array]:
+        return run(ones(*(v for v in values if not callable(v))), *values)
+
+    return evaluate
 
 
 def operator_name(node: sp.Expr) -> str:

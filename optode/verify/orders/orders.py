@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import lcm
 
 import numpy as np
 
 from optode.language.functions import kinds
+from optode.limit.deciding import period_of
 from optode.trial.expectation import Expectation, expected_order, has_matched_start
 from optode.trial.numerics import Array, observed_order
 from optode.trial.starts import solve
@@ -72,9 +74,14 @@ class OrderCheck:
         return self.limit is not None and all(order.passes for order in measured)
 
 
-def measured(error_at: Callable[[int], Array], time: float, expected: Expectation) -> Order:
-    """Measure the order of an error; it is given, as a vector, by the number of steps up to the time."""
-    number, found = _COARSEST, {}
+def measured(
+    error_at: Callable[[int], Array], time: float, expected: Expectation, period: int = 1
+) -> Order:
+    """Measure the order of an error; it is given, as a vector, by the number of steps up to the time.
+
+    The steps are a whole number of periods of the rule.
+    """
+    number, found = lcm(_COARSEST, period), {}
     while number <= _FINEST:
         error = error_at(number)
         if expected.logarithm is not None:
@@ -107,6 +114,7 @@ def limit_order(trial: Trial) -> Order:
         lambda number: trial.iterates(time / number, number)[-1] - exact,
         time,
         expected_order(trial, time),
+        period_of(trial.rule.step_map),
     )
     remark = "" if time == 1 else f"up to t = {time:g}: then a sign switches"
     return replace(order, remark=remark, is_singular=trial.branch is not None)
