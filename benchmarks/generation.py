@@ -50,7 +50,7 @@ FUNCTIONS = {
         "limit.from_spec:given_limit",
         "model.from_spec:read_architecture",
     ),
-    "limit": ("limit.scaling:scalings", "limit.limit:continuous_limit"),
+    "limit": ("limit.balance:scalings", "limit.limit:continuous_limit"),
     "model": ("model.model:neural_ode",),
     "adjoint": ("adjoint.adjoint:adjoint_system",),
     STEPPER: ("model.structure:derive_stepper",),
@@ -190,11 +190,11 @@ def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> N
             for names in ours:
                 names.update({key: replacement for key in names if names[key] is original})
 
-    derivations: list[tuple[float, compiler.Derivation]] = []
+    derivations: list[tuple[float, Any]] = []
     finished: list[float] = []
     derive, modules = compiler.derive, compiler.modules
 
-    def marked_derive(*positional: Any, **named: Any) -> compiler.Derivation:
+    def marked_derive(*positional: Any, **named: Any) -> Any:
         start = perf_counter()
         derivations.append((start, derive(*positional, **named)))
         return derivations[-1][1]
