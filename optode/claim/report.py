@@ -11,6 +11,8 @@ from optode.claim.verdicts import Findings
 from optode.claim.witness.errors import witnessed
 from optode.compiler import derive, shipped_models
 from optode.derivation import AnySpec
+from optode.time_limit import time_limit
+from optode.unexpected import stage
 
 
 class Claims(Findings):
@@ -26,19 +28,23 @@ class Claims(Findings):
         return as_markdown(self)
 
 
-def claims(spec: AnySpec, order: int = 0, step: float | None = None) -> Claims:
+def claims(
+    spec: AnySpec, order: int = 0, step: float | None = None, seconds: float | None = None
+) -> Claims:
     """Prove or refute the claims on the adjoint of a spec's model, and check them numerically.
 
-    ``order`` and ``step`` are those of ``derive``. Raises SpecError for a spec in error, and for
-    one without a model.
+    ``order`` and ``step`` are those of ``derive``. Raises SpecError for a spec in error, for one
+    without a model, and for one that takes more than so many seconds.
     """
-    derivation = derive(spec, order, step)
-    model, clocks = without_clocks(derivation.model)
-    costates = Costates(model)
-    found = witnessed(costates, adjoint_claims(costates))
+    with time_limit(seconds):
+        derivation = derive(spec, order, step)
+        model, clocks = without_clocks(derivation.model)
+        with stage("claims", derivation.place):
+            costates = Costates(model)
+            found = witnessed(costates, adjoint_claims(costates))
     return Claims(derivation.name, model.class_name, model.title, tuple(clocks.items()), found)
 
 
-def every_claim() -> Iterator[Claims]:
-    """Yield the claims on every shipped model."""
-    return map(claims, shipped_models())
+def every_claim(seconds: float | None = None) -> Iterator[Claims]:
+    """Yield the claims on every shipped model, each within so many seconds."""
+    return (claims(model, seconds=seconds) for model in shipped_models())

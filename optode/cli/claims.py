@@ -13,10 +13,12 @@ from optode.cli.options import (
     OneSpecOrAll,
     ReportFormat,
     StepSize,
+    TimeLimit,
     one_or_all,
     step_with_order,
 )
 from optode.cli.terminal import errors_reported
+from optode.time_limit import DEFAULT_SECONDS
 
 
 def claims(
@@ -27,6 +29,7 @@ def claims(
     ] = ReportFormat.text,
     order: ModelOrder = 0,
     step: StepSize = None,
+    seconds: TimeLimit = DEFAULT_SECONDS,
 ) -> None:
     """Prove or refute statements about the adjoint, and check them numerically.
 
@@ -38,7 +41,7 @@ def claims(
         from optode.claim import text as claims_text
         from optode.claim.report import claims, every_claim
 
-        found = [*every_claim()] if spec is None else [claims(spec, order, step)]
+        found = [*every_claim(seconds)] if spec is None else [claims(spec, order, step, seconds)]
     if form is ReportFormat.json:
         documents = [claims_text.as_json(one) for one in found]
         typer.echo(json.dumps(documents if every else documents[0], indent=2))

@@ -62,6 +62,7 @@ def test_a_time_limit_is_a_time(tmp_path: Path) -> None:
     states = ", ".join(f"x{i}" for i in range(20))
     spec = tmp_path / "slow.yaml"
     spec.write_text(f"name: slow\nstep_size: s\nstate: [{states}]\nupdate: |\n{lines}")
-    result = CliRunner().invoke(app, ["derive", str(spec), "--time-limit", "0.001"])
-    assert result.exit_code == 1
-    assert "error E901" in result.stderr
+    for command in ("derive", "claims"):
+        result = CliRunner().invoke(app, [command, str(spec), "--time-limit", "0.001"])
+        assert result.exit_code == 1
+        assert "error E901" in result.stderr
