@@ -42,6 +42,15 @@ def _erf(u: Any) -> Any:
     return erf(u)
 
 
+_OF_NUMPY = ((sp.tanh, 1, 0), (sp.cosh, 0, None), (sp.cos, 0, None), (sp.sin, 1, None))
+"""Functions of one name everywhere, with their powers at 0 and at infinity."""
+
+
+def _of_numpy(kind: type[sp.Function], near: int, far: int | None) -> Function:
+    torch, floats = (f"{home}.{kind.__name__}({{}})" for home in ("torch", "math"))
+    return elementwise(kind, torch, floats=floats, latex=None, at_zero=near, at_infinity=far)
+
+
 _RECORDS: tuple[Function | Shorthand, ...] = (
     Shorthand(name="sqrt", arguments=(1,), domain="nonnegative", make=sp.sqrt),
     elementwise(
@@ -87,9 +96,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_infinity=None,
         stem="logarithm",
     ),
-    elementwise(
-        sp.tanh, "torch.tanh({})", floats="math.tanh({})", latex=None, at_zero=1, at_infinity=0
-    ),
+    *(_of_numpy(*row) for row in _OF_NUMPY),
     elementwise(
         sigmoid,
         "torch.sigmoid({})",
@@ -223,9 +230,6 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
         at_infinity=None,
     ),
     elementwise(
-        sp.cosh, "torch.cosh({})", floats="math.cosh({})", latex=None, at_zero=0, at_infinity=None
-    ),
-    elementwise(
         sp.erf,
         "torch.erf({})",
         floats="math.erf({})",
@@ -287,11 +291,8 @@ def bends(expression: sp.Expr, *variables: sp.Symbol) -> bool:
 
 def borders(calls: Iterable[sp.Expr]) -> list[sp.Expr]:
     """What changes its sign where one of these calls has a kink or a jump: u, or u - bound."""
-    found: list[sp.Expr] = []
-    for call in calls:
-        first, *bounds = call.args
-        found += [first - bound for bound in bounds] or [first]
-    return found
+    pairs = ((call.args[0], call.args[1:]) for call in calls)
+    return [at for first, bounds in pairs for at in ([first - x for x in bounds] or [first])]
 
 
 def transformed(raw: sp.Expr, transform: str) -> sp.Expr:

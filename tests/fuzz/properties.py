@@ -235,4 +235,6 @@ _COMPUTE: Mapping[str, Callable[..., float | complex]] = {
     "where": lambda c, a, b: a if c > 0.5 else b,
     "expm1": math.expm1,
     "log1p": math.log1p,
+    "cos": math.cos,
+    "sin": math.sin,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 _OF_ONE = (
-    "sqrt abs sign exp log tanh sigmoid softplus silu gelu relu expm1 log1p hardtanh norm total "
+    "sqrt abs sign exp log tanh sigmoid softplus silu gelu relu expm1 log1p cos sin hardtanh norm total "
     "mean maximum minimum count"
 )
 _OF_TWO = "max min dot atan2 soft_threshold"

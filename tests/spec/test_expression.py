@@ -262,6 +262,8 @@ ELEMENTARY = {
     "step": lambda u: mpmath.mpf(u > 0),
     "expm1": mpmath.expm1,
     "log1p": mpmath.log1p,
+    "cos": mpmath.cos,
+    "sin": mpmath.sin,
 }
 
 
