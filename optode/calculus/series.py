@@ -142,9 +142,11 @@ def clipped(u: Series, low: Series, high: Series, vectors: frozenset[sp.Symbol])
 def after_start(expression: sp.Expr, vectors: frozenset[sp.Symbol]) -> sp.Expr:
     """Return an expression at times after the start: what is decided by t > 0 is evaluated.
 
-    Where it has no state and no call in it, its hyper-parameters are taken to be positive, too.
+    Where it has no call and none of the states in it, which are the ``vectors`` where they are known,
+    its hyper-parameters are taken to be positive, too.
     """
-    free = not expression.has(Opaque, Reduction) and not expression.free_symbols & vectors
+    known = vectors and not expression.free_symbols & vectors
+    free = known and not expression.has(Opaque, Reduction)
     chosen = expression.free_symbols if free else {TIME}
     later = {s: sp.Dummy(s.name, positive=True) for s in chosen}
     return expression.xreplace(later).xreplace({new: old for old, new in later.items()})

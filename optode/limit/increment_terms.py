@@ -28,7 +28,7 @@ class TooManyTerms(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A term of the increment of a state; a self term is linear in that state alone."""
+    """A term of the increment of a state; a self term is that state times what does not read it."""
 
     state: int
     expression: sp.Expr

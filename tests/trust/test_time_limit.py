@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from optode import compiler
+from optode import compiler, derivation
 from optode.diagnostics import SpecError
 from optode.time_limit import at_work, time_limit
 from optode.version import __version__
@@ -75,7 +75,7 @@ def test_an_unexpected_error_is_a_diagnostic(
     def fail(*_: object) -> None:
         raise fault
 
-    monkeypatch.setattr(compiler, "build_rule", fail)
+    monkeypatch.setattr(derivation, "build_rule", fail)
     path = tmp_path / "rule.yaml"
     path.write_text(RULE)
     with pytest.raises(SpecError) as caught:
