@@ -78,9 +78,8 @@ def increment(value: sp.Expr, state: sp.Symbol) -> sp.Expr:
 
 
 def _is_multiple(term: sp.Expr, state: sp.Symbol) -> bool:
-    """Return whether a term is a state, or a choice between multiples of it."""
-    factor = term / state
-    return factor == 1 or (isinstance(factor, where) and not factor.has(state))
+    """Return whether a term is a state times what does not read that state."""
+    return bool(term.has(state)) and not (term / state).has(state)
 
 
 def _multiplied_out(expression: sp.Expr) -> sp.Expr:

@@ -211,6 +211,19 @@ KINDS = {
         ),
         {x: -g},
     ),
+    "a rate that another state sets": (
+        rule(
+            [
+                "v[k+1] = (1 - a*lr)*v[k] + a*lr*grad(x[k])**2",
+                "w = min(1, b*v[k+1]/norm(v[k+1]))",
+                "m[k+1] = m[k] + w*(grad(x[k]) - m[k])",
+                "x[k+1] = x[k] - lr*m[k+1]",
+            ],
+            "a: fixed, b: fixed",
+            "v: grad(x)**2",
+        ),
+        {x: -g, v: a * (g**2 - v)},
+    ),
     "a function at 0": (
         rule(["x[k+1] = x[k] - (sigmoid(lr*grad(x[k])) - 0.5)"]),
         {x: -g / 4},
