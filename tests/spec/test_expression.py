@@ -333,3 +333,8 @@ def test_what_is_printed_is_read_back(expression: sp.Expr) -> None:
 def test_numbers_print_as_they_were_written() -> None:
     assert to_text(parsed("0.9*x + 1e-8")) == "0.9*x + 1e-08"
     assert math.isclose(float(parsed("0.1 + 0.2")), 0.3, rel_tol=0)
+
+
+def test_a_maximum_of_one_argument_is_offered_the_one_over_features() -> None:
+    _, (found,) = parse("max(x)")
+    assert found.hint == "`maximum(...)` is taken over the values of each sample"
