@@ -20,6 +20,7 @@ MOST_TERMS_OF_AN_INCREMENT = 1000
 
 
 _SHORT = 8
+"""Operations of a call that is as short as its name."""
 
 
 class TooManyTerms(ValueError):

@@ -29,10 +29,11 @@ def obstacles(
     if not exponents:
         return (_standstill(rule, terms, sizes),)
     least = min(exponents.values())
-    words, hint = f"of order {rule.step_size}**({least})", _HINT
+    hint: str | None = _HINT
+    words = f"of order {rule.step_size}**({least})"
     if least > 0:
         words = "which vanishes with the step size but determines no unit of time"
-        hint = f"choose one: `scaling: {{time: {rule.step_size}}}`"
+        hint = f"choose one: `scaling: {{time: {rule.step_size}}}`" if least == 1 else None
         if any(index == 0 for index, _ in rule.declared_powers):
             words = "which is smaller than the declared time step"
             hint = "the position would not move: declare a shorter one, or leave it out"

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, get_args
 import sympy as sp
 
 from optode.calculus.tangent import substituted
+from optode.language.conditions import where
 from optode.language.functions import kinds
 from optode.language.presentation import present
 from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, operators_in, symbol
@@ -212,20 +213,28 @@ def jumps(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
 
 
 def smoothed(expression: sp.Expr, smooth: sp.Expr | None) -> sp.Expr:
-    """Put a smooth function, an expression in x, in the place of sign(x), and of the steps of it."""
-    if smooth is None:
+    """Put a smooth function, an expression in x, in the place of sign(x), and of the steps of it.
+
+    A choice by a condition becomes the mean of its branches that the smooth condition weighs.
+    """
+    if smooth is None or not expression.has(*kinds("jump")):
         return expression
-    inner: dict[sp.Expr, sp.Expr] = {}
-    for call in jumps([expression]):
-        (u,) = (smoothed(argument, smooth) for argument in call.args)
-        value = smooth.xreplace({SMOOTHED: u})
-        inner[call] = value if isinstance(call, sp.sign) else (1 + value) / 2
-    return expression.xreplace(inner)
+    inner = [smoothed(argument, smooth) for argument in expression.args]
+    if isinstance(expression, where):
+        weight, if_true, if_false = inner
+        return weight * if_true + (1 - weight) * if_false
+    if not isinstance(expression, kinds("jump")):
+        return expression.func(*inner)
+    value = smooth.xreplace({SMOOTHED: inner[0]})
+    return value if isinstance(expression, sp.sign) else (1 + value) / 2
 
 
 def _on_jumps(equations: Iterable[sp.Expr]) -> Iterator[str]:
     """Say that no gradient passes through what jumps."""
-    calls = " and ".join(map(to_text, jumps(equations)))
+    calls = " and ".join(
+        to_text(call if isinstance(call, sp.sign) else where(call, 1, 0))
+        for call in jumps(equations)
+    )
     if calls:
         yield (
             f"the derivative of {calls} is zero, and no gradient passes through it; for one, write "

@@ -50,6 +50,7 @@ def test_a_sign_is_noted_where_equations_are_shown():
 @pytest.mark.parametrize(
     ("step", "calls"),
     [
+        ("where(m[k+1] > 2, m[k+1], 0)", "where(m > 2, 1, 0)"),
         ("sign(grad(x[k]))", "sign(f(t, h))"),
         ("sign(m[k+1])*abs(sign(x[k]))", "sign(h) and sign(m)"),
     ],
@@ -105,3 +106,18 @@ def test_steps_and_nested_signs_are_smoothed_with_it():
     assert smoothed(step(u), sp.tanh(x)) == (1 + sp.tanh(u)) / 2
     nested = sp.sign(u - sp.sign(u) / 2)
     assert smoothed(nested, sp.tanh(x)) == sp.tanh(u - sp.tanh(u) / 2)
+
+
+@pytest.mark.parametrize("point", [(0.5, 0.3), (0.5, -0.3), (-0.5, 0.3), (-0.5, -0.3)])
+@pytest.mark.parametrize(
+    "condition", ["m[k] > 0", "m[k] > 0 and x[k] > 0", "not (m[k] > 0 or x[k] > 0)"]
+)
+def test_a_choice_becomes_the_weighed_mean_of_its_branches(condition, point):
+    h, m = symbol("h"), symbol("m")
+    sharp, smooth = (
+        derive(signed(more, step=f"where({condition}, m[k], x[k]**2)")).model.equations[0]
+        for more in ("", "  smooth: tanh(x/0.001)")
+    )
+    assert not smooth.has(step)
+    values = {h: sp.Float(point[0]), m: sp.Float(point[1])}
+    assert abs(smooth.xreplace(values).evalf() - sharp.xreplace(values).evalf()) < 1e-12
