@@ -86,8 +86,9 @@ def fitted(
 
 
 def _with_required(architecture: Architecture, names: Iterable[sp.Symbol]) -> Architecture:
-    """Add constants that the caller of the module gives."""
-    required = tuple(LearnedParameter(name, required=True) for name in names)
+    """Add constants that the caller of the module gives, but for those that have a value."""
+    known = {p.symbol for p in architecture.parameters}
+    required = tuple(LearnedParameter(name, required=True) for name in names if name not in known)
     return replace(architecture, parameters=(*architecture.parameters, *required))
 
 

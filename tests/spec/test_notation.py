@@ -213,3 +213,23 @@ def test_commands_take_and_tell_assumed_constants(command, tmp_path):
     assert f"{path}: assumed to be fixed: q, w, eps\n" in done.stderr
     if command == "generate":
         assert (tmp_path / "out" / "open_rule.py").is_file()
+
+
+def test_an_assumed_constant_may_be_a_start_or_have_a_value():
+    text = """\
+name: warm
+step_size: s
+state: [x, v]
+update: |
+  v[k+1] = (1 - s)*v[k] + s*grad(x[k])**2
+  x[k+1] = x[k] - s*q*grad(x[k])/(1 + v[k+1])
+start: {v: v0}
+model:
+  class: WarmNODE
+  parameters: {q: {value: 2.0}}
+"""
+    parameters = derive(parse_spec(text), assume_fixed=True).model.parameters
+    assert [(str(p.symbol), p.value, p.required) for p in parameters] == [
+        ("q", 2.0, False),
+        ("v0", None, True),
+    ]
