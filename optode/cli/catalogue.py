@@ -1,4 +1,4 @@
-"""Write the page of all shipped specs: title, derived limit, class and references of each."""
+"""Write the page of all shipped specs: title, derived limit, class and references, by families."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from optode.compiler import derive
 from optode.derivation import Derivation
 from optode.language.text import to_text
-from optode.spec.reader import Spec
-from optode.spec.shipped import shipped_specs
+from optode.spec.families import FAMILIES
+from optode.spec.reader import Spec, read_spec
+from optode.spec.shipped import find_spec, shipped_specs
 
 COMMAND = "optode list --format markdown"
 
@@ -16,25 +17,41 @@ _INTRODUCTION = f"""\
 # The rules that ship
 
 Each spec with the continuous limit derived from it, fast states eliminated, and the class of its
-module where it has one. `g` is the gradient, `f` the network. Made by `{COMMAND}`; the numerical
-check of every row is in [verification.md](verification.md).
-
-| spec | limit | class | references |
-| --- | --- | --- | --- |
+module where it has one; by families, the oldest first. `g` is the gradient, `f` the network. Made
+by `{COMMAND}`; the numerical check of every row is in [verification.md](verification.md).
 """
+_HEAD = """
+| spec | year | limit | class | references |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def shipped_catalogue() -> list[Spec]:
+    """Return the shipped specs by family and year; those without a family stand last."""
+    order = {word: place for place, word in enumerate(FAMILIES)}
+    specs = [read_spec(find_spec(name)) for name in shipped_specs()]
+    return sorted(
+        specs, key=lambda spec: (order.get(spec.family or "", len(order)), spec.year or 0)
+    )
 
 
 def page() -> str:
     """Return the catalogue in Markdown."""
-    return _INTRODUCTION + "".join(map(_row, shipped_specs()))
+    lines, family = [_INTRODUCTION], ""
+    for spec in shipped_catalogue():
+        heading = FAMILIES.get(spec.family or "", "Of no family")
+        if heading != family:
+            lines.append(f"\n## {heading}\n{_HEAD}")
+            family = heading
+        lines.append(_row(spec))
+    return "".join(lines)
 
 
-def _row(name: str) -> str:
-    derivation = derive(name)
-    spec = derivation.spec
-    made = f"`{spec.model.class_name.text}`" if isinstance(spec, Spec) and spec.model else ""
-    equations = "<br>".join(f"`{line}`" for line in _equations(derivation))
-    row = (f"`{name}`: {spec.title}", equations, made, "; ".join(spec.references))
+def _row(spec: Spec) -> str:
+    made = f"`{spec.model.class_name.text}`" if spec.model else ""
+    equations = "<br>".join(f"`{line}`" for line in _equations(derive(spec)))
+    name, year = f"`{spec.name.text}`: {spec.title}", str(spec.year or "")
+    row = (name, year, equations, made, "; ".join(spec.references))
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |\n"
 
 

@@ -2,41 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optode.cli.options import TableFormat
+from optode.cli.options import ReportFormat
 from optode.cli.terminal import errors_reported
+
+if TYPE_CHECKING:
+    from optode.spec.reader import Spec
 
 
 def list_specs(
     form: Annotated[
-        TableFormat, typer.Option("--format", help="The format of the list.")
-    ] = TableFormat.text,
+        ReportFormat, typer.Option("--format", help="The format of the list.")
+    ] = ReportFormat.text,
 ) -> None:
-    """List the shipped specs.
+    """List the shipped specs with their families and years.
 
-    With --format markdown, list their equations too.
+    With --format markdown, list their equations too, by families.
     """
-    if form is TableFormat.markdown:
+    if form is ReportFormat.markdown:
         from optode.cli.catalogue import page
 
         typer.echo(page(), nl=False)
         return
+    from optode.spec.reader import read_spec
+    from optode.spec.shipped import find_spec, shipped_specs
+
+    with errors_reported():
+        specs = [read_spec(find_spec(name)) for name in shipped_specs()]
+    if form is ReportFormat.json:
+        typer.echo(json.dumps([_entry(spec) for spec in specs], indent=2))
+        return
+    _print_table(specs)
+
+
+def _entry(spec: Spec) -> dict[str, object]:
+    return {
+        "name": spec.name.text,
+        "class": _class_of(spec) or None,
+        "family": spec.family,
+        "year": spec.year,
+        "title": spec.title,
+        "references": list(spec.references),
+    }
+
+
+def _class_of(spec: Spec) -> str:
+    return spec.model.class_name.text if spec.model else ""
+
+
+def _print_table(specs: list[Spec]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from optode.spec.reader import read_spec
-    from optode.spec.shipped import shipped_spec, shipped_specs
-
-    table = Table("name", "class", "title", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    with errors_reported():
-        for name in shipped_specs():
-            path = shipped_spec(name)
-            spec = read_spec(path) if path else None
-            if spec is not None:
-                table.add_row(name, spec.model.class_name.text if spec.model else "", spec.title)
+    columns = ("name", "class", "family", "year", "title")
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for spec in specs:
+        family, year = spec.family or "", str(spec.year or "")
+        table.add_row(spec.name.text, _class_of(spec), family, year, spec.title)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 1000  # a pipe has no width: every spec on one line

@@ -20,13 +20,6 @@ PATHS_OR_NAMES = "Paths, names of shipped specs, or - for standard input."
 _PLAIN = re.compile(r"[\w.+@/-]+")
 
 
-class TableFormat(str, Enum):
-    """The formats of a table."""
-
-    text = "text"
-    markdown = "markdown"
-
-
 class ReportFormat(str, Enum):
     """The formats of a report."""
 

@@ -114,7 +114,8 @@ class Spec:
     """An update rule (or an ODE) and the model to be made of it, as the author wrote them.
 
     With ``ends_at_k`` a step makes ``x[k]`` from ``x[k-1]``. ``velocities`` are pairs of a state x
-    with a line ``x'' = ...`` and the state that its velocity is.
+    with a line ``x'' = ...`` and the state that its velocity is. ``family`` and ``year`` place it in
+    the catalogue.
     """
 
     name: Located
@@ -132,6 +133,8 @@ class Spec:
     sha256: str
     ends_at_k: bool = False
     velocities: tuple[tuple[str, str], ...] = ()
+    family: str | None = None
+    year: int | None = None
 
     @property
     def assumed(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from optode.spec.declarations import (
     Transform,
     VerifySpec,
 )
+from optode.spec.families import FAMILIES
 from optode.spec.names import check_class_name, check_file_name, check_name
 from optode.spec.notation import of_steps, with_velocities
 from optode.spec.statements import read_statements
@@ -28,12 +29,13 @@ from optode.spec.values import (
     number_of,
     pairs_of,
     text_of,
+    year_of,
 )
 from optode.spec.yaml_source import Mapping, Node, Scalar, Sequence
 
 SPEC_KEYS = (
     "name", "title", "reference", "step_size", "parameters", "state", "update", "ode", "scaling",
-    "start", "verify", "model", "extends",
+    "start", "verify", "model", "extends", "family", "year",
 )  # fmt: skip
 MODEL_KEYS = ("class", "field", "rename", "parameters", "initial", "equations", "smooth", "span")
 LEARNED_KEYS = ("init", "value", "transform", "per")
@@ -51,6 +53,7 @@ def read_sections(tree: Mapping, source: Source, sha256: str, reporter: Reporter
     assignments = read_statements(block, is_ode, reporter) if block else ()
     assignments, states, velocities = with_velocities(assignments, states, reporter)
     assignments, ends_at_k = of_steps(assignments, states)
+    family = choice_of(tree.get("family"), "family", tuple(FAMILIES), reporter)
     spec = Spec(
         name=name,
         title=line_of(tree.get("title"), "title", reporter) or name.text,
@@ -67,6 +70,8 @@ def read_sections(tree: Mapping, source: Source, sha256: str, reporter: Reporter
         sha256=sha256,
         ends_at_k=ends_at_k,
         velocities=velocities,
+        family=family.text if family is not None else None,
+        year=year_of(tree.get("year"), reporter),
     )
     check_spec(spec, is_ode, reporter)
     return spec

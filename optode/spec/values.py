@@ -79,3 +79,13 @@ def number_of(node: Node | None, what: str, reporter: Reporter) -> float | None:
         )
         return None
     return number
+
+
+def year_of(node: Node | None, reporter: Reporter) -> int | None:
+    """Return a year of four digits."""
+    text = text_of(node, "`year`", reporter) if node is not None else None
+    if text is None or re.fullmatch(r"[12]\d{3}", text.text, re.ASCII):
+        return int(text.text) if text is not None else None
+    message = f"{quoted(text.text)} is no year of four digits"
+    reporter.error("E112", message, text.span, "the year of publication: `year: 2015`")
+    return None

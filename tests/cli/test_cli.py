@@ -249,9 +249,27 @@ def test_derive_the_model_of_a_spec_without_one(tmp_path):
 
 def test_list_has_a_line_for_each_spec():
     header, *lines = within("list")[0].splitlines()
-    assert header.split() == ["name", "class", "title"]
+    assert header.split() == ["name", "class", "family", "year", "title"]
     assert [line.split()[0] for line in lines] == list(shipped_specs())
-    assert re.search(r"^heavy_ball +HBNODE +Heavy ball \(Polyak 1964\)", "\n".join(lines), re.M)
+    assert re.search(
+        r"^heavy_ball +HBNODE +momentum +1964 +Heavy ball \(Polyak 1964\)", "\n".join(lines), re.M
+    )
+
+
+def test_list_as_json_has_what_the_specs_declare():
+    entries = {entry["name"]: entry for entry in json.loads(within("list", "--format", "json")[0])}
+    assert entries.keys() == set(shipped_specs())
+    assert entries["lion"] == {
+        "name": "lion",
+        "class": None,
+        "family": "sign",
+        "year": 2023,
+        "title": "Lion (Chen et al. 2023)",
+        "references": [
+            "Chen et al. 2023, arXiv:2302.06675",
+            "Chen, Liu, Liang and Liu 2023, arXiv:2310.05898",
+        ],
+    }
 
 
 def test_reader_that_goes_away():
