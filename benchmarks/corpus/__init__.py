@@ -1,0 +1,1 @@
+"""Compare rules and their derived equations with the classes of optimizer packages."""
