@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import sympy as sp
 
-from optode.calculus.series import Series
+from optode.calculus.series import NoExpansion, Series
 from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.effort import expanded, solutions
@@ -20,12 +20,12 @@ from optode.limit.scaled_rule import ScaledRule
 from optode.limit.second_order import second_order_form
 from optode.limit.slow_manifold import (
     Increments,
-    NotContracting,
     SlowManifold,
     next_on_manifold,
     reduced_increments,
     slow_manifold,
 )
+from optode.limit.turning import NotContracting
 from optode.rule.rule import UpdateRule
 
 
@@ -90,12 +90,22 @@ def _manifold(rule: UpdateRule, increments: Increments) -> SlowManifold:
         raise SpecError([Diagnostic("E403", message, rule.span_of(0))]) from error
 
 
+def _leading_fields(
+    rule: UpdateRule, increments: Increments, manifold: SlowManifold
+) -> list[sp.Expr]:
+    try:
+        return reduced_increments(increments, manifold, None)[0]
+    except NotContracting as error:
+        message = f"no continuous limit: {error}"
+        raise SpecError([Diagnostic("E403", message, rule.span_of(0))]) from error
+
+
 def _fields(
     scaled: ScaledRule, increments: Increments, manifold: SlowManifold, order: int
 ) -> list[tuple[sp.Expr, ...]]:
     """Return the fields f0, ..., f_order of the slow states on the manifold."""
     slow, vectors = increments.slow, scaled.rule.vectors
-    fields, _ = reduced_increments(increments, manifold, None)
+    fields = _leading_fields(scaled.rule, increments, manifold)
     if order == 0:
         return [tuple(fields)]
     if periodic := remainders(scaled.rule.step_map):
@@ -111,11 +121,11 @@ def _fields(
     rates = {**dict(zip(slow, fields, strict=True)), TIME: sp.S.One}
     try:
         correction = next_on_manifold(increments, manifold, rates)
-    except NotContracting as error:
+        moved = dict(zip(manifold.fast, correction, strict=True))
+        pairs = list(zip(*reduced_increments(increments, manifold, moved), strict=True))
+    except (NotContracting, NoExpansion) as error:
         message = f"no terms of order {order}: {error}"
         raise SpecError([Diagnostic("E405", message, scaled.rule.span_of(0))]) from error
-    moved = dict(zip(manifold.fast, correction, strict=True))
-    pairs = zip(*reduced_increments(increments, manifold, moved), strict=True)
     series = [Series(((Fraction(1), a), (Fraction(2), b)), Fraction(3)) for a, b in pairs]
     return modified_fields(series, slow, order, vectors)
 

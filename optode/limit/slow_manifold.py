@@ -31,6 +31,7 @@ from optode.language.effort import (
 from optode.language.functions import bends
 from optode.language.presentation import collected
 from optode.language.symbols import Opaque, Reduction
+from optode.limit.turning import NotContracting, first_beside, refuse_jumps, turning
 from optode.rule.rule import Bound
 
 
@@ -81,10 +82,6 @@ class SlowManifold:
         return dict(zip(self.fast, self.leading, strict=True))
 
 
-class NotContracting(ValueError):
-    """A fast state does not settle; the message names it."""
-
-
 def slow_manifold(increments: Increments) -> SlowManifold:
     """Solve for the leading manifold of the fast states.
 
@@ -98,6 +95,8 @@ def slow_manifold(increments: Increments) -> SlowManifold:
     graph: dict[sp.Symbol, sp.Expr] = {}
     for component in strongly_connected_components((list(fast), reads)):
         together = [w for w in fast if w in component]
+        for w in together:
+            refuse_jumps(w, balance[w], graph, increments.states)
         equations = {w: substituted(balance[w], graph, increments.states) for w in together}
         for w, value in _settled(equations, increments).items():
             bound = increments.bounds.get(w)
@@ -222,16 +221,21 @@ def next_on_manifold(
     """Return h1, the first correction of the manifold, for states that forget at a fixed rate.
 
     ``rates`` are the slow fields F1 on the leading manifold, and 1 for time. Raises NotContracting
-    where the fast increments have no slopes.
+    where the fast increments have no slopes there.
     """
     if manifold.linear is None:
         raise NotContracting(
             "fast states are inside of a gradient, a Jacobian or a sum over features"
         )
     graph = manifold.graph
+    leading, later = (increments.coefficients(manifold.fast, n) for n in (0, 1))
+    for w, a, b in zip(manifold.fast, leading, later, strict=True):
+        refuse_jumps(w, b, graph, increments.slow)
+        if any(turning(a, graph, increments.slow, "kink")):
+            raise NotContracting(f"what drives {w} has a kink exactly where the fast states settle")
     drift = [derivative_along(h0, rates) for h0 in manifold.leading]
     slow = increments.slow
-    direct = [substituted(c, graph, slow) for c in increments.coefficients(manifold.fast, 1)]
+    direct = [substituted(c, graph, slow) for c in later]
     wanted = sp.Matrix([d - a for d, a in zip(drift, direct, strict=True)])
     return tuple(manifold.linear.LUsolve(wanted))
 
@@ -239,16 +243,23 @@ def next_on_manifold(
 def reduced_increments(
     increments: Increments, manifold: SlowManifold, correction: Mapping[sp.Symbol, sp.Expr] | None
 ) -> tuple[list[sp.Expr], list[sp.Expr]]:
-    """Return F1 and F2 of the slow states on the manifold; F2 is empty without a correction."""
+    """Return F1 and F2 of the slow states on the manifold; F2 is empty without a correction.
+
+    Raises NotContracting where a jump is exactly on the manifold, and NoExpansion where what is
+    left of next order has no series.
+    """
     slow, graph = increments.slow, manifold.graph
     first = increments.coefficients(slow)
+    for z, coefficient in zip(slow, first, strict=True):
+        refuse_jumps(z, coefficient, graph, slow)
     fields = [substituted(coefficient, graph, slow) for coefficient in first]
     if correction is None:
         return fields, []
     second = increments.coefficients(slow, 1)
-    moved = {**dict.fromkeys(slow, sp.S.Zero), **correction}
+    for z, coefficient in zip(slow, second, strict=True):
+        refuse_jumps(z, coefficient, graph, slow)
     direct = [substituted(b, graph, slow) for b in second]
-    through = [substituted(derivative_along(a, moved), graph, slow) for a in first]
+    through = [first_beside(a, graph, correction, slow) for a in first]
     return fields, [a + b for a, b in zip(direct, through, strict=True)]
 
 
