@@ -15,6 +15,7 @@ from optode.language.symbols import COUNTER, At, by_name, step_symbol, symbol
 from optode.rule.accumulated import with_moving_position
 from optode.rule.naming import bad_names, unknown_starts
 from optode.rule.normal_form import normal_form
+from optode.rule.rooted import with_powers_of_roots
 from optode.rule.rule import Flaw, RuleError, UpdateRule, too_long
 
 Step: TypeAlias = dict[sp.Expr, sp.Expr]
@@ -71,7 +72,7 @@ def update_rule(
         written=tuple(step.items()),
         written_start=starts,
     )
-    normal = normal_form(with_moving_position(rule))
+    normal = normal_form(with_powers_of_roots(with_moving_position(rule)))
     _raise_if_any(unknown_starts(starts, {*all_states, *normal.states}))
     powers = {str(entry): own(power) for entry, power in (scaling or {}).items()}
     return replace(normal, declared_powers=_declared_powers(powers, normal))

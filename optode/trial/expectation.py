@@ -87,6 +87,38 @@ def _gaps(trial: Trial) -> Iterator[Fraction]:
             yield 1 - increments.rates[increments.states.index(state)]
 
 
+def expected_next_order(trial: Trial, order: int) -> Expectation:
+    """Return the order expected with the terms up to an order: one more, or a power between.
+
+    Rules with roots of the step size may have terms of broken order after those of the next.
+    """
+    if not _has_broken_powers(trial):
+        return Expectation(order + 1)
+    try:
+        increments = ScaledRule(trial.rule, trial.scaling).increments(order + 1)
+    except SpecError:
+        return Expectation(order + 1)
+    gaps = [
+        e - min(rate, Fraction(1))
+        for series, rate in zip(increments.series, increments.rates, strict=True)
+        for e, _ in series.terms
+        if order < e - min(rate, Fraction(1)) < order + 1
+    ]
+    if not gaps:
+        return Expectation(order + 1)
+    return Expectation(min(gaps), f"the terms left out are of order Delta**({min(gaps)})")
+
+
+def _has_broken_powers(trial: Trial) -> bool:
+    powers = set[sp.Basic]().union(*(value.atoms(sp.Pow) for value in trial.rule.step_map))
+    scales = (trial.scaling.step_power * Fraction(p.exp) for p in powers if _is_of_step(p, trial))
+    return any(scale.denominator != 1 for scale in (*scales, *trial.scaling.powers))
+
+
+def _is_of_step(power: sp.Basic, trial: Trial) -> bool:
+    return power.exp.is_Rational and power.base.has(trial.rule.step_size)
+
+
 def has_matched_start(trial: Trial) -> bool:
     """Return whether the initial values of next order are known.
 

@@ -1,12 +1,14 @@
 """Measure orders of convergence: compare a rule with its derived equations at decreasing steps.
 
 The steps divide the final time, each is half the one before, and they shrink until the slope
-between neighbours no longer changes; the order is the least-squares slope of the last four.
+between neighbours no longer changes; the order is the least-squares slope of the last four. Slopes
+that still change at the finest step are extrapolated (Aitken's process), and terms of next order are
+measured over a shorter time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import lcm
 
@@ -14,9 +16,15 @@ import numpy as np
 
 from optode.language.functions import kinds
 from optode.limit.deciding import period_of
-from optode.trial.expectation import Expectation, expected_order, has_matched_start
+from optode.trial.expectation import (
+    Expectation,
+    expected_next_order,
+    expected_order,
+    has_matched_start,
+    smallest_gap,
+)
 from optode.trial.numerics import Array, observed_order
-from optode.trial.starts import solve
+from optode.trial.starts import NoSolution, solve
 from optode.trial.switches import horizon
 from optode.trial.trial import Trial
 
@@ -25,6 +33,9 @@ _LEVELS = 4
 _COARSEST = 40
 _FINEST = 10_240
 _SETTLED = 0.01
+_CHANGING = 0.02
+_SLOWEST = 0.9
+_SHORTER = (1, 4, 16, 64)
 _ROUND_OFF = 1e-9
 
 
@@ -45,7 +56,9 @@ class Order:
     @property
     def observed(self) -> float | None:
         """The slope of log(error) against log(step), None where there is no error."""
-        return observed_order(self.steps, self.errors) if self.errors else None
+        if not self.errors:
+            return None
+        return _extrapolated(self.errors) or observed_order(self.steps, self.errors)
 
     @property
     def passes(self) -> bool:
@@ -106,9 +119,35 @@ def _is_settled(errors: list[float]) -> bool:
     return bool(abs(slopes[1] - slopes[0]) < _SETTLED)
 
 
+def _extrapolated(errors: Sequence[float]) -> float | None:
+    """Return what slopes that change by ever less tend to; None where they no longer change.
+
+    None too where they do not come together.
+    """
+    if len(errors) < _LEVELS or not np.isfinite(errors).all():
+        return None
+    before, last = np.diff(np.diff(np.log2(errors)))[-2:]
+    if abs(last) < _CHANGING or not 0 < last / before < _SLOWEST:
+        return None
+    return float(np.log2(errors[-2] / errors[-1]) - last * last / (before - last))
+
+
+def _is_steady(errors: Sequence[float]) -> bool:
+    slopes = np.diff(np.log2(errors[-3:]))
+    return len(slopes) < 2 or not abs(slopes[1] - slopes[0]) >= _CHANGING
+
+
 def limit_order(trial: Trial) -> Order:
-    """Measure the order with which the rule approaches its limit."""
+    """Measure the order with which the rule approaches its limit.
+
+    Where no solution is found from a singular start, both start at a quarter of the time.
+    """
     time = horizon(trial, _JUMPS)
+    try:
+        _ = trial.branch
+    except NoSolution as error:
+        found = _order_until(trial, 0, time, at_arrival=True)
+        return replace(found, remark=f"from t = {time / 4:g}: {error}", is_singular=True)
     exact = trial.limit_at(time)
     order = measured(
         lambda number: trial.iterates(time / number, number)[-1] - exact,
@@ -127,23 +166,38 @@ def next_order(trial: Trial, order: int = 1) -> Order:
     has arrived.
     """
     time = horizon(trial, _JUMPS + _KINKS)
-    offset = trial.offset(order)
     reason = "" if has_matched_start(trial) else _NO_CLOSED_FORM
     if trial.is_singular(order):
         reason = "the start is singular"
 
+    for shorter in _SHORTER:
+        found = _order_until(trial, order, time / shorter, at_arrival=bool(reason))
+        if found.passes or _is_steady(found.errors):
+            break
+    time /= shorter
+    begins = f"from t = {time / 4:g}: {reason}" if reason else ""
+    kink = "then the equations have a kink" if shorter == 1 else "beyond it finer steps are needed"
+    ends = "" if time == 1 else f"up to t = {time:g}: {kink}"
+    return replace(found, remark="; ".join(filter(None, (begins, ends))))
+
+
+def _order_until(trial: Trial, order: int, time: float, *, at_arrival: bool) -> Order:
+    """Measure the order of the equations with terms up to an order, at a time.
+
+    From a quarter of the time where that is said, else from the start.
+    """
+    offset = trial.offset(order)
+
     def error_at(number: int) -> Array:
         delta = time / number
         history = trial.iterates(delta, number)
-        first = number // 4 if reason else 0
-        start = history[first] if reason else trial.initial(order, delta)
+        first = number // 4 if at_arrival else 0
+        start = history[first] if at_arrival else trial.initial(order, delta)
         times = ((first + offset) * delta, (number + offset) * delta)
         return np.asarray(history[-1] - solve(trial.rates(order, delta), times, start))
 
-    begins = f"from t = {time / 4:g}: {reason}" if reason else ""
-    ends = "" if time == 1 else f"up to t = {time:g}: then the equations have a kink"
-    found = measured(error_at, time, Expectation(order + 1))
-    return replace(found, remark="; ".join(filter(None, (begins, ends))))
+    expected = expected_next_order(trial, order) if order else Expectation(smallest_gap(trial))
+    return measured(error_at, time, expected)
 
 
 _NO_CLOSED_FORM = "what the fast states add while they settle has no closed form"

@@ -191,7 +191,8 @@ decreasing steps, the equations are solved to high accuracy. It is made by
   the spec's `verify` section. Where that section also lists 0 for the eps of a denominator, a
   second row shows eps = 0 if the order changes. Operators given by the caller are tanh.
 - The final time is a whole number of steps. Four steps are used, each half the one before, small
-  enough that the slope between neighbours no longer changes.
+  enough that the slope between neighbours no longer changes. Where it still changes at the
+  finest step it is extrapolated, and next order is measured over a shorter time, which is said.
 - From a singular start the equations follow the branch that has a power series in sqrt(t), found by
   collocation. At next order, rule and equations are compared from a quarter of the time on, both
   from the state of the rule.
