@@ -93,7 +93,9 @@ def _meaning(statements: tuple[Statement, ...]) -> dict[sp.Symbol, sp.Expr]:
         elif isinstance(statement, FieldCall):
             at = tuple(meaning.get(a, a) for a in statement.arguments)
             along = tuple(meaning.get(u, u) for u in statement.directions)
-            call = Oracle(statement.operator, *at) if statement.operator else Field(TIME, *at)
+            when = () if statement.time is None else (statement.time,)
+            name = statement.operator
+            call = Oracle(name, *when, *at) if name else Field(TIME, *at)
             direction = along if len(along) == 1 else (sp.Tuple(*along),)
             meaning[statement.name] = Tangent(call, *direction) if along else call
         elif isinstance(statement, FieldPullback):

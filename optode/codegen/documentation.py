@@ -40,14 +40,15 @@ def documentation(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
 def _output_text(model: NeuralODE) -> str:
     """What is called in the equations: the network, and operators of the caller's."""
     position = model.states[0]
-    if not model.operators:
-        return f"With a network f whose output has the shape of {position}:"
-    names = " and ".join(model.operators)
-    kind = "a function" if len(model.operators) == 1 else "functions"
-    return (
-        f"With a network f whose output has the shape of {position}, and with {names}, {kind} of one "
-        "tensor of that shape that the caller gives:"
-    )
+    text = f"With a network f whose output has the shape of {position}"
+    if others := [name for name in model.operators if name != "loss" or not model.has_loss]:
+        kind = "a function" if len(others) == 1 else "functions"
+        names = " and ".join(others)
+        text += f", and with {names}, {kind} of one tensor of that shape that the caller gives"
+    if model.has_loss:
+        text += ", and with loss, a function that the caller gives: called as f is, it returns one "
+        text += "number for each sample"
+    return f"{text}:"
 
 
 def _adjoint_text(system: AdjointSystem) -> str:

@@ -22,13 +22,13 @@ def init_lines(stepper: Stepper, features: bool) -> list[str]:
     layers = list(filter(None, map(feature_layer, model.states, model.initial)))
     learned = [p for p in model.parameters if p.is_learned]
     constants = [p for p in model.parameters if is_settable(p, stepper)]
-    operators = model.operators
+    operators, losses = model.operators, ("loss",) if model.has_loss else ()
     if not (layers or learned or constants or operators) and model.span == (0.0, 1.0):
         return []
     signature = [
         "self",
         "field: Field",
-        *(f"{name}: Operator" for name in operators),
+        *(f"{name}: {'Loss' if name in losses else 'Operator'}" for name in operators),
         f"span: tuple[float, float] = {span}",
         'method: str = "dopri5"',
         "*tolerances: float",
@@ -44,7 +44,10 @@ def init_lines(stepper: Stepper, features: bool) -> list[str]:
     return [
         *call_lines("def __init__(", signature, ") -> None:", 4),
         *indented(call_lines("super().__init__(", start, ")", BODY)),
-        *indented(f'set_operator(self, "{name}", {name})' for name in operators),
+        *indented(
+            "set_loss(self, loss)" if name in losses else f'set_operator(self, "{name}", {name})'
+            for name in operators
+        ),
         *indented(layers),
         *indented(flat(map(_set_learned, learned))),
         *indented(constant_lines),

@@ -49,8 +49,9 @@ _SOURCES = {
 }
 _RUNTIME_NAMES = (
     "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn",
-    "Node", "Operator", "Pull", "SeparableNode", "Tensors", "Value", "count", "dot", "either",
-    "learned_value", "maximum", "mean", "minimum", "set_constant", "set_learned", "set_operator", "total",
+    "Loss", "Node", "Operator", "Pull", "SeparableNode", "Tensors", "Value", "count", "dot", "either",
+    "learned_value", "maximum", "mean", "minimum", "set_constant", "set_learned", "set_loss", "set_operator",
+    "total",
 )  # fmt: skip
 
 

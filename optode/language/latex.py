@@ -17,6 +17,7 @@ from optode.language.symbols import (
     Field,
     FieldTransposed,
     Gradient,
+    Loss,
     Opaque,
     Oracle,
     Tangent,
@@ -62,6 +63,9 @@ class _LatexPrinter(LatexPrinter):
 
     def _print_Oracle(self, expr: Oracle, exp: str | None = None) -> str:
         return self._call(rf"\operatorname{{{expr.args[0]}}}", expr.args[1:], exp)
+
+    def _print_Loss(self, expr: Loss, exp: str | None = None) -> str:
+        return self._call(r"\operatorname{loss}", expr.args, exp)
 
     def _print_Field(self, expr: Field, exp: str | None = None) -> str:
         return self._call("f", expr.args, exp)

@@ -16,6 +16,7 @@ from optode.language.symbols import (
     Call,
     Field,
     Gradient,
+    Loss,
     Oracle,
     Reduction,
     Tangent,
@@ -41,8 +42,8 @@ class FieldCall:
     """``name = f(time, *arguments)``, one evaluation of an oracle; a gradient has no time.
 
     With directions, one for each argument, it is the Jacobian product ``J(arguments) directions``.
-    ``operator`` names an operator of the caller's, which is called in the place of f, without the
-    time.
+    ``operator`` names what is called in the place of f: the loss, or an operator of the caller's,
+    without the time unless ``time`` is given.
     """
 
     name: sp.Symbol
@@ -138,7 +139,7 @@ def lower(inputs: Iterable[sp.Symbol], equations: Mapping[sp.Symbol, sp.Expr]) -
 
 
 _STEMS = (
-    (Gradient, "g"), (Field, "f"), (Tangent, "Ju"), (dot, "inner"), (total, "summed"),
+    (Gradient, "g"), (Loss, "loss"), (Field, "f"), (Tangent, "Ju"), (dot, "inner"), (total, "summed"),
     (mean, "mean_value"), (highest, "highest"), (lowest, "lowest"),
 )  # fmt: skip
 
@@ -206,11 +207,14 @@ def _node_statements(
     call: Call = node.args[0] if isinstance(node, Tangent) else node
     if isinstance(node, Tangent) and len(node.args) > 2:
         raise NoProgram("second derivatives of the field have no program")
-    time, arguments = (TIME, call.args[1:]) if isinstance(call, Field) else (None, call.points)
+    arguments = call.args[1:] if isinstance(call, Field) else call.points
     points = named(arguments, "at")
     directions: tuple[sp.Symbol, ...] = ()
     if isinstance(node, Tangent):
         along = node.args[1]
         directions = named(along if isinstance(along, sp.Tuple) else (along,), "along")
-    operator = str(call.args[0]) if isinstance(call, Oracle) else ""
+    has_time = isinstance(call, Field) or (isinstance(call, Oracle) and call.has_time)
+    operator = "loss" if isinstance(call, Loss) else ""
+    operator = str(call.args[0]) if isinstance(call, Oracle) else operator
+    time = TIME if has_time else None
     return [*statements, FieldCall(name, time, points, directions, operator)]

@@ -79,26 +79,43 @@ class Gradient(Call):
     """``Gradient(x)`` is the gradient of the objective at x, written ``grad(x)`` in a spec."""
 
 
-class Oracle(Call):
-    """``Oracle(name, u)``: an operator of the caller's, applied to u; written ``name(u)``."""
+class Loss(Call):
+    """``Loss(x)`` is the objective at x, one number for each sample, written ``loss(x)`` in a spec.
 
-    nargs = 2
+    Its derivative along u is ``dot(Gradient(x), u)``: see ``Tangent``.
+    """
+
+    nargs = 1
+
+
+class Oracle(Call):
+    """``Oracle(name, u)``: an operator of the caller's, applied to u; written ``name(u)``.
+
+    ``Oracle(name, t, u)`` is one that depends on the time too, as the loss of a model does.
+    """
+
+    nargs = (2, 3)
     is_commutative = True
 
-    def __new__(cls, name: Any, u: Any, **options: Any) -> sp.Expr:
+    def __new__(cls, name: Any, *arguments: Any, **options: Any) -> sp.Expr:
         """Take the name as a symbol or a text: it is no quantity of the expression."""
-        return super().__new__(cls, Str(str(name)), u, **options)
+        return super().__new__(cls, Str(str(name)), *arguments, **options)
+
+    @property
+    def has_time(self) -> bool:
+        """Whether it is called with the time before its argument."""
+        return len(self.args) == 3
 
     @property
     def points(self) -> tuple[sp.Expr, ...]:
-        return self.args[1:]
+        return self.args[-1:]
 
     def at(self, *points: sp.Expr) -> sp.Expr:
-        return Oracle(self.args[0], *points)
+        return Oracle(*self.args[:-1], *points)
 
 
 def operators_in(expressions: Iterable[sp.Expr]) -> tuple[str, ...]:
-    """Return the names of the operators that are called, sorted."""
+    """Return the names of the operators that are called, sorted; the loss of a model is one."""
     return tuple(sorted({str(call.args[0]) for e in expressions for call in e.atoms(Oracle)}))
 
 
@@ -115,12 +132,27 @@ def field_call(*arguments: sp.Expr) -> sp.Expr:
     return Field(*arguments)
 
 
+def loss_call(*arguments: sp.Expr) -> sp.Expr:
+    """``loss(t, h)`` as an author of a model writes it; ValueError where something is missing."""
+    if len(arguments) != 2 or arguments[0] != TIME:
+        raise ValueError("loss takes the time and then one state: `loss(t, h)`")
+    return Oracle("loss", *arguments)
+
+
 class Tangent(Opaque):
     """``Tangent(call, u)``: the Jacobian of an oracle at the call's point applied to u; with more
     directions, the higher derivative applied to them (``Tangent(g(x), u, w)`` is D^2 g(x)[u, w]).
 
-    A call of several arguments takes a direction for each, in a ``sp.Tuple``.
+    A call of several arguments takes a direction for each, in a ``sp.Tuple``. The derivative of a
+    loss is an inner product: ``Tangent(loss(x), u, w)`` is ``dot(J u, w)``, J that of the gradient.
     """
+
+    @classmethod
+    def eval(cls, call: sp.Expr, *directions: sp.Expr) -> sp.Expr | None:
+        if not isinstance(call, Loss) or not directions:
+            return None
+        g, (*others, last) = Gradient(*call.args), directions
+        return dot(cls(g, *others) if others else g, last)
 
 
 class FieldTransposed(Opaque):

@@ -16,6 +16,7 @@ from optode.language.symbols import (
     Field,
     FieldTransposed,
     Gradient,
+    Loss,
     Oracle,
     Tangent,
     dot,
@@ -112,7 +113,10 @@ class _TextPrinter(StrPrinter):
         return f"g({self.stringify(expr.args, ', ')})"
 
     def _print_Oracle(self, expr: Oracle) -> str:
-        return f"{expr.args[0]}({self._print(expr.args[1])})"
+        return f"{expr.args[0]}({self.stringify(expr.args[1:], ', ')})"
+
+    def _print_Loss(self, expr: Loss) -> str:
+        return f"loss({self._print(expr.args[0])})"
 
     def _print_Field(self, expr: Field) -> str:
         return f"f({self.stringify(expr.args, ', ')})"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from optode.diagnostics import Diagnostic, Reporter, SpecError
-from optode.language.symbols import TIME, Gradient, field_call, symbol
+from optode.language.symbols import TIME, Gradient, field_call, loss_call, symbol
 from optode.limit.given import given_ode, put_in
 from optode.limit.limit import ContinuousLimit
 from optode.rule.from_spec import build_rule, parse_pairs
 from optode.rule.rule import RuleError
-from optode.spec.expression import FUNCTIONS, Scope
+from optode.spec.expression import FUNCTIONS, Function, Scope
 from optode.spec.notation import name_of_prime, primed
 from optode.spec.reader import Spec
 from optode.spec.undeclared import offered, undeclared, with_assumed
@@ -27,7 +27,9 @@ def given_limit(spec: Spec) -> ContinuousLimit:
     symbols = {name: symbol(name) for name in (str(TIME), *(name.text for name in names))}
     velocities = dict(spec.velocities)
     symbols |= {name_of_prime(x): symbol(v) for x, v in velocities.items()}
-    scope = Scope(symbols, {}, {**FUNCTIONS, "f": (field_call, None), "grad": (Gradient, 1)}, None)
+    calls: dict[str, Function] = {"f": (field_call, None), "grad": (Gradient, 1)}
+    calls |= {} if "loss" in symbols else {"loss": (loss_call, None)}
+    scope = Scope(symbols, {}, {**FUNCTIONS, **calls}, None)
     derivatives = [(a.target, a.expression) for a in spec.assignments if a.kind == "derivative"]
     definitions, equations = (
         dict(parse_pairs(((z, primed(e, velocities)) for z, e in pairs), scope, reporter))

@@ -29,6 +29,8 @@ def obstacles(
     if not exponents:
         return (_standstill(rule, terms, sizes),)
     least = min(exponents.values())
+    if least <= 0 and not _has_small_parameter(rule):
+        return (_nothing_small(rule),)
     hint: str | None = _HINT
     words = f"of order {rule.step_size}**({least})"
     if least > 0:
@@ -43,6 +45,20 @@ def obstacles(
         for term, exponent in exponents.items()
         if exponent == least
     )
+
+
+def _has_small_parameter(rule: UpdateRule) -> bool:
+    """Return whether the step size, or a decay that may move with it, stands in the rule."""
+    values = [value for _, value in (*rule.step, *rule.formulas)]
+    return bool(rule.decays) or any(value.has(rule.step_size) for value in values)
+
+
+def _nothing_small(rule: UpdateRule) -> Diagnostic:
+    """Report that the step size stands in no line, so that the steps stay as long as they are."""
+    s, x = rule.step_size, rule.position
+    message = f"no continuous limit: `{s}` stands in no line, so the rule has no small parameter"
+    hint = f"let `{s}` multiply what `{x}` gains in a step: `{x}[k+1] = {x}[k] + {s}*(...)`"
+    return Diagnostic("E401", message, rule.span_of(0), hint)
 
 
 def _standstill(rule: UpdateRule, terms: Sequence[Term], sizes: Sizes) -> Diagnostic:

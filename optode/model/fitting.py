@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from optode.diagnostics import Reporter, Span, nearest
-from optode.language.symbols import TIME, Field, by_name, operators_in, symbol
+from optode.language.symbols import TIME, Field, Loss, Oracle, by_name, operators_in, symbol
 from optode.limit.limit import ContinuousLimit
 from optode.model.model import DERIVED, SMOOTHED, Architecture, LearnedParameter, jumps
 from optode.rule.rule import UpdateRule
@@ -63,6 +63,7 @@ def fitted(
     _check_names(architecture, states, places)
     _check_states(architecture, limit.states, states, places)
     _check_calls(architecture, limit, places)
+    _check_loss(architecture, limit, rule, places)
     operators = _operators(architecture, limit)
     _check_operators(operators, states, places)
     written = _written(architecture, limit)
@@ -180,10 +181,25 @@ def _check_calls(architecture: Architecture, limit: ContinuousLimit, places: Pla
             places.error("E205", message, section, state)
 
 
+def _check_loss(
+    architecture: Architecture, limit: ContinuousLimit, rule: UpdateRule | None, places: Places
+) -> None:
+    """Report a loss in a game: its field is the gradient of no one function."""
+    expressions = [*_written(architecture, limit), *_derived_starts(architecture, limit)]
+    expressions += rule.step_map if rule is not None else ()
+    calls = {c for e in expressions for c in e.atoms(Loss, Oracle)}
+    if architecture.field_sign == 1 and any(isinstance(c, Loss) or c.has_time for c in calls):
+        message = "a game has no loss: its field is the gradient of no one function"
+        hint = "leave `field: grad` out, or `loss(...)` out of the equations"
+        places.error("E508", message, "field", "", hint)
+
+
 def _operators(architecture: Architecture, limit: ContinuousLimit) -> tuple[str, ...]:
     """Return the names of the operators of the caller's that the module calls."""
-    written, derived = _written(architecture, limit), _derived_starts(architecture, limit)
-    return operators_in([*written, *derived])
+    expressions = [*_written(architecture, limit), *_derived_starts(architecture, limit)]
+    names = operators_in(expressions)
+    has_loss = any(e.has(Loss) for e in expressions) and "loss" not in names
+    return tuple(sorted((*names, "loss"))) if has_loss else names
 
 
 def _check_operators(

@@ -9,7 +9,7 @@ from typing import get_args
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
-from optode.language.symbols import TIME, Oracle, field_call, symbol
+from optode.language.symbols import TIME, Oracle, field_call, loss_call, symbol
 from optode.limit.limit import ContinuousLimit
 from optode.model.fitting import Places, fitted, number_of_arguments
 from optode.model.model import (
@@ -95,7 +95,8 @@ def _scope(
     names = {s.name: s for s in (TIME, DERIVED, *states)}
     parameters = (p.name.text for p in model.parameters)
     names |= {name: symbol(name) for name in parameters if name not in operators}
-    calls: dict[str, Function] = {name: (partial(Oracle, name), 1) for name in operators}
+    calls: dict[str, Function] = {} if "loss" in names else {"loss": (loss_call, None)}
+    calls |= {name: (partial(Oracle, name), 1) for name in operators}
     return Scope(names, {}, {**FUNCTIONS, "f": (field, None), **calls}, None)
 
 
@@ -111,6 +112,7 @@ def _initial(value: Located, scope: Scope, reporter: Reporter) -> Initial:
 def _spans(model: ModelSpec) -> Mapping[tuple[str, str], Span]:
     """Return where the model part has each name, by its section."""
     spans = {("class", ""): model.class_name.span}
+    spans |= {("field", ""): model.field.span}
     spans |= {("smooth", ""): model.smooth.span} if model.smooth else {}
     spans |= {("rename", old.text): old.span for old, _ in model.rename}
     spans |= {("renamed", new.text): new.span for _, new in model.rename}

@@ -13,7 +13,17 @@ from optode.calculus.tangent import substituted
 from optode.language.conditions import where
 from optode.language.functions import kinds
 from optode.language.presentation import present
-from optode.language.symbols import TIME, Field, Gradient, Tangent, by_name, operators_in, symbol
+from optode.language.symbols import (
+    TIME,
+    Field,
+    Gradient,
+    Loss,
+    Oracle,
+    Tangent,
+    by_name,
+    operators_in,
+    symbol,
+)
 from optode.language.text import to_text
 from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
@@ -146,9 +156,18 @@ class NeuralODE:
 
     @property
     def operators(self) -> tuple[str, ...]:
-        """The names of the operators that the caller gives, sorted."""
+        """The names of the operators that the caller gives, the loss among them, sorted."""
+        return operators_in(self._expressions)
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether the caller gives a loss: a scalar field, called as the network is."""
+        return any(call.has_time for e in self._expressions for call in e.atoms(Oracle))
+
+    @property
+    def _expressions(self) -> list[sp.Expr]:
         starts = [initial.expression for initial in self.initial if initial.expression is not None]
-        return operators_in([*self.equations, *starts])
+        return [*self.equations, *starts]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -252,12 +271,17 @@ def _regular_start(
 
 
 def with_field(expression: sp.Expr, sign: int) -> sp.Expr:
-    """Replace the gradient by ``sign * f(t, .)``, and its Jacobian products by those of f."""
+    """Replace the gradient by ``sign * f(t, .)``, and its Jacobian products by those of f.
+
+    The loss becomes ``loss(t, .)``, which the caller gives beside f.
+    """
     if not expression.args:
         return expression
     inner = [with_field(argument, sign) for argument in expression.args]
     if isinstance(expression, Gradient):
         return sign * Field(TIME, *inner)
+    if isinstance(expression, Loss):
+        return Oracle("loss", TIME, *inner)
     if isinstance(expression, Tangent):
         factor, call = inner[0].as_coeff_Mul()
         return factor * Tangent(call, *inner[1:])

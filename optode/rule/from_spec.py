@@ -9,10 +9,10 @@ from functools import partial
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError, quoted
-from optode.language.symbols import COUNTER, Gradient, Oracle, step_symbol, symbol
+from optode.language.symbols import COUNTER, Gradient, Loss, Oracle, step_symbol, symbol
 from optode.rule.rule import RuleError, UpdateRule
 from optode.rule.update_rule import update_rule
-from optode.spec.expression import FUNCTIONS, Scope, parse_expression
+from optode.spec.expression import FUNCTIONS, Function, Scope, parse_expression
 from optode.spec.reader import Spec
 from optode.spec.undeclared import offered
 
@@ -59,7 +59,8 @@ def _report_vectors(
     for name, formula in formulas:
         value = values.get(symbol(name.text), sp.S.Zero)
         read = sorted(map(str, value.free_symbols & sequences))
-        read += ["grad"] if value.has(Gradient) and not read else []
+        calls = {"grad": Gradient, "loss": Loss}
+        read += [] if read else [name for name, kind in calls.items() if value.has(kind)]
         if read:
             message = f"{quoted(name.text)} is a number, and {quoted(read[0])} has many values"
             hint = f"make it a line of `update:`: `{name.text} = ...`"
@@ -113,7 +114,9 @@ def _scope(spec: Spec) -> Scope:
     if spec.step_size:
         symbols[spec.step_size.text] = _step_size(spec)
     indexed = {s.text: symbol(s.text) for s in sequences}
-    functions = {**FUNCTIONS, "grad": (Gradient, 1)}
+    functions: dict[str, Function] = {**FUNCTIONS, "grad": (Gradient, 1)}
+    if "loss" not in {**symbols, **indexed}:  # what the author declares goes first
+        functions["loss"] = (Loss, 1)
     for parameter in spec.parameters:
         if parameter.is_oracle:
             del symbols[parameter.name.text]

@@ -7,6 +7,7 @@ torchdiffeq alone.
 from .aliases import Field, Gradients, Inputs, Operator, Pull, Tensors, Times
 from .either import either
 from .evaluation.field import BoundField
+from .evaluation.loss import Loss, set_loss
 from .features import FeatureNode
 from .lending import learned_value
 from .node import Node
@@ -26,6 +27,7 @@ __all__ = [
     "Gradients",
     "Inputs",
     "Learn",
+    "Loss",
     "Node",
     "Operator",
     "Pull",
@@ -45,6 +47,7 @@ __all__ = [
     "padded",
     "set_constant",
     "set_learned",
+    "set_loss",
     "set_operator",
     "total",
 ]

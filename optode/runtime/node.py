@@ -80,6 +80,7 @@ class Node(nn.Module):
     learned_names: ClassVar[tuple[str, ...]] = ()
     constant_names: ClassVar[tuple[str, ...]] = ()
     operator_names: ClassVar[tuple[str, ...]] = ()
+    timeless_loss: bool | None = None
     singular_times: ClassVar[tuple[float, ...]] = ()
     singular_values: ClassVar[tuple[tuple[str, float], ...]] = ()
     kinds: ClassVar[frozenset[str]] = frozenset({"Node"})

@@ -40,7 +40,7 @@ ATTRIBUTES = frozenset((
     "kick", "kinds", "learned_names", "learned_start", "linear_start", "linearize", "method",
     "observe", "operator_names", "options", "record", "regular_start", "rtol", "running", "settled",
     "singular_times", "singular_values", "span", "start_evaluations",
-    "state_names", "timeless", "vector_field",
+    "state_names", "timeless", "timeless_loss", "vector_field",
 ))  # fmt: skip
 """Of the classes of optode.runtime, from which the emitted class inherits."""
 
@@ -62,9 +62,9 @@ TUPLE_ATTRIBUTES = frozenset((
 
 IMPORTED = frozenset((
     "Any", "NamedTuple", "Tensor", "nn", "functional", "math", "torch", "BoundField",
-    "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Node", "Operator",
+    "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Loss", "Node", "Operator",
     "Pull", "SeparableNode", "Tensors", "Value", "count", "dot", "either", "learned_value", "maximum",
-    "mean", "minimum", "set_constant", "set_learned", "set_operator", "total",
+    "mean", "minimum", "set_constant", "set_learned", "set_loss", "set_operator", "total",
 ))  # fmt: skip
 """What the emitted module imports."""
 

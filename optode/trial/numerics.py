@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from optode.language.arrays import ONES, array_modules, in_full, ones
 from optode.language.program import Assign, FieldCall, Program, Statement
-from optode.language.symbols import COUNTER, TIME, Field, Gradient, Tangent, symbol
+from optode.language.symbols import COUNTER, TIME, Field, Gradient, Loss, Tangent, symbol
 from optode.limit.limit import ContinuousLimit
 from optode.rule.rule import UpdateRule
 
@@ -25,7 +25,10 @@ Rates: TypeAlias = Callable[[float, Sequence[Array]], tuple[Array, ...]]
 
 
 class Oracle(Protocol):
-    """A function that stands for an oracle in numbers, such as smooth_field.SmoothField."""
+    """A function that stands for an oracle in numbers, such as smooth_field.SmoothField.
+
+    Only a rule that reads the loss needs one that has a ``loss``, whose gradient it is.
+    """
 
     def __call__(self, *points: Array) -> Array:
         """Return ``g(x)``: the arguments of a call without the time."""
@@ -33,6 +36,10 @@ class Oracle(Protocol):
 
     def derivative(self, points: Sequence[Array], *directions: Sequence[Array]) -> Array:
         """Return the n-th derivative along n directions; called for Jacobian products only."""
+        ...
+
+    def loss(self, *points: Array) -> Array:
+        """Return the number whose gradient ``g(x)`` is; called for rules with a loss only."""
         ...
 
 
@@ -45,12 +52,16 @@ def evaluator(
     """
     compiled = [_compiled(statement) for statement in program.statements]
     outputs = [output.name for output in program.outputs]
+    calls = (s for s in program.statements if isinstance(s, FieldCall))
+    losses = {call.name.name for call in calls if call.operator == "loss"}
 
     def run(values: Mapping[str, Array | float], oracle: Oracle) -> tuple[Array, ...]:
         environment: dict[str, Any] = {**values, ONES.name: ones(*values.values())}
         for name, function, arguments in compiled:
             inputs = [environment[a] for a in arguments]
-            environment[name] = (function or oracle)(*inputs)
+            if function is None:
+                function = oracle if name not in losses else oracle.loss
+            environment[name] = function(*inputs)
         return tuple(np.asarray(environment[name]) for name in outputs)
 
     return run
@@ -112,6 +123,9 @@ def _with_oracle(
     """Return the expression with calls of the oracle and its derivatives as functions of flat arguments."""
     is_tangent = isinstance(expression, Tangent)
     call, *directions = expression.args if is_tangent else (expression,)
+    if isinstance(call, Loss):
+        functions["loss_value"] = oracle.loss
+        return sp.Function("loss_value", real=True)(_with_oracle(call.args[0], oracle, functions))
     if not isinstance(call, (Gradient, Field)):
         inner = [_with_oracle(a, oracle, functions) for a in expression.args]
         return expression.func(*inner) if inner else expression

@@ -8,7 +8,7 @@ next-order term.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain
 from typing import TypeAlias
 
@@ -20,16 +20,39 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 class SmoothField:
-    """A map of vectors (each of shape (2,)) to a vector, with its derivatives of every order."""
+    """A map of vectors (each of shape (2,)) to a vector, with its derivatives of every order.
 
-    def __init__(self, variables: Sequence[sp.Symbol], components: Sequence[sp.Expr]) -> None:
+    ``potential`` is the function whose gradient the map is, where there is one.
+    """
+
+    def __init__(
+        self,
+        variables: Sequence[sp.Symbol],
+        components: Sequence[sp.Expr],
+        potential: sp.Expr | None = None,
+    ) -> None:
         self.variables = tuple(variables)
+        self.potential = potential
         self._derivatives: dict[int, Callable[..., Sequence[float]]] = {}
         self._tensors: list[list[sp.Expr]] = [list(components)]
 
     def __call__(self, *points: Array) -> Array:
         """Return the value at a point, given as one vector for each argument."""
         return self.derivative(points)
+
+    def loss(self, *points: Array) -> Array:
+        """Return the potential at a point of two components; TypeError where there is none."""
+        if self.potential is None:
+            raise TypeError("this field is no gradient: it has no loss")
+        try:
+            return np.array(self._potential(*_joined(points).tolist()))
+        except (OverflowError, ValueError):  # far away, or nowhere
+            return np.array(np.nan)
+
+    @cached_property
+    def _potential(self) -> Callable[..., float]:
+        function: Callable[..., float] = sp.lambdify(self.variables, self.potential, "math")
+        return function
 
     def derivative(self, points: Sequence[Array], *directions: Sequence[Array]) -> Array:
         """Return the n-th derivative at a point applied to n directions (for n = 1 the Jacobian product)."""
@@ -64,10 +87,10 @@ def _joined(vectors: Sequence[Array]) -> Array:
 
 @cache
 def optimizer_field() -> SmoothField:
-    """Return the gradient of a strongly convex function; its Hessian is symmetric."""
+    """Return the gradient of a strongly convex function, its loss; its Hessian is symmetric."""
     x, y = variables = sp.symbols("x y", real=True)
     f = sp.log(sp.cosh(x + y / 2)) + x**4 / 10 + x**2 / 10 + y**2 / 2 + x * y / 5
-    return SmoothField(variables, [f.diff(x), f.diff(y)])
+    return SmoothField(variables, [f.diff(x), f.diff(y)], f)
 
 
 @cache

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..aliases import Inputs, Tensors
 from ..torch_internals import pulled, versions
 from .guards import Given, Guard
+from .loss import for_each_sample
 from .signature import takes
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class BoundField:
     def apply(self, name: str, *states: Tensor) -> Tensor:
         """Return the value of the node's function of this name, in the shape of the first state.
 
-        The field is called with the time and the inputs, too, an operator with the states alone.
+        The field and the loss are called with the time and the inputs, too, an operator with the
+        states alone. The loss is one number for each sample, repeated for all its features.
         """
         if self._parameters is None and not self._drops:
             return self._evaluate(name, *states)
@@ -127,18 +129,19 @@ def evaluate(
     Refuses one that is no such tensor, or that changes what it is given: ValueError.
     """
     function = getattr(node, name)
-    given = states if name != "field" else _given(node, t, inputs, states)
+    given = _given(node, t, inputs, states, name)
+    is_loss = name != "field" and is_called_as_field(node, name)
     if torch.compiler.is_compiling():
-        return _fitting(function(*given), states[0], name)
+        return _fitting(function(*given), states[0], name, is_loss)
     before = versions(states)
     seen = Given(given) if guard is not None and guard.left else None
     try:
-        f = _fitting(function(*given), states[0], name)
+        f = _fitting(function(*given), states[0], name, is_loss)
     except TypeError as error:
         if takes(function, len(given)):
             raise
         what = "the states it reads"
-        if name == "field":
+        if is_called_as_field(node, name):
             what = f"the time, {what} and the inputs where there are any"
         raise ValueError(
             f"{name} is called with {len(given)} arguments, {what}, which it does not take: {error}"
@@ -155,26 +158,46 @@ def evaluate(
     return f.clone() if guard.copies else f
 
 
-def _given(node: Node, t: Tensor, inputs: Inputs, states: Tensors) -> tuple[Any, ...]:
-    """Return what the field is called with."""
-    given: tuple[Any, ...] = states if node.timeless else (t, *states)
+def is_called_as_field(node: Node, name: str) -> bool:
+    """Return whether the node's function of this name takes the time and the inputs."""
+    return name == "field" or (name == "loss" and node.timeless_loss is not None)
+
+
+def _given(
+    node: Node, t: Tensor, inputs: Inputs, states: Tensors, name: str
+) -> tuple[Any, ...]:
+    """Return what the node's function of this name is called with."""
+    if not is_called_as_field(node, name):
+        return states
+    timeless = node.timeless if name == "field" else node.timeless_loss
+    given: tuple[Any, ...] = states if timeless else (t, *states)
     return given if inputs is None else (*given, inputs(t) if callable(inputs) else inputs)
 
 
-def _fitting(f: object, like: Tensor, name: str) -> Tensor:
+def _fitting(f: object, like: Tensor, name: str, is_loss: bool = False) -> Tensor:
     """Return a value in the shape, dtype and device of a state: else ValueError.
 
-    That of an operator may be one number for several features, or for a state without a batch.
+    That of an operator may be one number for several features, or for a state without a batch; a
+    loss has one for each sample.
     """
     if isinstance(f, Tensor):
         same = f.dtype == like.dtype
         if not same and torch.is_autocast_enabled(like.device.type):
             f, same = f.to(like.dtype), True
         if same and f.device == like.device:
-            if f.shape == like.shape:
+            if is_loss:
+                if (spread := for_each_sample(f, like)) is not None:
+                    return spread
+            elif f.shape == like.shape:
                 return f
-            if name != "field" and _broadcasts(f, like):
+            elif name != "field" and _broadcasts(f, like):
                 return f.expand_as(like)
+    if is_loss:
+        shapes = "(), of one sample" if like.ndim < 2 else f"{(n := len(like),)} or {(n, 1)}"
+        raise ValueError(
+            f"{name} must return one number for each sample, in shape {shapes}, and {like.dtype}, "
+            f"{like.device}: got {_words(f)}"
+        )
     raise ValueError(f"{name} must return shape {_words(like)}, got {_words(f)}")
 
 

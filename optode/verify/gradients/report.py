@@ -80,6 +80,7 @@ def verify_gradients(
     settings: dict[str, Any] = {"span": (start, end), "method": method}
     settings |= {str(p.symbol): _GENERIC for p in model.parameters if p.required}
     settings |= dict.fromkeys(model.operators, torch.tanh)
+    settings |= {"loss": trial_loss} if model.has_loss else {}
     if "features" in inspect.signature(made).parameters:
         settings["features"] = shape[min(1, len(shape) - 1)]
     expected = (ValueError, ArithmeticError, RuntimeError) if field is None else Exception
@@ -93,6 +94,12 @@ def verify_gradients(
         place = "" if field is None else f" (the states have shape {shape}: see --shape)"
         raise FieldError(f"{_told(error)}{place}") from error
     return ModelCheck(derivation.name, checks)
+
+
+def trial_loss(t: Tensor, h: Tensor) -> Tensor:
+    """Return a positive number for each sample: the loss where a model needs one."""
+    each = (1.5 + torch.sin(t)) * torch.log1p(h.square())
+    return each.flatten(min(1, h.ndim - 1)).sum(-1)
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TypeAlias
 
 from optode.compiler import derive
 from optode.derivation import AnySpec
 from optode.diagnostics import SpecError
+from optode.language.symbols import Loss
 from optode.language.text import to_text
 from optode.limit.balance import scalings
 from optode.limit.scaling import Scaling
@@ -16,7 +18,7 @@ from optode.spec.reader import Spec, VerifySpec
 from optode.spec.shipped import shipped_specs
 from optode.time_limit import time_limit
 from optode.trial.operators import with_operators
-from optode.trial.smooth_field import game_field, optimizer_field
+from optode.trial.smooth_field import SmoothField, game_field, optimizer_field
 from optode.trial.starts import NoSolution
 from optode.trial.trial import Trial, finite_start
 from optode.verify.orders.orders import Order, OrderCheck, limit_order, next_order
@@ -87,10 +89,15 @@ def check_orders(
         return None
 
     convex = Trial(rule, scaling, optimizer_field(), start, given)
-    game = Trial(rule, scaling, game_field(), start, given)
+    game = replace(convex, field=_field_for_next_order(rule))
     limit = measured(lambda: limit_order(convex))
     later = measured(lambda: next_order(game, order)) if order and limit is not None else None
     return OrderCheck(name, regime, limit, later, tuple(failures))
+
+
+def _field_for_next_order(rule: UpdateRule) -> SmoothField:
+    """Return a field whose Jacobian is not symmetric; a gradient where the rule reads its loss."""
+    return optimizer_field() if any(e.has(Loss) for e in rule.step_map) else game_field()
 
 
 def _chosen(rule: UpdateRule) -> tuple[Scaling, ...]:
@@ -186,7 +193,8 @@ decreasing steps, the equations are solved to high accuracy. It is made by
   the correction cannot be integrated from a singular start. Observed and expected order agree
   within 0.1; an entry marked (!) does not.
 - The limit is tested on the gradient of log cosh(x + y/2) + x^4/10 + x^2/10 + y^2/2 + xy/5, next
-  order on a field in two variables whose Jacobian is not symmetric.
+  order on a field in two variables whose Jacobian is not symmetric. A rule that reads the loss is
+  tested on that convex function in both columns: no other field has a loss.
 - Hyper-parameters are generic: rates in (0.5, 1.5), fixed momenta in (0.3, 0.9), or the numbers of
   the spec's `verify` section. Where that section also lists 0 for the eps of a denominator, a
   second row shows eps = 0 if the order changes. Operators given by the caller are tanh.
