@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from optode.derivation import Derivation
     from optode.diagnostics import Diagnostic, SpecError
     from optode.formulation import Formulation
-    from optode.language.symbols import COUNTER, TIME, At, Field, Gradient, Oracle
+    from optode.language.symbols import COUNTER, TIME, At, Field, Gradient, Loss, Oracle
     from optode.limit.given import given_ode
     from optode.model.model import Architecture, Initial, LearnedParameter
     from optode.notebook import load_ipython_extension
@@ -42,6 +42,7 @@ __all__ = [
     "Gradient",
     "Initial",
     "LearnedParameter",
+    "Loss",
     "Oracle",
     "SpecError",
     "UpdateRule",
@@ -78,6 +79,7 @@ _HOMES = {
     "Oracle": "language.symbols",
     "Field": "language.symbols",
     "Gradient": "language.symbols",
+    "Loss": "language.symbols",
     "UpdateRule": "rule.rule",
     "update_rule": "rule.update_rule",
     "check_gradients": "verify.gradients.checks",

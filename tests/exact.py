@@ -83,7 +83,7 @@ class Evaluation:
     does not say at which point the Jacobian is taken. Where the network is called at a point that
     another of its calls gives, going back meets the outer call first: a product of what holds no
     other product is taken at the outer point, one of what holds a product at the next one. An
-    operator is ``tanh(scale*u)``, its scale the value of its name.
+    operator is ``tanh(scale*u)``, its scale the value of its name; the loss that of ``fields.LogLoss``.
     """
 
     def __init__(self, equations, values, field: ExactField) -> None:
@@ -135,12 +135,20 @@ class Evaluation:
         t, *arguments = call.args
         return self.field.tangent(self(t), self._at(arguments), self(direction))
 
-    def _Oracle(self, name, u):
-        return elementwise(sp.tanh, self.values[str(name)] * self(u))
+    def _Oracle(self, name, *arguments):
+        scale, u = self.values[str(name)], self(arguments[-1])
+        if str(name) != "loss":
+            return elementwise(sp.tanh, scale * u)
+        each = elementwise(sp.log, 1 + scale * u**2)
+        return (2 + sp.sin(self(arguments[0]))) * each.sum(axis=-1, keepdims=True) / 40
 
     def _FieldTransposed(self, c, by=None):
         if by is not None and by.func.__name__ == "Oracle":
-            return self.values[str(by.args[0])] * (1 - self(by) ** 2) * self(c)
+            scale, u = self.values[str(by.args[0])], self(by.args[-1])
+            if str(by.args[0]) != "loss":
+                return scale * (1 - self(by) ** 2) * self(c)
+            slope = (2 + sp.sin(self(by.args[1]))) * scale * u / (1 + scale * u**2) / 20
+            return self._total(c) * slope
         if by is not None and by.func.__name__ == "Tangent":
             (t, *arguments), u = by.args[0].args, self(by.args[1])
             at = self._at(arguments)

@@ -21,6 +21,27 @@ class TanhOperator(nn.Module):
         return torch.tanh(self.scale * u)
 
 
+class LogLoss(nn.Module):
+    """``(2 + sin t) sum log(1 + scale*h^2)/40``, a loss with a parameter: one number for each sample."""
+
+    def __init__(self, scale: float = 1.25) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+
+    def forward(self, t: Tensor, h: Tensor) -> Tensor:
+        return (2 + torch.sin(t)) * torch.log1p(self.scale * h**2).flatten(1).sum(1) / 40
+
+    def slope(self, t: Tensor, h: Tensor) -> Tensor:
+        """The gradient by h, typed by hand."""
+        return (2 + torch.sin(t)) * self.scale * h / (1 + self.scale * h**2) / 20
+
+
+def given_to(made: type[nn.Module]) -> dict[str, nn.Module]:
+    """What a class asks for beside the field: operators, and the loss."""
+    names = made.operator_names
+    return {name: LogLoss() if name == "loss" else TanhOperator() for name in names}
+
+
 class TanhField(nn.Module):
     """``outer(tanh(inner(arguments) + sin(3 t)))`` for states of shape (..., features).
 

@@ -234,9 +234,9 @@ class _Walk:
 
     def _not_callable(self, name: ast.Name) -> sp.Expr | None:
         if name.id in (*self._scope.symbols, *self._scope.indexed, "k"):
-            hint = f"a product is written out: `{name.id}*(...)`"
-            hint = "a quantity of this name hides the loss: rename it" if name.id == "loss" else hint
-            return self._refuse("E204", f"{quoted(name.id)} is not a function", name, hint)
+            product = f"a product is written out: `{name.id}*(...)`"
+            product = "rename the quantity, which hides the loss" if name.id == "loss" else product
+            return self._refuse("E204", f"{quoted(name.id)} is not a function", name, product)
         hint = did_you_mean(name.id, self._scope.functions)
         hint = hint or f"functions: {', '.join(self._scope.functions)}"
         return self._refuse("E204", f"unknown function {quoted(name.id)}", name, hint)

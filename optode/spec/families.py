@@ -6,7 +6,7 @@ FAMILIES = {
     "sign": "Signs of gradients and momenta",
     "normalized": "Normalised and clipped steps",
     "averaging": "Averages of the iterates, schedule-free methods",
-    "step-free": "No step size to choose: D-adaptation, distance over gradients",
+    "step-free": "No step size to choose: Polyak's step, D-adaptation, distance over gradients",
     "flatness": "Flat minima: gradients at a perturbed point",
     "constrained": "Mirror, proximal and projected steps",
     "curvature": "Steps scaled by curvature",

@@ -15,7 +15,8 @@ import pytest
 import torch
 from equations import ADJOINTS, EQUATIONS
 from exact import TRANSFORMS, Evaluation, ExactField, calls_of, number, numbers
-from fields import ImageField, TanhField, TanhOperator
+from fields import ImageField, TanhField, given_to
+from loss_catalogue import LIMITS as WITH_LOSS
 from modules import (
     FOLDER,
     NAMES,
@@ -51,8 +52,8 @@ def build(name, seed, field=TanhField, **settings):
     """The model on a network of its own, learned parameters away from where they start."""
     torch.default_generator.manual_seed(seed)
     made = module_class(name)
-    operators = {name: TanhOperator() for name in made.operator_names}
-    node = made(field(arguments=2 if name == "second_order" else 1), **operators, **settings)
+    arguments = 2 if name == "second_order" else 1
+    node = made(field(arguments=arguments), **given_to(made), **settings)
     shuffle_parameters(node)
     return node.double()
 
@@ -196,6 +197,7 @@ def test_both_sides_of_every_kink_are_tested():
     """Clipped and not, on the floor and above it: the draws have elements in every combination."""
     found = {(name, e) for name in NAMES for e in derive(name).model.equations if kinks_of(e)}
     assert {"adamax", "amsgrad", "clipped_descent"} < {name for name, _ in found}
+    assert {*WITH_LOSS} - {"polyak_step"} < {name for name, _ in found}
     for name, equation in found:
         sides, kinks = set(), kinks_of(equation)
         for draw in DRAWS:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fields import DriftingField, TanhOperator
+from fields import DriftingField, given_to
 from torch import nn
 
 FILES = (Path(__file__).parents[2] / "generated").glob("*.py")
@@ -27,8 +27,7 @@ def build():
     def make(name, **settings):
         made = module_class(name)
         field = DriftingField(arguments=2 if name == "second_order" else 1)
-        operators = {name: TanhOperator() for name in made.operator_names}
-        node = made(field, span=(1.0, 1.5), **operators, **settings)
+        node = made(field, span=(1.0, 1.5), **given_to(made), **settings)
         return node.double()
 
     return make

@@ -21,6 +21,7 @@ from optode import (
     Gradient,
     Initial,
     LearnedParameter,
+    Loss,
     Oracle,
     SpecError,
     derive,
@@ -43,7 +44,7 @@ alpha, epsilon, lmo, x_y = sp.symbols("alpha epsilon lmo x_y")
 
 def typed(text: Located, operators: Iterable[str] = ()) -> sp.Expr:
     """The expression as a user of SymPy types it: plain symbols, decimal numbers as floats."""
-    functions = {**FUNCTIONS, "grad": (Gradient, 1), "f": (Field, None)}
+    functions = {**FUNCTIONS, "grad": (Gradient, 1), "f": (Field, None), "loss": (Loss, 1)}
     functions |= {name: (partial(Oracle, sp.Symbol(name)), 1) for name in operators}
     names = set(re.findall(r"[^\W\d]\w*", text.text)) - {*functions, "k"}
     symbols = {name: TIME if name == "t" else sp.Symbol(name) for name in names}

@@ -163,9 +163,7 @@ def is_called_as_field(node: Node, name: str) -> bool:
     return name == "field" or (name == "loss" and node.timeless_loss is not None)
 
 
-def _given(
-    node: Node, t: Tensor, inputs: Inputs, states: Tensors, name: str
-) -> tuple[Any, ...]:
+def _given(node: Node, t: Tensor, inputs: Inputs, states: Tensors, name: str) -> tuple[Any, ...]:
     """Return what the node's function of this name is called with."""
     if not is_called_as_field(node, name):
         return states

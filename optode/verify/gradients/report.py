@@ -98,7 +98,7 @@ def verify_gradients(
 
 def trial_loss(t: Tensor, h: Tensor) -> Tensor:
     """Return a positive number for each sample: the loss where a model needs one."""
-    each = (1.5 + torch.sin(t)) * torch.log1p(h.square())
+    each = (1.5 + torch.sin(t)) * torch.log1p(h.square()) / 20
     return each.flatten(min(1, h.ndim - 1)).sum(-1)
 
 
