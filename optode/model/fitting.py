@@ -77,10 +77,9 @@ def fitted(
     _check_uses(declared, used | {*of_rule, *map(symbol, operators)}, places)
     places.reporter.raise_if_any()
     kept = tuple(p for p in architecture.parameters if p.symbol in used)
-    idle = (name for name in operators if any(p.symbol.name == name for p in declared.parameters))
-    notes = [
-        f"{name} is an operator that the caller gives: the number is not used" for name in idle
-    ]
+    numbers = {p.symbol.name for p in declared.parameters}
+    idle = (name for name in operators if name in numbers)
+    notes = [f"{z} is an operator that the caller gives: the number is not used" for z in idle]
     lost = (p for p in architecture.parameters if p.is_learned and p.symbol not in used)
     notes += (f"{p.symbol} is in no equation: it drops out of the limit" for p in lost)
     return replace(architecture, parameters=kept, notes=(*architecture.notes, *notes))
