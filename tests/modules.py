@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib
 import math
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
+from fields import TanhField, given_to
 from torch import Tensor, nn
 
+import optode
+
 FOLDER = Path(__file__).parents[1] / "generated"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+derive = cache(optode.derive)
 POSITIVE = ("v", "u", "v_max", "theta")  # averages of squares, largest gradients, a counter
 
 
@@ -43,6 +48,31 @@ def shuffle_parameters(node: nn.Module) -> None:
     with torch.no_grad():
         for p in node.parameters(recurse=False):
             p.uniform_(-2, 2)
+
+
+def build(name, seed, field=TanhField, **settings):
+    """The model on a network of its own, learned parameters away from where they start."""
+    torch.default_generator.manual_seed(seed)
+    made = module_class(name)
+    arguments = 2 if name == "second_order" else 1
+    node = made(field(arguments=arguments), **given_to(made), **settings)
+    shuffle_parameters(node)
+    return node.double()
+
+
+def values_of(name, node):
+    """Each hyper-parameter: a constant of the spec, or what the learned tensor is turned into."""
+    transforms = {"none": lambda u: u, "sigmoid": torch.sigmoid, "softplus": torch.nn.Softplus()}
+    values = SimpleNamespace(**{name: getattr(node, name) for name in node.operator_names})
+    for p in derive(name).model.parameters:
+        known = getattr(node, f"raw_{p.symbol}") if p.is_learned else torch.tensor(p.value)
+        setattr(values, str(p.symbol), transforms[p.transform](known))
+    return values
+
+
+def assert_equal(found, expected, tolerance=1e-12):
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance / 100)
 
 
 def loss_of(trajectories: tuple[Tensor, ...]) -> Tensor:

@@ -6,32 +6,30 @@ and adjoint, against the derived equations in numbers of 30 digits.
 
 from __future__ import annotations
 
-from functools import cache
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from corpus_equations import EQUATIONS as CORPUS
 from equations import ADJOINTS, EQUATIONS
 from exact import TRANSFORMS, Evaluation, ExactField, calls_of, number, numbers
-from fields import ImageField, TanhField, given_to
+from fields import ImageField, TanhField
 from loss_catalogue import LIMITS as WITH_LOSS
 from modules import (
     FOLDER,
-    NAMES,
+    assert_equal,
+    build,
+    derive,
     distances,
     gradients,
     is_of_velocity,
-    module_class,
-    shuffle_parameters,
     states_of,
+    values_of,
 )
-
-import optode
+from shipped import THOROUGH_MODULES as NAMES
 
 pytestmark = pytest.mark.usefixtures("float64")
-derive = cache(optode.derive)
 every_model = pytest.mark.parametrize("name", NAMES)
 
 
@@ -48,36 +46,11 @@ DRAWS = (Draw(0.4, 1, 1.0), Draw(1.3, 2, 2.0), Draw(2.5, 4, 6.0))
 every_draw = pytest.mark.parametrize("draw", DRAWS, ids=lambda draw: f"t={draw.time}")
 
 
-def build(name, seed, field=TanhField, **settings):
-    """The model on a network of its own, learned parameters away from where they start."""
-    torch.default_generator.manual_seed(seed)
-    made = module_class(name)
-    arguments = 2 if name == "second_order" else 1
-    node = made(field(arguments=arguments), **given_to(made), **settings)
-    shuffle_parameters(node)
-    return node.double()
-
-
-def values_of(name, node):
-    """Each hyper-parameter: a constant of the spec, or what the learned tensor is turned into."""
-    transforms = {"none": lambda u: u, "sigmoid": torch.sigmoid, "softplus": torch.nn.Softplus()}
-    values = SimpleNamespace(**{name: getattr(node, name) for name in node.operator_names})
-    for p in derive(name).model.parameters:
-        known = getattr(node, f"raw_{p.symbol}") if p.is_learned else torch.tensor(p.value)
-        setattr(values, str(p.symbol), transforms[p.transform](known))
-    return values
-
-
-def assert_equal(found, expected, tolerance=1e-12):
-    for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance / 100)
-
-
 # Against the literature
 
 
 def test_every_module_has_a_typed_equation():
-    assert {path.stem for path in FOLDER.glob("*.py")} == EQUATIONS.keys()
+    assert {path.stem for path in FOLDER.glob("*.py")} == EQUATIONS.keys() | CORPUS.keys()
 
 
 def compare_with_the_published(name, draw, field, shape):

@@ -8,13 +8,14 @@ import catalogue
 import loss_catalogue
 import pytest
 import sympy as sp
+from corpus_catalogue import LIMITS as CORPUS
 
 from optode.compiler import derive
 from optode.language.symbols import Gradient, Loss, Tangent, dot
 from optode.limit.limit import continuous_limit
 from optode.spec.shipped import shipped_specs
 
-LIMITS = catalogue.LIMITS | loss_catalogue.LIMITS
+LIMITS = catalogue.LIMITS | loss_catalogue.LIMITS | CORPUS
 NEXT = catalogue.NEXT | loss_catalogue.NEXT
 
 
@@ -131,5 +132,7 @@ def test_gradient_descent_to_second_order():
 
 def test_every_shipped_rule_is_checked():
     rules = {name for name in shipped_specs() if not derive(name).spec.is_ode}
+    tables = (catalogue.LIMITS, loss_catalogue.LIMITS, CORPUS)
+    assert sum(map(len, tables)) == len(LIMITS)  # none is typed twice
     rewritten = {"adam_guarded", "generalized_heavy_ball", "generalized_heavy_ball_hardtanh"}
     assert rules - rewritten == set(LIMITS)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from shipped import THOROUGH
 from typer.testing import CliRunner
 
 from optode.cli.main import app
@@ -16,7 +17,6 @@ from optode.language.symbols import Gradient, step_symbol, symbol
 from optode.limit.balance import scalings
 from optode.rule.update_rule import update_rule
 from optode.spec.reader import parse_spec
-from optode.spec.shipped import shipped_specs
 from optode.trial.operators import with_operators
 from optode.trial.self_check import check_limit
 from optode.trial.smooth_field import optimizer_field
@@ -26,7 +26,7 @@ from optode.trial.written import WrittenRule
 lr, x = step_symbol("lr"), symbol("x")
 
 
-@pytest.mark.parametrize("name", [n for n in shipped_specs() if not derive(n).spec.is_ode])
+@pytest.mark.parametrize("name", [n for n in THOROUGH if not derive(n).spec.is_ode])
 def test_a_rule_as_written_has_the_iterates_of_its_normal_form(name):
     derivation = derive(name)
     rule = with_operators(derivation.rule)

@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 import sympy as sp
+from shipped import THOROUGH
 
 from optode import (
     COUNTER,
@@ -34,7 +35,6 @@ from optode.rule.rule import RuleError
 from optode.show.as_json import as_json
 from optode.spec.declarations import ModelSpec, Spec
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
-from optode.spec.shipped import shipped_specs
 
 # Symbols without assumptions, as a user makes them.
 s, lr, x, y, v, m, h, theta, z = sp.symbols("s lr x y v m h theta z")
@@ -125,7 +125,7 @@ def assert_equal_at_every_stage(ours: Derivation, theirs: Derivation) -> None:
         assert body(ours) == body(theirs)
 
 
-@pytest.mark.parametrize("name", shipped_specs())
+@pytest.mark.parametrize("name", THOROUGH)
 def test_every_shipped_spec_in_python(name: str) -> None:
     theirs = derive(name)
     assert_equal_at_every_stage(derive(in_python(theirs.spec)), theirs)

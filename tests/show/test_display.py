@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import sympy as sp
+from shipped import THOROUGH
 
 from optode.compiler import derive
 from optode.language.symbols import Gradient, step_symbol, symbol
@@ -18,7 +19,7 @@ from optode.show.as_json import as_json
 from optode.show.dialect import latex_words, markdown_words
 from optode.show.equations import show
 from optode.spec.reader import parse_spec, read_spec
-from optode.spec.shipped import find_spec, shipped_specs
+from optode.spec.shipped import find_spec
 
 HEAVY_BALL = """\
 Heavy ball (Polyak 1964)
@@ -65,7 +66,7 @@ Adjoint system of HBNODE, backwards in time, L the loss
     JT(c) = the transposed Jacobian of f, applied to c
 """
 
-every_spec = pytest.mark.parametrize("name", shipped_specs())
+every_spec = pytest.mark.parametrize("name", THOROUGH)
 
 
 def as_document(name):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from shipped import THOROUGH
 
-from optode.spec.shipped import shipped_specs
 from optode.verify.orders.report import as_text, rows, verify
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "verification.md"
 EXPECTED = (0, 1, 3, 5)  # name, scaling and the expected orders: the same on every machine
 
 
-@pytest.mark.parametrize("name", shipped_specs())
+@pytest.mark.parametrize("name", THOROUGH)
 def test_orders(name):
     checks = verify(name)
     assert all(check.passes for check in checks), f"\n{as_text(checks)}"
