@@ -16,6 +16,7 @@ import sympy as sp
 
 from optode.language.effort import expanded, is_zero, operations
 from optode.language.elementwise import hardtanh, step
+from optode.language.ranges import decided
 from optode.language.symbols import TIME, Opaque, Reduction
 
 Order: TypeAlias = Fraction | float
@@ -143,13 +144,15 @@ def after_start(expression: sp.Expr, vectors: frozenset[sp.Symbol]) -> sp.Expr:
     """Return an expression at times after the start: what is decided by t > 0 is evaluated.
 
     Where it has no call and none of the states in it, which are the ``vectors`` where they are known,
-    its hyper-parameters are taken to be positive, too.
+    its hyper-parameters are taken to be positive, too. So they are, and losses, where that decides on
+    a maximum or a minimum: ``relu(-c/norm(g))`` is 0.
     """
     known = vectors and not expression.free_symbols & vectors
     free = known and not expression.has(Opaque, Reduction)
     chosen = expression.free_symbols if free else {TIME}
     later = {s: sp.Dummy(s.name, positive=True) for s in chosen}
-    return expression.xreplace(later).xreplace({new: old for old, new in later.items()})
+    later_on = expression.xreplace(later).xreplace({new: old for old, new in later.items()})
+    return decided(later_on, vectors) if vectors else later_on
 
 
 def _normal(coefficient: sp.Expr) -> sp.Expr:

@@ -22,6 +22,7 @@ from itertools import product
 import sympy as sp
 
 from optode.diagnostics import Diagnostic, SpecError
+from optode.language.ranges import decided
 from optode.limit.deciding import periodic_errors
 from optode.limit.exponents import Exponents, Regime, Sizes
 from optode.limit.in_step_size import bounds_in_step_size, sized_map
@@ -77,9 +78,13 @@ class _Balance:
         self.terms = [
             term
             for index, value in enumerate(sized_map(rule))
-            for term in self.increment(index, opened(value, rule.step_size, rule.position))
+            for term in self.increment(index, decided(self.opened(value), rule.states))
         ]
         self.bounds = bounds_in_step_size(rule)
+
+    def opened(self, value: sp.Expr) -> sp.Expr:
+        """Return a state's new value, functions opened at what they tend to with the step size."""
+        return opened(value, self.rule.step_size, self.rule.position)
 
     def increment(self, index: int, value: sp.Expr) -> list[Term]:
         """Return the terms of a state's increment. Raises SpecError (E406) if they are too many."""

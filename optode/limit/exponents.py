@@ -14,7 +14,8 @@ from optode.language.conditions import where
 from optode.language.elementwise import atan2, hardtanh, relu
 from optode.language.functions import function_of
 from optode.language.numbers import real_value
-from optode.language.symbols import COUNTER, Opaque, Reduction, Tangent, dot
+from optode.language.ranges import decided, signs_at_positive
+from optode.language.symbols import COUNTER, Opaque, Tangent, dot
 from optode.limit.deciding import as_k_grows
 from optode.limit.in_step_size import forgetting
 from optode.rule.growing_states import positive
@@ -126,7 +127,7 @@ class Sizes:
         if expression in self.leaves:
             return self.leaves[expression]
         if not expression.has(*self.leaves):
-            return self.zero
+            return None if decided(expression, self.states) == 0 else self.zero
         if isinstance(expression, Tangent):
             return self.tangent(expression.args[1:])
         if isinstance(expression, Opaque):
@@ -209,15 +210,13 @@ class Sizes:
     def is_negative(self, total: sp.Expr) -> bool:
         """Return whether the largest terms of a sum are negative after the start, whatever else.
 
-        Hyper-parameters are taken to be positive; a sum with states or calls is not decided.
+        Hyper-parameters and losses are taken to be positive.
         """
-        if total.has(Opaque, Reduction) or total.free_symbols & self.states:
-            return False
         terms = [(term, self.of(term)) for term in sp.Add.make_args(total)]
         sizes = {term: self.value(form) for term, form in terms if form is not None}
         largest = (term for term in sizes if sizes[term] == min(sizes.values()))
-        later = {s: sp.Dummy(positive=True) for s in total.free_symbols}
-        return bool(sizes) and all(term.xreplace(later).is_negative for term in largest)
+        later = total.free_symbols - self.states
+        return bool(sizes) and all(signs_at_positive(term, later) == {-1} for term in largest)
 
     def clipped(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> Exponents | None:
         """Return the exponent of u within bounds: no larger than both, and with one sign no smaller."""

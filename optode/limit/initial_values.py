@@ -11,7 +11,8 @@ import sympy as sp
 from optode.calculus.tangent import substituted
 from optode.language.effort import is_zero, solutions
 from optode.language.functions import kinds
-from optode.language.symbols import TIME, Gradient, Opaque, Reduction
+from optode.language.ranges import possible_signs, signs_at_positive
+from optode.language.symbols import COUNTER, TIME, Gradient, Loss, Opaque, Reduction
 from optode.language.text import to_text
 from optode.limit.reduction import Reduced
 from optode.limit.scaled_rule import ScaledRule
@@ -90,18 +91,32 @@ def notes_on(rule: UpdateRule, start: Start) -> tuple[str, ...]:
         )
     rough = kinds("kink", "jump", "contact")
     calls = set[sp.Basic]().union(*(value.atoms(*rough) for value in rule.step_map))
-    decided = (
-        call for call in calls if not call.has(Opaque, Reduction, *rule.states, *rule.vectors)
-    )
-    names = {s for call in decided for s in call.free_symbols} & {*rule.free_parameters}
+    names = _taken_positive(rule, calls)
     if names:
-        words = ", ".join(f"`{name}`" for name in sorted(map(str, names)))
+        words = ", ".join(f"`{name}`" for name in names)
         notes.append(f"{words} taken to be positive, where a maximum or a minimum turns on it")
     if rule.bounds:
         notes.append(
             "reaches(u) is 1 where u >= 0, else 0: a running maximum or minimum moves with its bound"
         )
     return tuple(notes)
+
+
+def _taken_positive(rule: UpdateRule, calls: Iterable[sp.Expr]) -> list[str]:
+    """Return the hyper-parameters, and losses, on whose sign alone one of these calls turns."""
+    parameters, found = {*rule.free_parameters}, set[str]()
+    for call in calls:
+        if not call.has(Opaque, Reduction, *rule.states, *rule.vectors):
+            found |= {str(s) for s in call.free_symbols & parameters}
+            continue
+        u = call.args[0].xreplace(dict(rule.formulas)).subs(rule.step_size, 0)
+        open_signs = u.is_comparable or u.has(sp.nan, sp.zoo, sp.oo, COUNTER)
+        if open_signs or {-1, 1} - possible_signs(u):
+            continue
+        if {-1, 1} - signs_at_positive(u, u.free_symbols & parameters):
+            found |= {str(s) for s in u.free_symbols & parameters}
+            found |= {to_text(loss) for loss in u.atoms(Loss)}
+    return sorted(found)
 
 
 def start_singularities(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from itertools import pairwise, product
 from typing import TypeAlias
@@ -19,7 +19,7 @@ from optode.language.conditions import (
     remainder,
     truth,
 )
-from optode.language.effort import is_short
+from optode.language.ranges import possible_signs
 from optode.language.symbols import COUNTER
 
 Value: TypeAlias = Callable[[ast.expr], "sp.Expr | None"]
@@ -39,8 +39,6 @@ _RELATIONS: Mapping[type[ast.cmpop], str] = {
 _NATURAL = sp.Symbol("k", integer=True, nonnegative=True)
 _MOST_COMPARED = 4
 """Values whose signs are tried in all combinations."""
-_LONGEST = 60
-"""Operations of a value whose sign SymPy is asked for."""
 
 
 def is_condition(node: ast.expr) -> bool:
@@ -122,12 +120,39 @@ def _constant(condition: sp.Expr) -> bool | None:
     if len(values) > _MOST_COMPARED:
         return None
     truths = set()
-    for signs in product(*map(_signs, values)):
-        sign_of = dict(zip(values, signs, strict=True))
+    for sign_of in _together(values):
         sign_of |= {-u: -sign for u, sign in sign_of.items()}
         held = {c: sp.Integer(sign_of[c.args[0]] > 0) for c in found}
         truths.add(truth(condition.xreplace(held)))
     return bool(truths.pop()) if len(truths) == 1 else None
+
+
+def _together(values: list[sp.Expr]) -> Iterator[dict[sp.Expr, int]]:
+    """Yield the signs that values may have together; those that differ by a number move together."""
+    groups: list[list[tuple[sp.Expr, sp.Expr]]] = []
+    for value in values:
+        group = next((g for g in groups if (value - g[0][0]).is_number), None)
+        if group is None:
+            groups.append([(value, sp.S.Zero)])
+        else:
+            group.append((value, value - group[0][0]))
+    for signs in product(*map(_signs_of_group, groups)):
+        yield {value: sign for group in signs for value, sign in group}
+
+
+def _signs_of_group(group: list[tuple[sp.Expr, sp.Expr]]) -> list[list[tuple[sp.Expr, int]]]:
+    """Return the signs of ``w + c`` for each number c, at w on and between the points where one is 0."""
+    if len(group) == 1:
+        return [[(group[0][0], sign)] for sign in _signs(group[0][0])]
+    ends = sorted({-c for _, c in group})
+    points = [ends[0] - 1, *ends, *((a + b) / 2 for a, b in pairwise(ends)), ends[-1] + 1]
+    allowed = [set(_signs(value)) for value, _ in group]
+    rows = [[(value, int(sp.sign(w + c))) for value, c in group] for w in points]
+    return [
+        row
+        for row in rows
+        if all(sign in signs for (_, sign), signs in zip(row, allowed, strict=True))
+    ]
 
 
 def _unsigned(u: sp.Expr) -> sp.Expr:
@@ -141,9 +166,4 @@ def _signs(u: sp.Expr) -> tuple[int, ...]:
         (found,) = remainders
         values = (u.xreplace({found: sp.Integer(r)}) for r in range(int(found.args[1])))
         return tuple({int(sp.sign(v)) for v in values})
-    if not is_short(u, _LONGEST):
-        return (-1, 0, 1)
-    natural = u.xreplace({COUNTER: _NATURAL})
-    excluded = ((-1, natural.is_nonnegative), (0, natural.is_nonzero), (1, natural.is_nonpositive))
-    possible = tuple(sign for sign, excludes in excluded if not excludes)
-    return possible or (-1, 0, 1)
+    return tuple(sorted(possible_signs(u.xreplace({COUNTER: _NATURAL})))) or (-1, 0, 1)

@@ -169,6 +169,28 @@ def test_momentum_in_front_of_polyak_s_step():
     assert sp.simplify(equation + (Loss(x) - f_star) * g / dot(g, g) / (1 - beta)) == 0
 
 
+CLIPPED = {
+    "min(s, loss(x[k])/(norm(grad(x[k]))**2 + a))": "`a`, `loss(x)` taken to be positive",
+    "min(a/norm(grad(x[k])), s)": "`a` taken to be positive",
+    "min(s, (loss(x[k])**2 + 1)/norm(grad(x[k])))": "",
+    "min(s, max(loss(x[k]), 0.5))": "",
+}
+
+
+@every("step", CLIPPED)
+def test_a_bound_of_the_size_of_the_step_is_reached(step):
+    """As ALI-G is written: for small s the step is s, where the other bound is positive."""
+    limit = derive(spec([f"x[k+1] = x[k] - {step}*grad(x[k])"], "a: fixed")).limit
+    assert limit.equations == (-Gradient(x),)
+    assert [CLIPPED[step]] == ([note.split(", where")[0] for note in limit.notes] or [""])
+
+
+def test_a_bound_of_any_sign_is_refused():
+    step = "min(s, (loss(x[k]) - a)/norm(grad(x[k])))"
+    with pytest.raises(SpecError, match="the increment of `x` has the term relu"):
+        _ = derive(spec([f"x[k+1] = x[k] - {step}*grad(x[k])"], "a: fixed")).limit
+
+
 def test_without_a_step_size_there_is_no_limit():
     update = ["x[k+1] = x[k] - (loss(x[k]) - f_star)/norm(grad(x[k]))**2*grad(x[k])"]
     with pytest.raises(SpecError, match="`s` stands in no line, so the rule has no small parame"):
