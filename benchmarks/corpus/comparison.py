@@ -32,17 +32,18 @@ def generic_values(row: Row, derivation: Derivation) -> dict[str, object]:
     return {rule.step_size.name: STEP_SIZE, **trial.constants}
 
 
-def largest_difference(row: Row) -> float:
+def largest_difference(row: Row, normal_form: bool = False) -> float:
     """Return by how much positions of the class and of the rule differ at most over 50 steps.
 
-    The rule is run as it is written and in its normal form.
+    The rule is run as it is written, or in its normal form.
     """
     derivation = derive(row.path)
     values = generic_values(row, derivation)
-    theirs = class_iterates(row, numbers(derivation.rule, values), STEPS)
+    run = normal_iterates if normal_form else written_iterates
     with np.errstate(all="ignore"):  # a branch of where that is not taken may have no value
-        ours = [run(derivation.rule, values, STEPS) for run in (written_iterates, normal_iterates)]
-    return max(float(np.abs(each - theirs).max()) for each in ours)
+        ours = run(derivation.rule, values, np.array(row.start), STEPS)
+    theirs = class_iterates(row, numbers(derivation.rule, values), STEPS)
+    return float(np.abs(ours - theirs).max())
 
 
 def order(row: Row) -> Order:
@@ -53,7 +54,7 @@ def order(row: Row) -> Order:
     """
     derivation = derive(row.path)
     rule = derivation.rule
-    trial = Trial(rule, derivation.scaling, GRADIENT, START, tuple(row.values.items()))
+    trial = Trial(rule, derivation.scaling, GRADIENT, row.start, tuple(row.values.items()))
     time = horizon(trial, kinds("jump"))
     index = trial.limit(0).states.index(rule.position)
     exact = trial.limit_at(time)[index]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from optode.spec.shipped import find_spec
+from optode.trial.trial import START
 
 RULES = Path(__file__).with_name("rules")
 
@@ -18,8 +19,19 @@ class Row:
 
     In ``options``, the keyword arguments of the constructor, a text that names a hyper-parameter of
     the rule stands for its number. ``values`` gives numbers of hyper-parameters; the others have
-    generic ones, and iterates are compared at the step size 0.05. With ``sparse`` the class gets
-    its gradients as sparse tensors.
+    generic ones, and iterates are compared at the step size 0.05.
+
+    Attributes:
+        around: the class and the options of the optimizer that a wrapper is put around
+        group: more entries of the group of parameters
+        shape: the shape of the class's parameter, (2,) where there is none here
+        skipped: how many steps of the class, in which the position stays, come before the rule's
+        sparse: whether the class gets its gradients as sparse tensors
+        recalled: whether the class gets a function that evaluates the gradient anew
+        start: where the position starts
+        tolerance: how far the iterates may be apart
+        refused: the code of a refusal that is right, "" where a limit is expected
+        remark: what the tables say of the row
     """
 
     package: str
@@ -27,7 +39,16 @@ class Row:
     spec: str
     options: Mapping[str, Any]
     values: Mapping[str, float] = field(default_factory=dict)
+    around: tuple[str, Mapping[str, Any]] | None = None
+    group: Mapping[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] = (2,)
+    skipped: int = 0
     sparse: bool = False
+    recalled: bool = False
+    start: tuple[float, float] = START
+    tolerance: float = 1e-12
+    refused: str = ""
+    remark: str = ""
 
     @property
     def path(self) -> Path:
@@ -47,4 +68,6 @@ def with_numbers(option: Any, values: Mapping[str, Any]) -> Any:
         return float(values[option]) if option in values else option
     if isinstance(option, tuple):
         return tuple(with_numbers(each, values) for each in option)
+    if isinstance(option, Mapping):
+        return {key: with_numbers(each, values) for key, each in option.items()}
     return option

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.corpus.rows import Row, with_numbers
 from optode.rule.rule import UpdateRule
 from optode.trial.numerics import Array, iterate, value_of
 from optode.trial.smooth_field import optimizer_field
-from optode.trial.trial import START
 from optode.trial.written import WrittenRule
 
 GRADIENT = optimizer_field()
@@ -43,29 +43,54 @@ def numbers(rule: UpdateRule, values: Mapping[str, Any]) -> dict[str, Any]:
 def class_iterates(row: Row, values: Mapping[str, Any], steps: int) -> Array:
     """Return the positions of the class, shape (steps + 1, 2)."""
     with double_precision():
-        position = torch.nn.Parameter(torch.tensor(START))
-        make = getattr(import_module(row.package), row.optimizer)
-        options = {key: with_numbers(each, values) for key, each in row.options.items()}
-        optimizer = make([position], **options)
-        history = [position.detach().numpy().copy()]
-        for _ in range(steps):
-            gradient = torch.from_numpy(GRADIENT(history[-1]))
+        position = torch.nn.Parameter(torch.tensor(row.start).reshape(row.shape))
+        optimizer = made(row, position, values)
+
+        def evaluate() -> Tensor:
+            gradient = torch.from_numpy(GRADIENT(_flat(position))).reshape(row.shape)
             position.grad = gradient.to_sparse() if row.sparse else gradient
-            optimizer.step()
-            history.append(position.detach().numpy().copy())
-    return np.stack(history)
+            return torch.from_numpy(GRADIENT.loss(_flat(position)))
+
+        history = [_flat(position)]
+        for _ in range(row.skipped + steps):
+            evaluate()
+            if row.recalled:
+                optimizer.step(evaluate)
+            else:
+                optimizer.step()
+            history.append(_flat(position))
+    return np.stack(history[row.skipped :])
 
 
-def written_iterates(rule: UpdateRule, values: Mapping[str, Any], steps: int) -> Array:
+def made(row: Row, position: Tensor, values: Mapping[str, Any]) -> Any:
+    """Return the optimizer of a row, with these numbers, for one parameter."""
+    package = import_module(row.package)
+    options = with_numbers(row.options, values)
+    parameters: Any = [{"params": [position], **row.group}] if row.group else [position]
+    if row.around is not None:
+        inner, inner_options = row.around
+        parameters = getattr(torch.optim, inner)(parameters, **with_numbers(inner_options, values))
+    optimizer = getattr(package, row.optimizer)(parameters, **options)
+    if hasattr(optimizer, "train"):  # of a schedule-free one, whose parameters move then
+        optimizer.train()
+    return optimizer
+
+
+def _flat(position: Tensor) -> Array:
+    return position.detach().numpy().ravel().copy()
+
+
+def written_iterates(
+    rule: UpdateRule, values: Mapping[str, Any], start: Array, steps: int
+) -> Array:
     """Return the positions of the rule as it is written, shape (steps + 1, 2)."""
-    history = WrittenRule(rule, GRADIENT).iterates(values, np.array(START), steps)
-    return history[rule.position.name]
+    return WrittenRule(rule, GRADIENT).iterates(values, start, steps)[rule.position.name]
 
 
-def normal_iterates(rule: UpdateRule, values: Mapping[str, Any], steps: int) -> Array:
+def normal_iterates(rule: UpdateRule, values: Mapping[str, Any], start: Array, steps: int) -> Array:
     """Return the positions of the rule's normal form, shape (steps + 1, 2)."""
     first = {z.name: np.zeros(2) for z in rule.states}
-    first[rule.position.name] = np.array(START)
+    first[rule.position.name] = start
     known = {**numbers(rule, values), **first}
     for state, value in rule.start:
         first[state.name] = np.broadcast_to(value_of(value, known, GRADIENT), 2)

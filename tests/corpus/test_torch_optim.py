@@ -28,6 +28,7 @@ def rows(spec: str):
 @pytest.mark.parametrize("row", ROWS, ids=TITLES)
 def test_the_iterates_are_those_of_the_class(row):
     assert largest_difference(row) <= 1e-12
+    assert largest_difference(row, normal_form=True) <= 1e-12
 
 
 def test_every_class_has_a_row():
