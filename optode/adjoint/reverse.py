@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import sympy as sp
 
 from optode.language.derivative import partial
+from optode.language.matrices import MAPS, ones, transposed
 from optode.language.presentation import present
 from optode.language.program import (
     Assign,
@@ -35,11 +36,17 @@ def reverse(
     name of the program as an expression in them. The map (cotangents) -> (cotangents of inputs) is
     the transpose of the program's derivative.
     """
+    turned = {
+        transposed(s.name): s.value.args[0]
+        for s in program.statements
+        if isinstance(s, Assign) and isinstance(s.value, transposed)
+    }
     bars: dict[sp.Symbol, sp.Expr] = {out: cotangents[out] for out in program.outputs}
     backward: list[Statement] = []
     for statement in reversed(program.statements):
         if isinstance(statement, Assign):
-            _accumulate_elementwise(statement, bars)
+            pulled = {name for s in backward for name in defines(s)}
+            _accumulate_elementwise(statement, bars, pulled.union(cotangents.values()), turned)
         elif isinstance(statement, FieldCall):
             backward.extend(_accumulate_call(program, statement, bars))
         else:
@@ -47,16 +54,39 @@ def reverse(
     return (*_needed(program, backward, bars), *backward), bars
 
 
-def _accumulate_elementwise(statement: Assign, bars: dict[sp.Symbol, sp.Expr]) -> None:
+def _accumulate_elementwise(
+    statement: Assign,
+    bars: dict[sp.Symbol, sp.Expr],
+    costates: set[sp.Symbol],
+    turned: Mapping[sp.Expr, sp.Expr],
+) -> None:
+    """Add to the cotangents of what a statement reads; ``turned`` are matrices turned twice."""
     bar = bars.get(statement.name, sp.S.Zero)
     if isinstance(statement.value, Reduction):
-        known = {statement.value: statement.name}
+        known = {statement.value: statement.name, **turned}
+        bar = _in_full(bar, statement, costates)
         pairs = zip(statement.value.args, pulled_back(statement.value, bar), strict=True)
         for name, pulled in pairs:
             bars[name] = bars.get(name, sp.S.Zero) + pulled.xreplace(known)
         return
     for name in statement.value.free_symbols:
         bars[name] = bars.get(name, sp.S.Zero) + bar * partial(statement.value, name)
+
+
+def _in_full(bar: sp.Expr, statement: Assign, costates: set[sp.Symbol]) -> sp.Expr:
+    """Return the cotangent of a matrix in its shape: a sum over all features has none.
+
+    A cotangent is linear in costates, so that one of them stands in each term.
+    """
+
+    def has_shape(expression: sp.Expr) -> bool:
+        if isinstance(expression, Reduction) and not isinstance(expression, MAPS):
+            return False
+        return expression in costates or any(map(has_shape, expression.args))
+
+    if not isinstance(statement.value, MAPS) or bar == 0 or has_shape(bar):
+        return bar
+    return bar * ones(statement.name)
 
 
 def _accumulate_call(

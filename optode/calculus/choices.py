@@ -12,8 +12,9 @@ from optode.calculus.series import EXACT, NoExpansion, Series
 from optode.calculus.signs import sign_in_time
 from optode.language.conditions import remainder, where
 from optode.language.elementwise import atan2, step
-from optode.language.reductions import is_sum, shares
-from optode.language.symbols import Reduction, dot, total
+from optode.language.matrices import eye, ones
+from optode.language.reductions import is_bilinear, is_linear, shares, summed_like
+from optode.language.symbols import Reduction
 from optode.language.text import to_text
 
 Expand: TypeAlias = Callable[[sp.Expr], Series]
@@ -32,9 +33,11 @@ def of_its_own_kind(
     if isinstance(expression, atan2):
         y, x = map(of, expression.args)
         return angle(y, x, divided)
-    if isinstance(expression, dot):
+    if is_bilinear(expression):
         left, right = map(of, expression.args)
-        return inner_product(left, right)
+        return product(expression.func, left, right)
+    if isinstance(expression, (eye, ones)):
+        return Series.monomial(expression)
     return reduced(expression, of(*expression.args)) if isinstance(expression, Reduction) else None
 
 
@@ -95,12 +98,12 @@ def _derivative(series: Series) -> Series:
     return Series.of(terms, series.order - 1)
 
 
-def inner_product(left: Series, right: Series) -> Series:
-    """Expand an inner product: it is bilinear."""
+def product(of: Callable[[sp.Expr, sp.Expr], sp.Expr], left: Series, right: Series) -> Series:
+    """Expand an inner product, or a product of matrices: it is bilinear."""
     terms: dict[Fraction, sp.Expr] = {}
     for e1, c1 in left.terms:
         for e2, c2 in right.terms:
-            terms[e1 + e2] = terms.get(e1 + e2, sp.S.Zero) + dot(c1, c2)
+            terms[e1 + e2] = terms.get(e1 + e2, sp.S.Zero) + of(c1, c2)
     floor = min([left.order, *(e for e, _ in left.terms)])
     other = min([right.order, *(e for e, _ in right.terms)])
     return Series.of(terms, min(floor + right.order, other + left.order))
@@ -110,12 +113,12 @@ def reduced(call: sp.Expr, series: Series) -> Series:
     """Expand a reduction of one argument: linear, or linear near where one feature is extreme."""
     if not series.terms:
         return series
-    if is_sum(call):
+    if is_linear(call):
         return Series.of({e: call.func(c) for e, c in series.terms}, series.order)
     (exponent, first), *others = series.terms
     extreme = call.func(first)
     if not isinstance(extreme, Reduction):  # alike for all features: the next term decides
         rest = reduced(call, Series(tuple(others), series.order))
         return Series.monomial(first, exponent) + rest
-    terms = {exponent: extreme} | {e: total(shares(extreme) * c) for e, c in others}
+    terms = {exponent: extreme} | {e: summed_like(extreme, shares(extreme) * c) for e, c in others}
     return Series.of(terms, series.order)

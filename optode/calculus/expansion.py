@@ -24,6 +24,7 @@ from optode.calculus.tangent import tangent
 from optode.language.derivative import partial
 from optode.language.elementwise import hardtanh, maximum, minimum
 from optode.language.functions import function_of
+from optode.language.matrices import MatrixOperator, operator_of
 from optode.language.symbols import COUNTER, TIME, Call, Tangent
 
 _Product: TypeAlias = tuple[Fraction, tuple[sp.Expr, ...]]
@@ -197,6 +198,9 @@ class _Expansion:
         them, which is linear in each.
         """
         arguments = [self.of(a) for a in call.points]
+        operator = operator_of(call)
+        if operator is not None and arguments[0].leading[0] != 0:
+            return self.homogeneous(call, operator, arguments[0], *along)
         if any(a.terms and a.terms[0][0] < 0 for a in arguments):
             raise NoExpansion(f"the argument of {call} runs away")
         at = call.at(*(a.coefficient(Fraction(0)) for a in arguments))
@@ -215,6 +219,18 @@ class _Expansion:
             self.work.on(total.values())
             products, n = self._each_along(products, shifts), n + 1
         return Series.of(total, self._known(moved, directions, bool(shifts)))
+
+    def homogeneous(
+        self, call: sp.Expr, operator: MatrixOperator, argument: Series, *along: sp.Expr
+    ) -> Series:
+        """Expand a matrix function of what vanishes or grows: a power of Delta comes out of it.
+
+        Its n-th derivative has the degree of the function minus n.
+        """
+        exponent, scaled = argument.terms[0][0], sp.Dummy("u", real=True)
+        self.leaves = {**self.leaves, scaled: argument.shifted(-exponent)}
+        degree = operator.degree - len(along)
+        return self.oracle(call.at(scaled), *along).shifted(exponent * degree)
 
     def _each_along(
         self, products: list[_Product], terms: Iterable[tuple[Fraction, sp.Expr]]

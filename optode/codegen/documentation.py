@@ -13,7 +13,7 @@ from optode.codegen.expressions import float_text
 from optode.codegen.layout import LINE_LENGTH, flat, indented
 from optode.language.functions import transformed
 from optode.language.symbols import symbol
-from optode.language.text import to_text
+from optode.language.text import operator_text, to_text
 from optode.model.model import Initial, LearnedParameter, NeuralODE
 from optode.model.structure import SCALED, START, Damped, Stepper
 
@@ -40,7 +40,8 @@ def documentation(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
 def _output_text(model: NeuralODE) -> str:
     """What is called in the equations: the network, and operators of the caller's."""
     position = model.states[0]
-    text = f"With a network f whose output has the shape of {position}"
+    shape = " (batch, rows, columns)" if model.is_matrix else ""
+    text = f"With a network f whose output has the shape{shape} of {position}"
     if others := [name for name in model.operators if name != "loss" or not model.has_loss]:
         kind = "a function" if len(others) == 1 else "functions"
         names = " and ".join(others)
@@ -58,9 +59,9 @@ def _adjoint_text(system: AdjointSystem) -> str:
     name, argument = ("JT_z(c)", " in z") if several else ("JT(c)", "")
     subject = "costates" if len(pairs) > 1 else "costate"
     runs = "run" if len(pairs) > 1 else "runs"
-    others = "".join(
-        f", JT_{operator}(c) that of {operator}" for operator in system.model.operators
-    )
+    functions = {name: operator_text(name, "M") for name in system.model.matrix_functions}
+    called = {name: name for name in system.model.operators} | functions
+    others = "".join(f", JT_{name}(c) that of {text}" for name, text in called.items())
     return (
         f"The {subject} {listed} {runs} backwards in time. {name} is the transposed Jacobian of "
         f"f{argument}, applied to c{others}:"

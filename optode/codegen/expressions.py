@@ -16,6 +16,7 @@ import sympy as sp
 from optode.language.conditions import TENSORS, opposite, where, written
 from optode.language.elementwise import Elementwise, atan2, hardtanh, maximum, minimum
 from optode.language.functions import function_of
+from optode.language.matrices import matmul, transposed
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import TIME
 
@@ -156,6 +157,12 @@ class TorchPrinter:
             raise TypeError(f"no PyTorch text for {e}")
         if isinstance(e, where):
             return self._choice(*e.args)
+        if isinstance(e, matmul):
+            left, right = (self._show(u).within(Binding.SIGN) for u in e.args)
+            # in parentheses within products, which are elementwise
+            return _Text(f"{left} @ {right}", Binding.SUM)
+        if isinstance(e, transposed):
+            return _Text(f"{self._show(e.args[0]).within(Binding.ATOM)}.mT", Binding.ATOM)
         if isinstance(e, hardtanh) and not all(
             bound.is_finite is not False for bound in e.args[1:]
         ):

@@ -19,13 +19,14 @@ from optode.codegen.layout import (
 )
 from optode.codegen.sharing import share
 from optode.codegen.statements import StatementPrinter, kinds_of
+from optode.language.function_names import IN_MODULES
 from optode.language.program import Assign, Statement, Total
 from optode.language.symbols import total
 from optode.model.model import NeuralODE
 
 RESERVED = (
     "self", "t", "states", "costates", "field", "pull", "length", "inputs", "torch", "math",
-    "functional", "count", "dot", "maximum", "mean", "minimum", "total",
+    "functional", *IN_MODULES,
 )  # fmt: skip
 """Names that the text of a method has besides those of its program."""
 

@@ -33,6 +33,8 @@ from optode.codegen.learned import (
 )
 from optode.codegen.methods import Signature, rates_method, statement_lines
 from optode.codegen.parts import base_class, part_methods
+from optode.language.function_names import IN_MODULES, OPERATORS_IN_MODULES
+from optode.language.matrices import operator_named
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, symbol
 from optode.model.model import NeuralODE
@@ -43,15 +45,16 @@ RUNTIME = "optode.runtime"
 """What generated modules import, unless they have a copy beside them."""
 
 _SOURCES = {
+    "functools": ("partial",),
     "typing": ("Any", "NamedTuple"),
     "torch": ("Tensor", "nn"),
     "torch.nn": ("functional",),
 }
 _RUNTIME_NAMES = (
     "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn",
-    "Loss", "Node", "Operator", "Pull", "SeparableNode", "Tensors", "Value", "count", "dot", "either",
-    "learned_value", "maximum", "mean", "minimum", "set_constant", "set_learned", "set_loss", "set_operator",
-    "total",
+    "Loss", "MatrixNode", "Node", "Operator", "Pull", "SeparableNode", "Tensors", "Value", "either",
+    "learned_value", "set_constant", "set_learned", "set_loss", "set_operator", *IN_MODULES,
+    *OPERATORS_IN_MODULES,
 )  # fmt: skip
 
 
@@ -99,7 +102,7 @@ def _imports(text: str, runtime: str) -> tuple[str, ...]:
     found = {module: read.intersection(names) for module, names in sources.items()}
     modules = {name: [f"import {name}"] for name in ("math", "torch") if name in read}
     lines = {module: import_lines(module, names) for module, names in found.items() if names}
-    standard = [*modules.get("math", []), *lines.get("typing", [])]
+    standard = [*modules.get("math", []), *lines.get("functools", []), *lines.get("typing", [])]
     is_local = runtime.startswith(".")
     others = ["torch", "torch.nn"] if is_local else [runtime, "torch", "torch.nn"]
     found_lines = [line for module in others for line in lines.get(module, [])]
@@ -119,7 +122,7 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
     ]
     features = any(map(feature_layer, model.states, model.initial))
     features |= any(p.per_feature for p in model.parameters)
-    bases = ["FeatureNode"] if features else []
+    bases = ["FeatureNode"] if features else ["MatrixNode"] if model.is_matrix else []
     if not bases or base_class(stepper) != "Node":
         bases.append(base_class(stepper))
     return {
@@ -151,6 +154,8 @@ def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tu
         lines += tuple_lines("constant_names =", [f'"{p.symbol}"' for p in fixed], 4)
     if model.operators:
         lines += tuple_lines("operator_names =", [f'"{name}"' for name in model.operators], 4)
+    lines += ["square_only = True"] if model.has_gram_states else []
+    lines += map(_matrix_function, model.matrix_functions)
     if poles := singular_values(system):
         lines += tuple_lines("singular_values =", poles, 4)
     if times := _singular_times(model):
@@ -161,6 +166,18 @@ def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tu
         lines.append(f"branch_evaluations = {int(branch_calls)}")
     lines += [f"{p.symbol} = {float_text(p.value)}" for p in fixed if not is_settable(p, stepper)]
     return tuple(indented(lines))
+
+
+def _matrix_function(name: str) -> str:
+    """The class attribute that is a matrix function, such as an inverse root of order 4."""
+    constant = operator_named(name).constant
+    if constant is None:
+        return f"{name} = staticmethod({name})"
+    function = name.removesuffix(f"_{constant}")
+    return f"{name} = staticmethod(partial({function}, {_NUMBERS[function]}={constant}))"
+
+
+_NUMBERS = {"inv_root": "root", "newton_schulz": "steps"}
 
 
 def _singular_times(model: NeuralODE) -> str:

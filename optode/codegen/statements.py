@@ -17,6 +17,7 @@ from optode.codegen.assignment import assignment
 from optode.codegen.expressions import TorchPrinter
 from optode.codegen.layout import BODY, LINE_LENGTH, call_lines
 from optode.language.conditions import where
+from optode.language.matrices import MAPS
 from optode.language.program import (
     Assign,
     FieldCall,
@@ -101,7 +102,7 @@ def _is_full(
     both branches have it.
     """
     if isinstance(value, Reduction):
-        return False
+        return isinstance(value, MAPS)
     if isinstance(value, where) and value.args[0].free_symbols <= set(floats):
         return all(_is_full(branch, full, floats) for branch in value.args[1:])
     return value in full or any(_is_full(argument, full, floats) for argument in value.args)

@@ -14,6 +14,7 @@ import numpy as np
 import sympy as sp
 
 from optode.language.functions import FUNCTIONS
+from optode.language.matrix_arrays import matrix_reductions
 from optode.language.symbols import Reduction
 
 Table: TypeAlias = Mapping[str, Callable[..., Any] | None]
@@ -58,6 +59,7 @@ def _reductions(axis: int | None) -> Table:
         return np.ravel(u)[index] if axis is None else np.take_along_axis(u, index, axis)
 
     return {
+        **matrix_reductions(),
         "total": total,
         "dot": lambda u, w: total(u * w),
         "mean": lambda u: np.mean(u, **options),

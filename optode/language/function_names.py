@@ -3,6 +3,20 @@
 FUNCTION_NAMES = (
     "sqrt", "abs", "sign", "exp", "log", "tanh", "sigmoid", "softplus", "silu", "gelu", "relu",
     "expm1", "log1p", "cos", "sin", "atan2", "hardtanh", "clip", "soft_threshold", "max", "min", "where", "norm",
-    "dot", "total", "mean", "maximum", "minimum", "count",
+    "dot", "total", "mean", "maximum", "minimum", "count", "trace", "eye", "rows", "columns",
+    "row_total", "column_total", "row_mean", "column_mean", "row_maximum", "column_maximum",
+    "polar", "newton_schulz", "inv_root", "eigenvectors",
 )  # fmt: skip
-"""Elementwise up to where, over the features from norm on; ``functions.py`` has a record for each."""
+"""Elementwise up to where, over the features from norm on, of matrices from trace on.
+
+``functions.py`` has a record for each.
+"""
+
+IN_MODULES = (
+    "count", "dot", "maximum", "mean", "minimum", "total", "trace", "eye", "row_total",
+    "column_total", "row_mean", "column_mean", "row_maximum", "column_maximum",
+)  # fmt: skip
+"""The functions that equations of emitted modules call by these names."""
+
+OPERATORS_IN_MODULES = ("polar", "newton_schulz", "inv_root", "eigenvectors")
+"""The matrix functions, which emitted classes have as attributes."""

@@ -11,6 +11,7 @@ from sympy.printing.precedence import PRECEDENCE
 
 from optode.language.conditions import Words, remainder, where, written
 from optode.language.functions import function_of
+from optode.language.matrices import MatrixFunction, matmul, transposed
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import (
     At,
@@ -110,6 +111,27 @@ class _LatexPrinter(LatexPrinter):
     def _print_remainder(self, expr: remainder, exp: str | None = None) -> str:
         counted = self.parenthesize(expr.args[0], PRECEDENCE["Mul"])
         return rf"{counted} \bmod {self._print(expr.args[1])}"
+
+    def _print_matmul(self, expr: matmul, exp: str | None = None) -> str:
+        product = r" \, ".join(self.parenthesize(u, PRECEDENCE["Mul"]) for u in expr.args)
+        return rf"\left({product}\right)^{{{exp}}}" if exp else product
+
+    def _print_transposed(self, expr: transposed, exp: str | None = None) -> str:
+        (inner,) = expr.args
+        text = self._print(inner)
+        turned = text if inner.is_Symbol else rf"\left({text}\right)"
+        turned = rf"{{{turned}}}^{{\top}}"
+        return rf"\left({turned}\right)^{{{exp}}}" if exp else turned
+
+    def _print_MatrixFunction(self, expr: MatrixFunction, exp: str | None = None) -> str:
+        stem, _, number = str(expr.args[0]).rpartition("_")
+        if stem == "inv_root":
+            root = "-1" if number == "1" else f"-1/{number}"
+            base = rf"\left({self._print(expr.args[1])}\right)^{{{root}}}"
+            return rf"\left({base}\right)^{{{exp}}}" if exp else base
+        name = rf"\operatorname{{{stem or number}}}".replace("_", r"\_")
+        name += rf"_{{{number}}}" if stem else ""
+        return self._call(name, expr.args[1:], exp)
 
     def _print_Function(self, expr: sp.Expr, exp: str | None = None) -> str:
         if norm := other_norm(expr):

@@ -11,6 +11,19 @@ from typing import TypeAlias
 
 import sympy as sp
 
+from optode.language.matrices import (
+    column_highest,
+    column_mean,
+    column_total,
+    eye,
+    matmul,
+    operator_of,
+    row_highest,
+    row_mean,
+    row_total,
+    trace,
+    transposed,
+)
 from optode.language.symbols import (
     TIME,
     Call,
@@ -139,7 +152,10 @@ def lower(inputs: Iterable[sp.Symbol], equations: Mapping[sp.Symbol, sp.Expr]) -
 
 
 _STEMS = (
-    (Gradient, "g"), (Loss, "loss"), (Field, "f"), (Tangent, "Ju"), (dot, "inner"), (total, "summed"),
+    (Gradient, "g"), (Loss, "loss"), (Field, "f"), (Tangent, "Ju"), (matmul, "product"),
+    (transposed, "turned"), (trace, "trace_value"), (eye, "identity"), (row_total, "row_sums"),
+    (column_total, "column_sums"), (row_mean, "row_means"), (column_mean, "column_means"),
+    (row_highest, "row_tops"), (column_highest, "column_tops"), (dot, "inner"), (total, "summed"),
     (mean, "mean_value"), (highest, "highest"), (lowest, "lowest"),
 )  # fmt: skip
 
@@ -157,7 +173,7 @@ def _distinct_nodes(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
 
 def _node_names(nodes: list[sp.Expr], taken: set[str]) -> dict[sp.Expr, sp.Symbol]:
     names: dict[sp.Expr, sp.Symbol] = {}
-    operators = {str(node.args[0]): None for node in nodes if isinstance(node, Oracle)}
+    operators = {_stem(node): None for node in nodes if isinstance(node, Oracle)}
     for stem in dict.fromkeys([*(stem for _, stem in _STEMS), *operators]):
         alike = [node for node in nodes if _stem(node) == stem]
         for index, node in enumerate(alike, 1):
@@ -168,7 +184,8 @@ def _node_names(nodes: list[sp.Expr], taken: set[str]) -> dict[sp.Expr, sp.Symbo
 def _stem(node: sp.Expr) -> str:
     """How the name of a node's value begins; an operator's value has the operator's name."""
     if isinstance(node, Oracle):
-        return str(node.args[0])
+        operator = operator_of(node)
+        return str(node.args[0]) if operator is None else operator.stem
     return next(stem for kind, stem in _STEMS if isinstance(node, kind))
 
 

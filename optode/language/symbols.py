@@ -115,8 +115,9 @@ class Oracle(Call):
 
 
 def operators_in(expressions: Iterable[sp.Expr]) -> tuple[str, ...]:
-    """Return the names of the operators that are called, sorted; the loss of a model is one."""
-    return tuple(sorted({str(call.args[0]) for e in expressions for call in e.atoms(Oracle)}))
+    """Return the names of the caller's operators, sorted; the loss of a model is one."""
+    calls = (call for e in expressions for call in e.atoms(Oracle) if type(call) is Oracle)
+    return tuple(sorted({str(call.args[0]) for call in calls}))
 
 
 class Field(Call):

@@ -10,6 +10,7 @@ from sympy.printing.str import StrPrinter
 
 from optode.language.conditions import remainder, where, written
 from optode.language.functions import function_of
+from optode.language.matrices import matmul, operator_named, transposed
 from optode.language.ordering import ordered_factors, ordered_terms
 from optode.language.symbols import (
     At,
@@ -63,6 +64,14 @@ def _norm_power(expr: sp.Pow) -> sp.Rational | None:
     return 2 * power if root and power.q != 1 else None
 
 
+def operator_text(name: str, argument: str) -> str:
+    """Return the call of an operator as a spec has it: ``inv_root(m, 4)`` of ``inv_root_4``."""
+    operator = operator_named(name)
+    if operator is None or operator.constant is None:
+        return f"{name}({argument})"
+    return f"{name.removesuffix(f'_{operator.constant}')}({argument}, {operator.constant})"
+
+
 class _TextPrinter(StrPrinter):
     def _as_ordered_terms(self, expr: sp.Expr, order: Any = None) -> Any:
         return list(ordered_terms(expr))
@@ -113,7 +122,10 @@ class _TextPrinter(StrPrinter):
         return f"g({self.stringify(expr.args, ', ')})"
 
     def _print_Oracle(self, expr: Oracle) -> str:
-        return f"{expr.args[0]}({self.stringify(expr.args[1:], ', ')})"
+        arguments = self.stringify(expr.args[1:], ", ")
+        return operator_text(str(expr.args[0]), arguments)
+
+    _print_MatrixFunction = _print_Oracle
 
     def _print_Loss(self, expr: Loss) -> str:
         return f"loss({self._print(expr.args[0])})"
@@ -152,6 +164,18 @@ class _TextPrinter(StrPrinter):
     def _print_remainder(self, expr: remainder) -> str:
         counted, divisor = expr.args
         return f"{self.parenthesize(counted, PRECEDENCE['Mul'])} % {divisor}"
+
+    def _print_matmul(self, expr: matmul) -> str:
+        left, right = expr.args
+        level = PRECEDENCE["Mul"]
+        first = self.parenthesize(left, level, strict=isinstance(left, matmul))
+        return f"{first} @ {self.parenthesize(right, level)}"
+
+    def _print_transposed(self, expr: transposed) -> str:
+        inner = expr.args[0]
+        plain = isinstance(inner, (sp.Symbol, At, Gradient, Field, Oracle, transposed))
+        text = self._print(inner)
+        return f"{text}.T" if plain else f"({text}).T"
 
     def _print_Function(self, expr: sp.Expr) -> str:
         if norm := other_norm(expr):

@@ -13,9 +13,11 @@ from optode.calculus.expansion import Scale, expand
 from optode.language.conditions import where
 from optode.language.elementwise import atan2, hardtanh, relu
 from optode.language.functions import function_of
+from optode.language.matrices import operator_of
 from optode.language.numbers import real_value
 from optode.language.ranges import decided, signs_at_positive
-from optode.language.symbols import COUNTER, Opaque, Tangent, dot
+from optode.language.reductions import is_bilinear
+from optode.language.symbols import COUNTER, Opaque, Tangent
 from optode.limit.deciding import as_k_grows
 from optode.limit.in_step_size import forgetting
 from optode.rule.growing_states import positive
@@ -130,6 +132,10 @@ class Sizes:
             return None if decided(expression, self.states) == 0 else self.zero
         if isinstance(expression, Tangent):
             return self.tangent(expression.args[1:])
+        operator = operator_of(expression)
+        if operator is not None:
+            inner = self.of(expression.args[1])
+            return self.zero if inner is None else inner.times(operator.degree)
         if isinstance(expression, Opaque):
             return self.zero
         if expression.has(*self.growing) and expression.free_symbols <= set(self.growing):
@@ -140,7 +146,7 @@ class Sizes:
             settled = as_k_grows(expression)
             branches = expression.args[1:] if settled == expression else (settled,)
             return self.least(self.of(branch) for branch in branches if branch != 0)
-        if isinstance(expression, (sp.Mul, dot)):
+        if isinstance(expression, sp.Mul) or is_bilinear(expression):
             return self.product([self.of(a) for a in expression.args])
         if isinstance(expression, sp.Pow) and expression.exp.is_Rational:
             inner = self.of(expression.base)

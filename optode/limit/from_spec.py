@@ -39,7 +39,9 @@ def given_limit(spec: Spec) -> ContinuousLimit:
         raise SpecError(offered(reporter.diagnostics, "the model's parameters", "{value: ...}"))
     states = [symbol(s.text) for s in spec.states]
     try:
-        return given_ode(spec.name.text, states, put_in(definitions, equations))
+        return given_ode(
+            spec.name.text, states, put_in(definitions, equations), is_matrix=spec.is_matrix
+        )
     except RuleError as error:
         where = {a.target.text: a.expression.span for a in spec.assignments}
         found = (Diagnostic(f.code, f.message, where[str(f.target)], f.hint) for f in error.flaws)

@@ -14,21 +14,26 @@ from optode.language.symbols import Field, by_name, symbol
 from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
 from optode.rule.rule import Flaw, RuleError, too_long
+from optode.rule.shapes import misfits
 from optode.spec.names import file_name_problem, name_problem
 
 Values: TypeAlias = Mapping[sp.Symbol, sp.Expr]
 
 
-def given_ode(name: str, states: Iterable[sp.Symbol], equations: Values) -> ContinuousLimit:
+def given_ode(
+    name: str, states: Iterable[sp.Symbol], equations: Values, *, is_matrix: bool = False
+) -> ContinuousLimit:
     """Make a limit from an ODE: the equations are taken as they stand, in ``Field(TIME, h)``.
 
     ``equations`` maps each state to its derivative. The first state is the position; the others
     start at 0. Symbols are taken by name, and a decimal number is exact. Raises RuleError with all
-    errors: a name that is taken, a state without an equation, different numbers of arguments of f.
+    errors: a name that is taken, a state without an equation, different numbers of arguments of f,
+    matrices whose shapes do not fit. With ``is_matrix`` the position has rows and columns.
     """
     own_states = tuple(map(by_name, states))
     given = {by_name(state): by_name(value) for state, value in equations.items()}
     flaws = [*_bad_names(name, own_states, given), *_unequal_calls(given)]
+    flaws += misfits(own_states, given, is_matrix)
     if flaws:
         raise RuleError(flaws)
     derivatives = [present(given[state]) for state in own_states]
@@ -38,6 +43,7 @@ def given_ode(name: str, states: Iterable[sp.Symbol], equations: Values) -> Cont
         equations=tuple(derivatives),
         initial=(symbol(f"{own_states[0]}0"), *(sp.S.Zero for _ in own_states[1:])),
         singular_times=singular_times(derivatives),
+        is_matrix=is_matrix,
     )
 
 

@@ -32,7 +32,7 @@ class ContinuousLimit:
     ODE. ``initial`` holds the value of each state at t = 0: a symbol ``x0`` for the position, the
     scaled start of the others. ``manifold`` gives the fast states in terms of the others and
     ``second_order`` x'' in x, x' and t where there is such an equation. ``singular_times`` are the
-    times where the vector field has a pole.
+    times where the vector field has a pole. With ``is_matrix`` the position has rows and columns.
     """
 
     name: str
@@ -46,6 +46,7 @@ class ContinuousLimit:
     second_order: sp.Expr | None = None
     singular_times: tuple[sp.Expr, ...] = ()
     notes: tuple[str, ...] = ()
+    is_matrix: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.states) == len(self.equations) == len(self.initial):
@@ -88,6 +89,7 @@ def written(reduced: Reduced, scaled: ScaledRule) -> ContinuousLimit:
             *notes_on(scaled.rule, start),
             *standstill(reduced.slow, equations),
         ),
+        is_matrix=scaled.rule.is_matrix,
     )
 
 

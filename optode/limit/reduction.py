@@ -12,7 +12,7 @@ from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.effort import expanded, solutions
 from optode.language.elementwise import reaches, relu
-from optode.language.symbols import TIME, Oracle
+from optode.language.symbols import TIME, operators_in
 from optode.language.text import to_text
 from optode.limit.deciding import remainders
 from optode.limit.modified_equation import modified_fields
@@ -73,7 +73,7 @@ def on_manifold(scaled: ScaledRule, order: int) -> Reduced:
 
 
 def _refuse_what_has_no_next_order(rule: UpdateRule) -> None:
-    if any(value.has(Oracle) for value in rule.step_map):
+    if operators_in(rule.step_map):
         message = "no next order: nothing is known of the derivatives of the rule's own operators"
     elif rule.bounds:
         message = "no next order: a maximum is smooth only between its switches"

@@ -12,6 +12,7 @@ import sympy as sp
 from optode.calculus.tangent import substituted
 from optode.language.conditions import where
 from optode.language.functions import kinds
+from optode.language.matrices import MatrixFunction
 from optode.language.presentation import present
 from optode.language.symbols import (
     TIME,
@@ -28,6 +29,7 @@ from optode.language.text import to_text
 from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
 from optode.model.singular_start import at_start, regular_branch
+from optode.rule.shapes import shapes_of
 
 Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
@@ -128,7 +130,8 @@ class NeuralODE:
 
     Where the equations are singular at t = 0, ``branch`` holds the states shortly after it, on the
     solution that is regular there, in t, the position at 0 and f(t, position). ``remarks`` say in
-    words what of the author's model part has no effect.
+    words what of the author's model part has no effect. With ``is_matrix`` the position has rows and
+    columns.
     """
 
     name: str
@@ -143,6 +146,7 @@ class NeuralODE:
     singular_times: tuple[sp.Expr, ...]
     branch: tuple[sp.Expr, ...] = ()
     remarks: tuple[str, ...] = ()
+    is_matrix: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.states) == len(self.equations) == len(self.initial):
@@ -168,6 +172,18 @@ class NeuralODE:
     def _expressions(self) -> list[sp.Expr]:
         starts = [initial.expression for initial in self.initial if initial.expression is not None]
         return [*self.equations, *starts]
+
+    @property
+    def has_gram_states(self) -> bool:
+        """Whether a state has other sides than the position, as Gram matrices have."""
+        rates = dict(zip(self.states, self.equations, strict=True))
+        return self.is_matrix and len(set(shapes_of(self.states, rates))) > 1
+
+    @property
+    def matrix_functions(self) -> tuple[str, ...]:
+        """The names of the matrix functions in the equations and the starts, sorted."""
+        calls = (c for e in self._expressions for c in e.atoms(MatrixFunction))
+        return tuple(sorted({str(call.args[0]) for call in calls}))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -222,6 +238,7 @@ def neural_ode(
         singular_times=(times := singular_times(equations)),
         branch=_regular_start(states, equations, initial) if sp.S.Zero in times else (),
         remarks=architecture.notes,
+        is_matrix=limit.is_matrix,
     )
 
 

@@ -26,7 +26,7 @@ from optode.language.effort import MOST_TO_CANCEL, cancelled, factored, is_modes
 from optode.language.elementwise import expm1
 from optode.language.functions import bends
 from optode.language.presentation import present
-from optode.language.symbols import TIME, Field, Opaque, Reduction, operators_in
+from optode.language.symbols import TIME, Field, Opaque, Oracle, Reduction
 from optode.model.model import NeuralODE
 
 START = sp.Symbol("t0", real=True, nonzero=True)
@@ -133,7 +133,8 @@ def _separable(model: NeuralODE, *reasons: str) -> Separable:
         raise _Unfit("not separable: one state")
     motion, *rest = model.equations
     if motion.has(Opaque):
-        called = ["f"] * motion.has(Field) + list(operators_in([motion]))
+        operators = {str(call.args[0]) for call in motion.atoms(Oracle)}
+        called = ["f"] * motion.has(Field) + sorted(operators)
         raise _Unfit(f"not separable: {position}' has {called[0]}")
     if motion.has(TIME):
         raise _Unfit(f"not separable: {position}' depends on the time")

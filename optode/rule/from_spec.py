@@ -41,6 +41,7 @@ def build_rule(spec: Spec) -> UpdateRule:
             decays=[symbol(p.name.text) for p in spec.parameters if p.is_decay],
             vectors=[symbol(p.name.text) for p in spec.parameters if p.is_vector],
             scaling=values[3],
+            is_matrix=spec.is_matrix,
         )
     except RuleError as error:
         raise SpecError(_diagnostics(spec, error)) from error

@@ -54,7 +54,8 @@ class UpdateRule:
     other states that the position moves with, where it does. ``declared`` holds the declarations of
     hyper-parameters in the author's words, where there are any. ``written`` and ``written_start`` are
     the assignments and starts as the author has them, before they were brought into normal form.
-    All expressions are elementwise.
+    With ``is_matrix`` the position has rows and columns. All expressions are elementwise but for
+    reductions and products of matrices.
     """
 
     name: str
@@ -69,6 +70,7 @@ class UpdateRule:
     potential: sp.Expr | None = None
     spans: tuple[Span | None, ...] = field(default=(), compare=False)
     declared: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    is_matrix: bool = False
     written: tuple[tuple[sp.Expr, sp.Expr], ...] = field(default=(), compare=False)
     written_start: tuple[tuple[sp.Symbol, sp.Expr], ...] = field(default=(), compare=False)
 

@@ -17,6 +17,7 @@ from optode.rule.naming import bad_names, unknown_starts
 from optode.rule.normal_form import normal_form
 from optode.rule.rooted import with_powers_of_roots
 from optode.rule.rule import Flaw, RuleError, UpdateRule, too_long
+from optode.rule.shapes import misfits
 
 Step: TypeAlias = dict[sp.Expr, sp.Expr]
 Values: TypeAlias = Mapping[sp.Symbol, sp.Expr]
@@ -38,6 +39,7 @@ def update_rule(
     decays: Iterable[sp.Symbol] = (),
     vectors: Iterable[sp.Symbol] = (),
     scaling: Mapping[sp.Symbol | str, sp.Expr] | None = None,
+    is_matrix: bool = False,
 ) -> UpdateRule:
     """Make a rule from SymPy expressions: whatever a spec can say about it.
 
@@ -47,17 +49,20 @@ def update_rule(
     hyper-parameters as formulas of the step size; all others are free. Of the free ones, ``decays``
     may move with the step size and ``vectors`` have a value for each feature. ``start`` gives
     states at k = 0; the others start at 0, the first state anywhere. ``scaling`` fixes powers of
-    the step size, of a state or of ``"time"``: ``{"time": sqrt(s)}``.
+    the step size, of a state or of ``"time"``: ``{"time": sqrt(s)}``. With ``is_matrix`` the
+    position has rows and columns, of which ``matmul`` and its kin see.
 
     Symbols are taken by name, whatever their assumptions, and a decimal number is exact: 0.9 is
     9/10. Raises RuleError with all errors of one kind: names that are taken or unknown, an implicit
-    step that has no iteration, a value beyond the step, a scaling that is none.
+    step that has no iteration, a value beyond the step, a scaling that is none, matrices whose
+    shapes do not fit.
     """
     own = _OwnTerms(step_size)
     own_states = tuple(map(own, states))
     formulas, starts = own.pairs(parameters or {}), own.pairs(start or {})
     step = own.step(update, own_states)
     _raise_if_any([*bad_names(name, own.step_size, own_states, step, formulas, starts)])
+    _raise_if_any(misfits(own_states, step, is_matrix, starts))
     all_states, one_step = _one_step(own_states, step, own.step_size)
     _raise_if_any(_too_long(one_step, dict(formulas)))
     rule = UpdateRule(
@@ -69,6 +74,7 @@ def update_rule(
         start=starts,
         decays=tuple(map(own, decays)),
         vectors=tuple(map(own, vectors)),
+        is_matrix=is_matrix,
         written=tuple(step.items()),
         written_start=starts,
     )

@@ -10,6 +10,21 @@ from .evaluation.field import BoundField
 from .evaluation.loss import Loss, set_loss
 from .features import FeatureNode
 from .lending import learned_value
+from .matrices import MatrixNode
+from .matrix_functions import (
+    column_maximum,
+    column_mean,
+    column_total,
+    eigenvectors,
+    eye,
+    inv_root,
+    newton_schulz,
+    polar,
+    row_maximum,
+    row_mean,
+    row_total,
+    trace,
+)
 from .node import Node
 from .ode_rnn import ODERNN, padded
 from .parameters import Learn, Value, set_constant, set_learned, set_operator
@@ -28,6 +43,7 @@ __all__ = [
     "Inputs",
     "Learn",
     "Loss",
+    "MatrixNode",
     "Node",
     "Operator",
     "Pull",
@@ -37,17 +53,29 @@ __all__ = [
     "Tensors",
     "Times",
     "Value",
+    "column_maximum",
+    "column_mean",
+    "column_total",
     "count",
     "dot",
+    "eigenvectors",
     "either",
+    "eye",
+    "inv_root",
     "learned_value",
     "maximum",
     "mean",
     "minimum",
+    "newton_schulz",
     "padded",
+    "polar",
+    "row_maximum",
+    "row_mean",
+    "row_total",
     "set_constant",
     "set_learned",
     "set_loss",
     "set_operator",
     "total",
+    "trace",
 ]

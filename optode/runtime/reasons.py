@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .aliases import Inputs
 from .learned_values import learned_text
+from .matrix_functions import singular_functions
 from .times import Clock
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ def reason(node: Node, t: Tensor, states: Tensor, inputs: Inputs, otherwise: str
     otherwise = f"{otherwise}; {learned}" if learned else otherwise
     if len(states) != len(node.state_names):  # with costates among them
         return otherwise
-    rates, again = (node.vector_field(t, states.unbind(), inputs) for _ in range(2))
+    with singular_functions() as singular:
+        rates, again = (node.vector_field(t, states.unbind(), inputs) for _ in range(2))
+    if singular:
+        return f"{singular[0]} is taken of a matrix that is singular, or close to it"
     if all(x.isfinite().all() for x in rates) and not all(map(torch.equal, rates, again)):
         return (
             "the field draws random numbers, so that no step has a small error: call field.eval(), "

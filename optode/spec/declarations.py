@@ -115,7 +115,7 @@ class Spec:
 
     With ``ends_at_k`` a step makes ``x[k]`` from ``x[k-1]``. ``velocities`` are pairs of a state x
     with a line ``x'' = ...`` and the state that its velocity is. ``family`` and ``year`` place it in
-    the catalogue.
+    the catalogue. With ``is_matrix`` the position has rows and columns.
     """
 
     name: Located
@@ -135,6 +135,7 @@ class Spec:
     velocities: tuple[tuple[str, str], ...] = ()
     family: str | None = None
     year: int | None = None
+    is_matrix: bool = False
 
     @property
     def assumed(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import sympy as sp
 from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
 from optode.language.elementwise import by_formula
 from optode.language.functions import IN_SPECS
+from optode.language.matrices import matmul, transposed
 from optode.language.numbers import MAX_BITS, has_floats, is_real
 from optode.language.symbols import COUNTER, At
 from optode.language.text import MAX_INTEGER
@@ -48,6 +49,7 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[sp.Expr, sp.Expr], sp.Expr]] =
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
+    ast.MatMult: matmul,
 }
 
 
@@ -113,6 +115,9 @@ class _Walk:
             case ast.BinOp(op=ast.Mod()):
                 hint = "like `where(k % 5 == 0, a, b)`"
                 return self._refuse("E214", "a remainder stands in a condition only", node, hint)
+            case ast.Attribute(attr="T", value=inner):
+                matrix = self.value(inner)
+                return None if matrix is None else transposed(matrix)
             case ast.Call(func=ast.Name() as name, keywords=[]):
                 return self._call(node, name)
             case ast.Subscript(value=ast.Name() as name):

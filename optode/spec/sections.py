@@ -35,12 +35,13 @@ from optode.spec.yaml_source import Mapping, Node, Scalar, Sequence
 
 SPEC_KEYS = (
     "name", "title", "reference", "step_size", "parameters", "state", "update", "ode", "scaling",
-    "start", "verify", "model", "extends", "family", "year",
+    "start", "verify", "model", "extends", "family", "year", "shape",
 )  # fmt: skip
 MODEL_KEYS = ("class", "field", "rename", "parameters", "initial", "equations", "smooth", "span")
 LEARNED_KEYS = ("init", "value", "transform", "per")
 TRANSFORMS = ("none", "sigmoid", "softplus", "exp")
 FIELDS = ("-grad", "grad")
+SHAPES = ("matrix",)
 _RULE_KEYS = ("step_size", "parameters", "scaling", "start", "verify")
 
 
@@ -72,6 +73,7 @@ def read_sections(tree: Mapping, source: Source, sha256: str, reporter: Reporter
         velocities=velocities,
         family=family.text if family is not None else None,
         year=year_of(tree.get("year"), reporter),
+        is_matrix=choice_of(tree.get("shape"), "shape", SHAPES, reporter) is not None,
     )
     check_spec(spec, is_ode, reporter)
     return spec

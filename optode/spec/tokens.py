@@ -19,10 +19,11 @@ MAX_OPERATORS = 200
 _TOKEN = re.compile(
     r"""(?P<number>(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?)
     |(?P<name>[A-Za-z_\u0370-\u03ff][0-9A-Za-z_\u0370-\u03ff]*)
-    |(?P<operator>\*\*|[<>=!]=|[-+*%]|/(?!/)|<(?!<)|>(?!>))
+    |(?P<operator>\*\*|[<>=!]=|[-+*%@]|/(?!/)|<(?!<)|>(?!>))
     |(?P<open>[(\[])
     |(?P<close>[)\]])
     |(?P<comma>,)
+    |(?P<turned>\.T\b)
     |(?P<space>\s+)
     |(?P<other>//|\.\.+|:=|<<|>>|&&|\|\||(?<=[\w)\]])'|"[^"]*"?|'[^']*'?|.)""",
     re.VERBOSE | re.DOTALL,
@@ -50,7 +51,6 @@ _INSTEAD = {
     "&": "write `and`",
     "&&": "write `and`",
     "!": "write `not`",
-    "@": "products are elementwise: write `*`",
     "'": "derivatives stand on the left of `=` only",
 }
 _LOGIC = {"and": "operator", "or": "operator", "not": "prefix"}
@@ -175,7 +175,7 @@ class _Structure:
             self._error(what, token.start, token.end)
 
     def _after_value(self, token: _Token, before: _Token | None) -> None:
-        if before is None or token.kind == "operator":
+        if before is None or token.kind in ("operator", "turned"):
             return
         if token.kind == "close":
             self._close(token)
@@ -207,4 +207,4 @@ class _Structure:
 
 
 def _ends_value(token: _Token | None) -> bool:
-    return token is not None and token.kind in ("number", "name", "close")
+    return token is not None and token.kind in ("number", "name", "close", "turned")

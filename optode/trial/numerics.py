@@ -14,6 +14,8 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from optode.language.arrays import ONES, array_modules, in_full, ones
+from optode.language.matrices import MatrixFunction
+from optode.language.matrix_arrays import matrix_function
 from optode.language.program import Assign, FieldCall, Program, Statement
 from optode.language.symbols import COUNTER, TIME, Field, Gradient, Loss, Tangent, symbol
 from optode.limit.limit import ContinuousLimit
@@ -72,6 +74,10 @@ def _compiled(
 ) -> tuple[str, Callable[..., Array] | None, tuple[str, ...]]:
     """Return the name a statement assigns, its function (None: the oracle) and the names it reads."""
     if isinstance(statement, FieldCall):
+        if statement.operator not in ("", "loss"):
+            value, along = matrix_function(statement.operator)
+            names = tuple(a.name for a in statement.inputs)
+            return statement.name.name, along if statement.directions else value, names
         return statement.name.name, None, tuple(a.name for a in statement.arguments)
     if not isinstance(statement, Assign):
         raise TypeError(f"cannot carry out {statement}")
@@ -126,6 +132,13 @@ def _with_oracle(
     if isinstance(call, Loss):
         functions["loss_value"] = oracle.loss
         return sp.Function("loss_value", real=True)(_with_oracle(call.args[0], oracle, functions))
+    if isinstance(call, MatrixFunction):
+        name = str(call.args[0])
+        if len(directions) > 1:
+            raise NotImplementedError(f"second derivatives of {name} are not known")
+        functions[name], functions[f"{name}_along"] = matrix_function(name)
+        flat = [_with_oracle(a, oracle, functions) for a in (*call.points, *directions)]
+        return sp.Function(f"{name}_along" if directions else name, real=True)(*flat)
     if not isinstance(call, (Gradient, Field)):
         inner = [_with_oracle(a, oracle, functions) for a in expression.args]
         return expression.func(*inner) if inner else expression

@@ -13,8 +13,11 @@ from optode.rule.rule import UpdateRule
 def with_operators(rule: UpdateRule) -> UpdateRule:
     """Return the rule with tanh in place of the operators that the caller would give."""
 
+    def is_given(node: sp.Basic) -> bool:
+        return type(node) is Oracle
+
     def replaced(pairs: tuple[tuple[sp.Expr, sp.Expr], ...]) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
-        return tuple((z, v.replace(Oracle, lambda _, u: sp.tanh(u))) for z, v in pairs)
+        return tuple((z, v.replace(is_given, lambda call: sp.tanh(call.args[1]))) for z, v in pairs)
 
     return replace(
         rule,

@@ -18,7 +18,7 @@ from optode.rule.rule import UpdateRule
 from optode.trial.expectation import smallest_gap
 from optode.trial.numerics import Array, Rates
 from optode.trial.operators import with_operators
-from optode.trial.smooth_field import optimizer_field
+from optode.trial.smooth_field import field_for
 from optode.trial.switches import horizon
 from optode.trial.trial import POSITIVE_START, START, Trial
 from optode.trial.written import WrittenRule
@@ -40,7 +40,7 @@ def check_limit(
     rule = with_operators(rule)
     found: list[tuple[float, float]] = []
     for start in (START, POSITIVE_START):
-        trial = Trial(rule, scaling, optimizer_field(), start, given)
+        trial = Trial(rule, scaling, field_for(rule), start, given)
         with np.errstate(all="ignore"):
             distances = _distances(trial)
         if all(map(math.isfinite, distances)):
@@ -78,7 +78,7 @@ def _distances(trial: Trial) -> tuple[float, float]:
         if singular or not found:  # the equations do not depend on the step
             start = trial.iterates(delta, first)[-1] if singular else trial.initial(0, 1.0)
             ends = _ends(rates, start, first * delta, time)
-        there = written.iterates(trial.values(delta), np.array(trial.start), steps)
+        there = written.iterates(trial.values(delta), trial.position, steps)
         rows = [
             (there[z.name][-1] / delta ** float(powers[z]), end)
             for z, end in zip(limit.states, ends, strict=True)

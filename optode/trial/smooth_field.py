@@ -16,12 +16,15 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from optode.rule.rule import UpdateRule
+
 Array: TypeAlias = NDArray[np.float64]
 
 
 class SmoothField:
-    """A map of vectors (each of shape (2,)) to a vector, with its derivatives of every order.
+    """A map of arrays of one shape to such an array, with its derivatives of every order.
 
+    The shape is that of vectors, (2,), unless another is given, as (2, 2) of matrices.
     ``potential`` is the function whose gradient the map is, where there is one.
     """
 
@@ -30,8 +33,9 @@ class SmoothField:
         variables: Sequence[sp.Symbol],
         components: Sequence[sp.Expr],
         potential: sp.Expr | None = None,
+        shape: tuple[int, ...] = (2,),
     ) -> None:
-        self.variables = tuple(variables)
+        self.variables, self.shape = tuple(variables), shape
         self.potential = potential
         self._derivatives: dict[int, Callable[..., Sequence[float]]] = {}
         self._tensors: list[list[sp.Expr]] = [list(components)]
@@ -45,7 +49,7 @@ class SmoothField:
         if self.potential is None:
             raise TypeError("this field is no gradient: it has no loss")
         try:
-            return np.array(self._potential(*_joined(points).tolist()))
+            return np.array(self._potential(*self._joined(points).tolist()))
         except (OverflowError, ValueError):  # far away, or nowhere
             return np.array(np.nan)
 
@@ -56,10 +60,10 @@ class SmoothField:
 
     def derivative(self, points: Sequence[Array], *directions: Sequence[Array]) -> Array:
         """Return the n-th derivative at a point applied to n directions (for n = 1 the Jacobian product)."""
-        tensor = self._tensor(len(directions), _joined(points))
+        tensor = self._tensor(len(directions), self._joined(points))
         for direction in directions:
-            tensor = tensor @ _joined(direction)
-        return tensor
+            tensor = tensor @ self._joined(direction)
+        return tensor.reshape(self.shape)
 
     def _tensor(self, order: int, point: Array) -> Array:
         """Return all partial derivatives of an order, shape (2, n, ..., n) with n variables."""
@@ -79,10 +83,32 @@ class SmoothField:
             self._tensors.append(list(chain.from_iterable(rows)))
         return self._tensors[order]
 
+    def _joined(self, arrays: Sequence[Array]) -> Array:
+        """Concatenate arrays; a number stands for an array of equal components."""
+        return np.concatenate([np.broadcast_to(array, self.shape).ravel() for array in arrays])
 
-def _joined(vectors: Sequence[Array]) -> Array:
-    """Concatenate vectors of two components; a number stands for a vector of two equal components."""
-    return np.concatenate([np.broadcast_to(vector, 2) for vector in vectors])
+
+def field_for(rule: UpdateRule, *, convex: bool = True) -> SmoothField:
+    """Return a field for the position of a rule, of a convex function or of a game."""
+    if rule.is_matrix:
+        return matrix_field(convex)
+    return optimizer_field() if convex else game_field()
+
+
+@cache
+def matrix_field(convex: bool = True) -> SmoothField:
+    """Return the gradient of a convex function of a matrix of 2 rows and 2 columns, or a field beside it.
+
+    No entry is alone, and the function is not that of the transposed matrix.
+    """
+    a, b, c, d = variables = sp.symbols("a b c d", real=True)
+    f = sp.log(sp.cosh(a + b / 2 - d / 3)) + (a**4 + (b - c) ** 4) / 10
+    f += (a**2 + 2 * b**2 + 3 * c**2 + 2 * d**2 + a * d + b * c) / 5
+    components = [f.diff(v) for v in variables]
+    if not convex:
+        turning = (b + b**3 / 5, -a, d - sp.sin(a) / 2, -c)
+        components = [g / 2 + r for g, r in zip(components, turning, strict=True)]
+    return SmoothField(variables, components, f if convex else None, (2, 2))
 
 
 @cache

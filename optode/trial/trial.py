@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -25,8 +26,8 @@ from optode.trial.numerics import (
 from optode.trial.smooth_field import SmoothField
 from optode.trial.starts import REACH, RegularBranch, is_regular, regular_branch, solve
 
-START = (0.8, -0.9)
-POSITIVE_START = (0.8, 0.6)
+START = (0.8, -0.9, 0.5, 0.7)
+POSITIVE_START = (0.8, 0.6, 0.5, 0.9)
 _GOLDEN = 0.6180339887498949
 _SAMPLE_STEPS = 256
 
@@ -35,14 +36,21 @@ _SAMPLE_STEPS = 256
 class Trial:
     """A rule in a scaling, with the field for its oracle and the position at which both start.
 
-    All states are arrays of shape (states, 2), in the order of the limit's.
+    All states are arrays of shape (states, 2), in the order of the limit's, or (states, 2, 2) where
+    they are matrices: the first of the start's numbers fill the position.
     """
 
     rule: UpdateRule
     scaling: Scaling
     field: SmoothField
-    start: tuple[float, float] = START
+    start: tuple[float, ...] = START
     given: tuple[tuple[str, Array | float], ...] = ()
+
+    @property
+    def position(self) -> Array:
+        """Return where the position starts."""
+        shape = self.field.shape
+        return np.array(self.start[: math.prod(shape)]).reshape(shape)
 
     @cached_property
     def constants(self) -> dict[str, Array | float]:
@@ -76,13 +84,13 @@ class Trial:
     def iterates(self, delta: float, steps: int) -> Array:
         """Return the scaled states of the rule that the limit keeps, shape (steps + 1, states, 2)."""
         values = self.values(delta)
-        first = {z.name: np.zeros(2) for z in self.rule.states}
-        first[self.rule.position.name] = np.array(self.start)
+        first = {z.name: np.zeros(self.field.shape) for z in self.rule.states}
+        first[self.rule.position.name] = self.position
         for state, value in self.rule.start:
             number = value_of(
                 value.xreplace(dict(self.rule.formulas)), {**values, **first}, self.field
             )
-            first[state.name] = np.broadcast_to(number, 2)
+            first[state.name] = np.broadcast_to(number, self.field.shape)
         with np.errstate(all="ignore"):  # 0/0 of an average that a singular start leaves out
             history = iterate(self.rule, self.field, values, first, steps)
         powers = dict(zip(self.rule.states, self.scaling.powers, strict=True))
@@ -100,10 +108,10 @@ class Trial:
     def initial(self, order: int, delta: float) -> Array:
         """Return the derived initial values as numbers, from the start position."""
         known = dict(self.values(delta))
-        known[f"{self.rule.position.name}0"] = np.array(self.start)
+        known[f"{self.rule.position.name}0"] = self.position
         with np.errstate(all="ignore"):  # an infinite shift says that the start is singular
             rows = [value_of(sp.sympify(e), known, self.field) for e in self.limit(order).initial]
-        return np.stack([np.broadcast_to(row, 2) for row in rows])
+        return np.stack([np.broadcast_to(row, self.field.shape) for row in rows])
 
     def offset(self, order: int) -> float:
         """Return kappa in ``t = (k + kappa) Delta``."""
@@ -117,7 +125,7 @@ class Trial:
         run = numerical((TIME, *states, *named), expressions, self.field)
         values = [constants[s.name] for s in named]
         along = (run(step * k, *z, *values) for k, z in enumerate(history, 1))
-        return np.stack([[np.broadcast_to(u, 2) for u in row] for row in along])
+        return np.stack([[np.broadcast_to(u, self.field.shape) for u in row] for row in along])
 
     @cached_property
     def branch(self) -> RegularBranch | None:
@@ -153,7 +161,7 @@ def finite_start(
     scaling: Scaling,
     field: SmoothField,
     given: tuple[tuple[str, Array | float], ...],
-) -> tuple[float, float]:
+) -> tuple[float, ...]:
     """Return a generic position from which the rule stays finite: some rules need positive ones."""
     with np.errstate(all="ignore"):
         history = Trial(rule, scaling, field, START, given).iterates(1 / 64, 64)

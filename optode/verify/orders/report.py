@@ -18,7 +18,7 @@ from optode.spec.reader import Spec, VerifySpec
 from optode.spec.shipped import shipped_specs
 from optode.time_limit import time_limit
 from optode.trial.operators import with_operators
-from optode.trial.smooth_field import SmoothField, game_field, optimizer_field
+from optode.trial.smooth_field import SmoothField, field_for
 from optode.trial.starts import NoSolution
 from optode.trial.trial import Trial, finite_start
 from optode.verify.orders.orders import Order, OrderCheck, limit_order, next_order
@@ -76,7 +76,7 @@ def check_orders(
 
     ``given`` sets hyper-parameters by name.
     """
-    start = finite_start(rule, scaling, optimizer_field(), given)
+    start = finite_start(rule, scaling, field_for(rule), given)
     failures: list[str] = []
 
     def measured(measure: Callable[[], Order]) -> Order | None:
@@ -88,7 +88,7 @@ def check_orders(
             failures.append(str(error))
         return None
 
-    convex = Trial(rule, scaling, optimizer_field(), start, given)
+    convex = Trial(rule, scaling, field_for(rule), start, given)
     game = replace(convex, field=_field_for_next_order(rule))
     limit = measured(lambda: limit_order(convex))
     later = measured(lambda: next_order(game, order)) if order and limit is not None else None
@@ -97,7 +97,7 @@ def check_orders(
 
 def _field_for_next_order(rule: UpdateRule) -> SmoothField:
     """Return a field whose Jacobian is not symmetric; a gradient where the rule reads its loss."""
-    return optimizer_field() if any(e.has(Loss) for e in rule.step_map) else game_field()
+    return field_for(rule, convex=any(e.has(Loss) for e in rule.step_map))
 
 
 def _chosen(rule: UpdateRule) -> tuple[Scaling, ...]:
