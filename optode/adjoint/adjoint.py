@@ -61,7 +61,8 @@ def adjoint_system(model: NeuralODE) -> AdjointSystem:
     forward = lower(
         (TIME, *model.states, *parameters), dict(zip(derivatives, model.equations, strict=True))
     )
-    statements, bars = reverse(forward, dict(zip(derivatives, costates, strict=True)))
+    numbers = [TIME, *(p.symbol for p in model.parameters if not p.per_feature)]
+    statements, bars = reverse(forward, dict(zip(derivatives, costates, strict=True)), numbers)
     rates = [present(-bars.get(state, sp.S.Zero)) for state in model.states]
     integrands = [(p, present(bars.get(p, sp.S.Zero))) for p in learned]
     final: list[Assign | Total] = [

@@ -6,12 +6,12 @@ gradient g of an update rule) becomes one vector-Jacobian product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import sympy as sp
 
 from optode.language.derivative import partial
-from optode.language.matrices import MAPS, ones, transposed
+from optode.language.matrices import MAPS, matmul, ones, transposed, with_scalars_out
 from optode.language.presentation import present
 from optode.language.program import (
     Assign,
@@ -27,26 +27,33 @@ from optode.language.symbols import Reduction, symbol
 
 
 def reverse(
-    program: Program, cotangents: Mapping[sp.Symbol, sp.Symbol]
+    program: Program,
+    cotangents: Mapping[sp.Symbol, sp.Symbol],
+    scalars: Collection[sp.Symbol] = (),
 ) -> tuple[tuple[Statement, ...], dict[sp.Symbol, sp.Expr]]:
     """Reverse mode, source to source.
 
     ``cotangents`` gives each output's cotangent symbol. Returns the statements that compute what is
     needed (the calls of the primal, then one pullback for each call), and the cotangent of every
     name of the program as an expression in them. The map (cotangents) -> (cotangents of inputs) is
-    the transpose of the program's derivative.
+    the transpose of the program's derivative. The ``scalars`` are inputs that are numbers.
     """
     turned = {
         transposed(s.name): s.value.args[0]
         for s in program.statements
         if isinstance(s, Assign) and isinstance(s.value, transposed)
     }
+
+    def tidy(pulled: sp.Expr) -> sp.Expr:
+        """Turn back what is transposed twice, and take numbers out of products of matrices."""
+        return with_scalars_out(pulled.xreplace(turned), scalars) if pulled.has(matmul) else pulled
+
     bars: dict[sp.Symbol, sp.Expr] = {out: cotangents[out] for out in program.outputs}
     backward: list[Statement] = []
     for statement in reversed(program.statements):
         if isinstance(statement, Assign):
             pulled = {name for s in backward for name in defines(s)}
-            _accumulate_elementwise(statement, bars, pulled.union(cotangents.values()), turned)
+            _accumulate_elementwise(statement, bars, pulled.union(cotangents.values()), tidy)
         elif isinstance(statement, FieldCall):
             backward.extend(_accumulate_call(program, statement, bars))
         else:
@@ -58,16 +65,15 @@ def _accumulate_elementwise(
     statement: Assign,
     bars: dict[sp.Symbol, sp.Expr],
     costates: set[sp.Symbol],
-    turned: Mapping[sp.Expr, sp.Expr],
+    tidy: Callable[[sp.Expr], sp.Expr],
 ) -> None:
-    """Add to the cotangents of what a statement reads; ``turned`` are matrices turned twice."""
     bar = bars.get(statement.name, sp.S.Zero)
     if isinstance(statement.value, Reduction):
-        known = {statement.value: statement.name, **turned}
+        known = {statement.value: statement.name}
         bar = _in_full(bar, statement, costates)
         pairs = zip(statement.value.args, pulled_back(statement.value, bar), strict=True)
         for name, pulled in pairs:
-            bars[name] = bars.get(name, sp.S.Zero) + pulled.xreplace(known)
+            bars[name] = bars.get(name, sp.S.Zero) + tidy(pulled.xreplace(known))
         return
     for name in statement.value.free_symbols:
         bars[name] = bars.get(name, sp.S.Zero) + bar * partial(statement.value, name)

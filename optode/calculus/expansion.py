@@ -19,6 +19,7 @@ from optode.calculus.series import (
     Work,
     after_start,
     clipped,
+    joined,
 )
 from optode.calculus.tangent import tangent
 from optode.language.derivative import partial
@@ -192,11 +193,7 @@ class _Expansion:
         raise NoExpansion(f"{expression} grows faster than any power of 1/Delta")
 
     def oracle(self, call: sp.Expr, *along: sp.Expr) -> Series:
-        """Expand a gradient or field by Taylor's theorem about the leading point.
-
-        Its derivatives are Jacobian products. With directions it is the Jacobian product along
-        them, which is linear in each.
-        """
+        """Expand a gradient or field, or its Jacobian product along directions, by Taylor's theorem."""
         arguments = [self.of(a) for a in call.points]
         operator = operator_of(call)
         if operator is not None and arguments[0].leading[0] != 0:
@@ -204,9 +201,9 @@ class _Expansion:
         if any(a.terms and a.terms[0][0] < 0 for a in arguments):
             raise NoExpansion(f"the argument of {call} runs away")
         at = call.at(*(a.coefficient(Fraction(0)) for a in arguments))
-        moved = _directions(arguments)
+        moved = joined(arguments)
         shifts = [(e, d) for e, d in moved.terms if e > 0]
-        directions = [_directions(list(map(self.of, _parts(u)))) for u in along]
+        directions = [joined(list(map(self.of, _parts(u)))) for u in along]
         products: list[_Product] = [(Fraction(0), ())]
         for series in directions:
             products = self._each_along(products, series.terms)
@@ -300,11 +297,3 @@ class _Expansion:
 
 def _parts(direction: sp.Expr) -> tuple[sp.Expr, ...]:
     return tuple(direction.args) if isinstance(direction, sp.Tuple) else (direction,)
-
-
-def _directions(components: list[Series]) -> Series:
-    """Join the series of a direction's components: its coefficients are directions."""
-    exponents = sorted({e for component in components for e, _ in component.terms})
-    rows = ((e, [c.coefficient(e) for c in components]) for e in exponents)
-    terms = tuple((e, row[0] if len(row) == 1 else sp.Tuple(*row)) for e, row in rows)
-    return Series(terms, min(component.order for component in components))

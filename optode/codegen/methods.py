@@ -20,8 +20,8 @@ from optode.codegen.layout import (
 from optode.codegen.sharing import share
 from optode.codegen.statements import StatementPrinter, kinds_of
 from optode.language.function_names import IN_MODULES
+from optode.language.matrices import counted
 from optode.language.program import Assign, Statement, Total
-from optode.language.symbols import total
 from optode.model.model import NeuralODE
 
 RESERVED = (
@@ -102,7 +102,7 @@ def _read(printer: StatementPrinter, system: AdjointSystem) -> set[sp.Symbol]:
     shaped = printer.kinds.shaped
     constant = any(
         isinstance(s, Assign)
-        and (s.name in shaped or s.value == total(1))
+        and (s.name in shaped or counted(s.value) is not None)
         and not s.value.free_symbols & shaped
         for s in printer.program
     )

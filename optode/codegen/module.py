@@ -34,7 +34,6 @@ from optode.codegen.learned import (
 from optode.codegen.methods import Signature, rates_method, statement_lines
 from optode.codegen.parts import base_class, part_methods
 from optode.language.function_names import IN_MODULES, OPERATORS_IN_MODULES
-from optode.language.matrices import operator_named
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, symbol
 from optode.model.model import NeuralODE
@@ -170,14 +169,11 @@ def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tu
 
 def _matrix_function(name: str) -> str:
     """The class attribute that is a matrix function, such as an inverse root of order 4."""
-    constant = operator_named(name).constant
-    if constant is None:
+    function, _, number = name.rpartition("_")
+    argument = {"inv_root": "root", "newton_schulz": "steps"}.get(function)
+    if argument is None:
         return f"{name} = staticmethod({name})"
-    function = name.removesuffix(f"_{constant}")
-    return f"{name} = staticmethod(partial({function}, {_NUMBERS[function]}={constant}))"
-
-
-_NUMBERS = {"inv_root": "root", "newton_schulz": "steps"}
+    return f"{name} = staticmethod(partial({function}, {argument}={number}))"
 
 
 def _singular_times(model: NeuralODE) -> str:

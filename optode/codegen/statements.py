@@ -17,7 +17,7 @@ from optode.codegen.assignment import assignment
 from optode.codegen.expressions import TorchPrinter
 from optode.codegen.layout import BODY, LINE_LENGTH, call_lines
 from optode.language.conditions import where
-from optode.language.matrices import MAPS
+from optode.language.matrices import MAPS, counted
 from optode.language.program import (
     Assign,
     FieldCall,
@@ -27,7 +27,7 @@ from optode.language.program import (
     defines,
     uses,
 )
-from optode.language.symbols import Reduction, dot, symbol, total
+from optode.language.symbols import Reduction, dot, symbol
 from optode.model.model import NeuralODE
 
 
@@ -88,9 +88,9 @@ def _of_the_field(statement: Statement) -> tuple[sp.Symbol, ...]:
 def _is_summed(value: sp.Expr) -> bool:
     """Return whether a value has one number for each sample, as reductions over the features have.
 
-    The number of features itself is a Python number.
+    The number of features itself, and of rows and columns, is a Python number.
     """
-    return isinstance(value, Reduction) and value != total(1)
+    return isinstance(value, Reduction) and not counted(value)
 
 
 def _is_full(
@@ -102,7 +102,7 @@ def _is_full(
     both branches have it.
     """
     if isinstance(value, Reduction):
-        return isinstance(value, MAPS)
+        return isinstance(value, MAPS) and not counted(value)
     if isinstance(value, where) and value.args[0].free_symbols <= set(floats):
         return all(_is_full(branch, full, floats) for branch in value.args[1:])
     return value in full or any(_is_full(argument, full, floats) for argument in value.args)
@@ -181,8 +181,8 @@ class StatementPrinter:
 
     def _assign(self, statement: Assign, indent: int) -> list[str]:
         name, value = statement.name.name, statement.value
-        if value == total(1):
-            return self._count(statement.name)
+        if function := counted(value):
+            return self._count(statement.name, function)
         if isinstance(value, dot) and not any(map(self._has_shape, value.args)):
             first, second = value.args  # alike for all features: one of them gets their shape
             at = self._free(f"{name}_at")
@@ -193,10 +193,10 @@ class StatementPrinter:
             return [*lines, *self._filled(name, value, indent)]
         return self._assignment(name, value, indent)
 
-    def _count(self, name: sp.Symbol) -> list[str]:
-        """Assign the number of features."""
+    def _count(self, name: sp.Symbol, function: str) -> list[str]:
+        """Assign the number of features, of rows or of columns."""
         position = self.model.states[0]
-        number = f"count({position})"
+        number = f"{function}({position})"
         if name in self.kinds.full:
             number = f"torch.full_like({position}, {number})"
         return [f"{name} = {number}"]

@@ -1,9 +1,8 @@
 """What optode knows of each function of the language, in one record.
 
 The reader of specs, the printers of text, LaTeX and PyTorch, the sizes and series of a limit, and
-the checks by numbers take it from here. To add a function is to write its record, and its SymPy
-class (``elementwise.py``) unless others make it up, as they do ``max``; a spec may call it once its name
-is in ``function_names.py``.
+the checks by numbers take it from here. To add a function is to write its record, its SymPy class
+(``elementwise.py``) unless others make it up, and its name in ``function_names.py``.
 """
 
 from __future__ import annotations
@@ -32,25 +31,7 @@ from optode.language.elementwise import (
     step,
 )
 from optode.language.function_names import FUNCTION_NAMES
-from optode.language.matrices import (
-    column_highest,
-    column_mean,
-    column_total,
-    columns,
-    eigenvectors,
-    eye,
-    inv_root,
-    matmul,
-    newton_schulz,
-    ones,
-    polar,
-    row_highest,
-    row_mean,
-    row_total,
-    rows,
-    trace,
-    transposed,
-)
+from optode.language.matrix_records import MATRIX_RECORDS
 from optode.language.record import Function, Shorthand, Smoothness, elementwise, over_features
 from optode.language.symbols import count, dot, highest, lowest, mean, norm, total
 
@@ -62,7 +43,6 @@ def _erf(u: Any) -> Any:
 
 
 _OF_NUMPY = ((sp.tanh, 1, 0), (sp.cosh, 0, None), (sp.cos, 0, None), (sp.sin, 1, None))
-"""Functions of one name everywhere, with their powers at 0 and at infinity."""
 
 
 def _of_numpy(kind: type[sp.Function], near: int, far: int | None) -> Function:
@@ -185,31 +165,7 @@ _RECORDS: tuple[Function | Shorthand, ...] = (
     over_features(highest, "maximum({})", "highest", name="maximum", smoothness="kink"),
     over_features(lowest, "minimum({})", "lowest", name="minimum", smoothness="kink"),
     Shorthand(name="count", arguments=(1,), domain="real", make=count),
-    over_features(matmul, "{} @ {}", "product", arguments=2),
-    over_features(transposed, "{}.mT", "turned"),
-    over_features(trace, "trace({})", "trace"),
-    over_features(eye, "eye({})", "identity"),
-    over_features(ones, "torch.ones_like({})", "ones"),
-    over_features(row_total, "row_total({})", "row_sums"),
-    over_features(column_total, "column_total({})", "column_sums"),
-    over_features(row_mean, "row_mean({})", "row_means"),
-    over_features(column_mean, "column_mean({})", "column_means"),
-    over_features(
-        row_highest, "row_maximum({})", "row_tops", name="row_maximum", smoothness="kink"
-    ),
-    over_features(
-        column_highest,
-        "column_maximum({})",
-        "column_tops",
-        name="column_maximum",
-        smoothness="kink",
-    ),
-    Shorthand(name="rows", arguments=(1,), domain="real", make=rows),
-    Shorthand(name="columns", arguments=(1,), domain="real", make=columns),
-    Shorthand(name="polar", arguments=(1,), domain="real", make=polar),
-    Shorthand(name="newton_schulz", arguments=(1, 2), domain="real", make=newton_schulz),
-    Shorthand(name="inv_root", arguments=(2,), domain="real", make=inv_root),
-    Shorthand(name="eigenvectors", arguments=(1,), domain="real", make=eigenvectors),
+    *MATRIX_RECORDS,
     elementwise(
         where,
         "torch.where({}, {}, {})",

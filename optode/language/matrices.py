@@ -9,7 +9,7 @@ derivatives are Jacobian products, like those of a caller's operator.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -115,6 +115,23 @@ MAPS = (
 """The reductions whose values are matrices; those of all others are a number for each sample."""
 
 
+def with_scalars_out(expression: sp.Expr, scalars: Collection[sp.Symbol]) -> sp.Expr:
+    """Take factors that are numbers, given as symbols, out of products and transposed matrices."""
+
+    def opened(*parts: sp.Expr) -> sp.Expr:
+        split = [
+            part.as_independent(*(part.free_symbols - {*scalars}), as_Add=False) for part in parts
+        ]
+        factor = sp.Mul(*(number for number, _ in split))
+        return factor * matmul(*(rest for _, rest in split))
+
+    def turned(part: sp.Expr) -> sp.Expr:
+        number, rest = part.as_independent(*(part.free_symbols - {*scalars}), as_Add=False)
+        return number * transposed(rest)
+
+    return expression.replace(matmul, opened).replace(transposed, turned)
+
+
 def rows(_: sp.Expr) -> sp.Expr:
     """The number of rows of the position."""
     return column_total(sp.S.One)
@@ -123,6 +140,13 @@ def rows(_: sp.Expr) -> sp.Expr:
 def columns(_: sp.Expr) -> sp.Expr:
     """The number of columns of the position."""
     return row_total(sp.S.One)
+
+
+def counted(expression: sp.Expr) -> str | None:
+    """Return the function that gives a number of features, rows or columns; None for another value."""
+    if not isinstance(expression, total) or expression.args != (sp.S.One,):
+        return None
+    return {row_total: "columns", column_total: "rows"}.get(type(expression), "count")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

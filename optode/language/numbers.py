@@ -14,9 +14,14 @@ MAX_BITS = 4096
 _SMALLEST, _LARGEST = 1e-307, 1e308
 
 
+def bits_of(number: sp.Rational) -> int:
+    """Return how many bits the longer of numerator and denominator has."""
+    return max(int(number.p).bit_length(), int(number.q).bit_length())
+
+
 def in_range(number: sp.Expr) -> bool:
     """Return whether a real number is 0 or of a size that a float has, and not of endless digits."""
-    if number.is_Rational and max(int(number.p).bit_length(), number.q.bit_length()) > MAX_BITS:
+    if number.is_Rational and bits_of(number) > MAX_BITS:
         return False
     try:
         size = abs(float(number))

@@ -15,6 +15,7 @@ from optode.language.matrices import (
     column_highest,
     column_mean,
     column_total,
+    counted,
     eye,
     matmul,
     operator_of,
@@ -219,7 +220,7 @@ def _node_statements(
         return tuple(at.get(p, p) for p in plain)
 
     if isinstance(node, Reduction):
-        over = node.args if node == total(1) else named(node.args, "at")
+        over = node.args if counted(node) else named(node.args, "at")
         return [*statements, Assign(name, node.func(*over))]
     call: Call = node.args[0] if isinstance(node, Tangent) else node
     if isinstance(node, Tangent) and len(node.args) > 2:

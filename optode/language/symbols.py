@@ -171,6 +171,11 @@ class Reduction(sp.Function):
     nargs = 1
     is_real = True
 
+    @property
+    def is_number(self) -> bool:
+        """No value is known before the number of features is."""
+        return False
+
 
 class dot(Reduction):
     """``dot(u, w)``: the inner product over the features, broadcast back; symmetric."""

@@ -41,37 +41,35 @@ def update_rule(
     scaling: Mapping[sp.Symbol | str, sp.Expr] | None = None,
     is_matrix: bool = False,
 ) -> UpdateRule:
-    """Make a rule from SymPy expressions: whatever a spec can say about it.
+    """Make a rule from SymPy expressions.
 
     ``update`` maps a state to its next value and an intermediate quantity to its definition.
     Expressions use ``Gradient(x)``, ``At(x, -1)`` for x[k-1], ``At(v, 1)`` for v[k+1], ``COUNTER``
-    for k and ``Oracle(P, x)`` for an operator P of the caller's. ``parameters`` gives
-    hyper-parameters as formulas of the step size; all others are free. Of the free ones, ``decays``
-    may move with the step size and ``vectors`` have a value for each feature. ``start`` gives
-    states at k = 0; the others start at 0, the first state anywhere. ``scaling`` fixes powers of
-    the step size, of a state or of ``"time"``: ``{"time": sqrt(s)}``. With ``is_matrix`` the
-    position has rows and columns, of which ``matmul`` and its kin see.
+    for k and ``Oracle(P, x)`` for an operator P of the caller's. ``parameters`` gives formulas of the
+    step size; all other hyper-parameters are free: ``decays`` may move with the step size, ``vectors``
+    have a value for each feature. ``start`` gives states at k = 0; the others start at 0, the first
+    anywhere. ``scaling`` fixes powers of the step size, of a state or of ``"time"``: ``{"time":
+    sqrt(s)}``. With ``is_matrix`` the position has rows and columns.
 
-    Symbols are taken by name, whatever their assumptions, and a decimal number is exact: 0.9 is
-    9/10. Raises RuleError with all errors of one kind: names that are taken or unknown, an implicit
-    step that has no iteration, a value beyond the step, a scaling that is none, matrices whose
-    shapes do not fit.
+    Symbols are taken by name, whatever their assumptions, and a decimal number is exact. Raises
+    RuleError with all errors of one kind: names that are taken or unknown, an implicit step without
+    iteration, a value beyond the step, a scaling that is none, matrices whose shapes do not fit.
     """
     own = _OwnTerms(step_size)
     own_states = tuple(map(own, states))
     formulas, starts = own.pairs(parameters or {}), own.pairs(start or {})
     step = own.step(update, own_states)
-    _raise_if_any([*bad_names(name, own.step_size, own_states, step, formulas, starts)])
-    _raise_if_any(misfits(own_states, step, is_matrix, starts))
+    named = bad_names(name, own.step_size, own_states, step, formulas, starts)
+    _raise_if_any([*named, *misfits(own_states, step, is_matrix, starts)])
     all_states, one_step = _one_step(own_states, step, own.step_size)
     _raise_if_any(_too_long(one_step, dict(formulas)))
     rule = UpdateRule(
-        name=name,
-        step_size=own.step_size,
-        states=all_states,
-        step=tuple(one_step.items()),
-        formulas=formulas,
-        start=starts,
+        name,
+        own.step_size,
+        all_states,
+        tuple(one_step.items()),
+        formulas,
+        starts,
         decays=tuple(map(own, decays)),
         vectors=tuple(map(own, vectors)),
         is_matrix=is_matrix,

@@ -15,6 +15,7 @@ from .matrix_functions import (
     column_maximum,
     column_mean,
     column_total,
+    columns,
     eigenvectors,
     eye,
     inv_root,
@@ -23,6 +24,7 @@ from .matrix_functions import (
     row_maximum,
     row_mean,
     row_total,
+    rows,
     trace,
 )
 from .node import Node
@@ -56,6 +58,7 @@ __all__ = [
     "column_maximum",
     "column_mean",
     "column_total",
+    "columns",
     "count",
     "dot",
     "eigenvectors",
@@ -72,6 +75,7 @@ __all__ = [
     "row_maximum",
     "row_mean",
     "row_total",
+    "rows",
     "set_constant",
     "set_learned",
     "set_loss",

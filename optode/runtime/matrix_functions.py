@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,16 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 """The coefficients of the Newton-Schulz iteration of Jordan et al. 2024."""
 
 _seen: ContextVar[list[str] | None] = ContextVar("singular matrices", default=None)
+
+
+def rows(x: Tensor) -> int:
+    """Return the number of rows."""
+    return x.shape[-2]
+
+
+def columns(x: Tensor) -> int:
+    """Return the number of columns."""
+    return x.shape[-1]
 
 
 def trace(x: Tensor) -> Tensor:
@@ -63,16 +74,12 @@ def column_maximum(x: Tensor) -> Tensor:
 
 def polar(x: Tensor) -> Tensor:
     """Return the polar factor U V^T of each matrix U S V^T; nan for one without full rank."""
-    result: Tensor = _SelfAdjoint.apply(x, _polar, _polar_along)
-    return result
+    return _smooth(x, _polar, _polar_along)
 
 
 def inv_root(x: Tensor, root: int) -> Tensor:
     """Return the inverse root of the symmetric part of each matrix; nan where it is not positive."""
-    result: Tensor = _SelfAdjoint.apply(
-        x, lambda a: _inverse_root(a, root), lambda a, u: _inverse_root_along(a, u, root)
-    )
-    return result
+    return _smooth(x, partial(_inverse_root, root=root), partial(_inverse_root_along, root=root))
 
 
 def eigenvectors(x: Tensor) -> Tensor:
@@ -115,6 +122,13 @@ def _note(name: str, small: Tensor, large: Tensor) -> None:
     names = _seen.get()
     if names is not None and bool((small <= 1e-6 * large).any()):
         names.append(name)
+
+
+def _smooth(
+    x: Tensor, value: Callable[[Tensor], Tensor], along: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    result: Tensor = _SelfAdjoint.apply(x, value, along)  # type: ignore[no-untyped-call]
+    return result
 
 
 class _SelfAdjoint(torch.autograd.Function):

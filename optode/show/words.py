@@ -10,8 +10,9 @@ import sympy as sp
 from optode.adjoint.adjoint import AdjointSystem
 from optode.adjoint.volume import volume
 from optode.language.functions import transformed
+from optode.language.matrices import operator_named
 from optode.language.symbols import FieldTransposed, Oracle, Tangent, symbol
-from optode.language.text import to_text
+from optode.language.text import operator_text, to_text
 from optode.model.model import Initial, LearnedParameter
 from optode.show.dialect import Dialect
 
@@ -66,14 +67,16 @@ def remarks(system: AdjointSystem, dialect: Dialect) -> Iterator[Line]:
     for jacobian in flow.jacobians if flow else ():
         of = jacobian.name.removeprefix("J").replace("_", " with respect to ", 1)
         yield dialect.expression(jacobian), dialect.words(f"the Jacobian of f{of}")
-    for partial in sorted({node.args[1:] for node in nodes}, key=sp.default_sort_key):
-        name = dialect.expression(FieldTransposed(symbol("c"), *partial))
+    partials = sorted({node.args[1:] for node in nodes}, key=sp.default_sort_key)
+    named = {dialect.expression(FieldTransposed(symbol("c"), *p)): p for p in partials}
+    for name, partial in named.items():
         yield name, dialect.words(f"the transposed Jacobian of {_function(partial)}, applied to c")
 
 
 def _function(partial: tuple[sp.Expr, ...]) -> str:
     """Return the words for what a transposed Jacobian is of, and with respect to what."""
-    of = next((str(a.args[0]) for a in partial if isinstance(a, Oracle)), "f")
+    calls = (str(a.args[0]) for a in partial if isinstance(a, Oracle))
+    of = next((operator_text(name, "M") if operator_named(name) else name for name in calls), "f")
     if partial and isinstance(partial[0], Tangent):
         return f"{of}: that of J(u) for u = {to_text(partial[0].args[1])}"
     return f"{of} with respect to {to_text(partial[-1])}" if partial and of == "f" else of

@@ -18,7 +18,7 @@ from optode.diagnostics import Located, Reporter, Span, did_you_mean, quoted
 from optode.language.elementwise import by_formula
 from optode.language.functions import IN_SPECS
 from optode.language.matrices import matmul, transposed
-from optode.language.numbers import MAX_BITS, has_floats, is_real
+from optode.language.numbers import MAX_BITS, bits_of, has_floats, is_real
 from optode.language.symbols import COUNTER, At
 from optode.language.text import MAX_INTEGER
 from optode.spec.conditions import is_condition, read_condition
@@ -200,7 +200,7 @@ class _Walk:
         elif base.is_nonpositive and exponent.free_symbols - {COUNTER}:
             hint = "the base is no positive number"
             self._refuse("E209", "this has no real value for every exponent", node, hint)
-        elif base.is_Rational and exponent.is_Rational and _bits(base) * abs(exponent) > MAX_BITS:
+        elif base.is_Rational and exponent.is_Rational and bits_of(base) * abs(exponent) > MAX_BITS:
             self._refuse("E207", "this number has too many digits", node)
         else:
             return True
@@ -287,10 +287,6 @@ def _domain_of(name: str) -> str | None:
     record = IN_SPECS.get(name)
     takes = _DOMAINS.get(record.domain) if record else None
     return f"`{name}` takes {takes}" if takes else None
-
-
-def _bits(number: sp.Rational) -> int:
-    return max(int(number.p).bit_length(), int(number.q).bit_length())
 
 
 def _offset(index: ast.expr) -> int | None:

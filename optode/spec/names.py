@@ -10,7 +10,7 @@ import unicodedata
 from typing import TypeAlias
 
 from optode.diagnostics import Located, Reporter, quoted
-from optode.language.function_names import FUNCTION_NAMES
+from optode.language.function_names import FUNCTION_NAMES, IN_MODULES, OPERATORS_IN_MODULES
 
 Problem: TypeAlias = tuple[str, "str | None"]
 """Why a name cannot be, and what to do about it."""
@@ -61,10 +61,10 @@ TUPLE_ATTRIBUTES = frozenset((
 """Of the named tuple of states."""
 
 IMPORTED = frozenset((
-    "Any", "NamedTuple", "Tensor", "nn", "functional", "math", "torch", "BoundField",
-    "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Loss", "Node", "Operator",
-    "Pull", "SeparableNode", "Tensors", "Value", "count", "dot", "either", "learned_value", "maximum",
-    "mean", "minimum", "set_constant", "set_learned", "set_loss", "set_operator", "total",
+    "Any", "NamedTuple", "Tensor", "nn", "functional", "math", "partial", "torch", "BoundField",
+    "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Loss", "MatrixNode",
+    "Node", "Operator", "Pull", "SeparableNode", "Tensors", "Value", "either", "learned_value",
+    "set_constant", "set_learned", "set_loss", "set_operator", *IN_MODULES, *OPERATORS_IN_MODULES,
 ))  # fmt: skip
 """What the emitted module imports."""
 

@@ -6,6 +6,7 @@ import numpy as np
 import sympy as sp
 
 from optode.language.functions import borders
+from optode.language.matrices import MatrixFunction, matmul, operator_of, trace
 from optode.trial.trial import Trial
 
 _SAMPLES = 512
@@ -16,10 +17,11 @@ def horizon(trial: Trial, functions: tuple[type[sp.Function], ...]) -> float:
 
     At a switch the rule is late by up to a step: the error is of order 1 with a factor that jumps;
     and where the gradient itself stands in the sign, the limit slides from there on. The terms of
-    next order hold between kinks.
+    next order hold between kinks. A polar factor jumps where its matrix loses rank.
     """
     limit = trial.limit(0)
     arguments = borders(call for e in limit.equations for call in e.atoms(*functions))
+    arguments += [d for e in limit.equations for d in _determinants(e)]
     if not arguments:
         return 1.0
     along = trial.evaluated(arguments, trial.iterates(1 / _SAMPLES, _SAMPLES)[1:], 1 / _SAMPLES)
@@ -28,3 +30,10 @@ def horizon(trial: Trial, functions: tuple[type[sp.Function], ...]) -> float:
     if not len(switches):
         return 1.0
     return float(2.0 ** np.floor(np.log2(0.9 * switches[0] / _SAMPLES)))
+
+
+def _determinants(expression: sp.Expr) -> list[sp.Expr]:
+    """Return the determinants of the matrices, of 2 rows and columns, whose polar factors are taken."""
+    calls = expression.atoms(MatrixFunction)
+    matrices = (c.args[1] for c in calls if (operator := operator_of(c)) and operator.is_odd)
+    return [(trace(a) ** 2 - trace(matmul(a, a))) / 2 for a in matrices]

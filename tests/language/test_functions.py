@@ -24,8 +24,10 @@ from optode.language.arrays import ONES, array_modules, in_full
 from optode.language.conditions import remainder, where
 from optode.language.derivative import partial
 from optode.language.elementwise import Elementwise, atan2, by_formula, gelu, silu
+from optode.language.function_names import ELEMENTWISE_NAMES, FEATURE_NAMES, MATRIX_NAMES
 from optode.language.functions import FUNCTIONS, IN_SPECS, function_of
 from optode.language.latex import to_latex
+from optode.language.matrices import matmul, transposed
 from optode.language.record import Function
 from optode.language.symbols import step_symbol, symbol
 from optode.language.text import to_text
@@ -40,7 +42,8 @@ from optode.verify.orders.report import verify
 
 OF_ONE = [record for record in FUNCTIONS if not record.over_features]
 ELEMENTWISE = [record for record in OF_ONE if record.kind not in (where, remainder)]
-OVER_FEATURES = ("norm", "dot", "total", "mean", "maximum", "minimum", "count")
+OVER_FEATURES = FEATURE_NAMES
+OF_VECTORS = [name for name in IN_SPECS if name not in MATRIX_NAMES]
 POINTS = (0.3, 1.7, -0.4, -2.3)
 U, H = symbol("u"), symbol("h")
 TORCH = {"torch": torch, "functional": functional, "math": math} | {
@@ -99,7 +102,7 @@ def test_arrays_have_a_derivative_by_a_complex_step(record):
         assert step == pytest.approx(slope, rel=1e-12)
 
 
-@each([record for record in FUNCTIONS if record.over_features])
+@each([record for record in FUNCTIONS if record.name in FEATURE_NAMES])
 def test_sums_over_the_features(record):
     u, w = torch.rand(2, 3, 5, dtype=torch.float64)
     over = {"mean": torch.mean, "maximum": torch.amax, "minimum": torch.amin}
@@ -113,7 +116,7 @@ def test_sums_over_the_features(record):
     assert arrays(*row) == pytest.approx(expected[0].item())
 
 
-@each([record for record in FUNCTIONS if record.kind not in (where, remainder)])
+@each([r for r in FUNCTIONS if r.kind not in (where, remainder, matmul, transposed)])
 def test_text_and_latex(record):
     arguments = [symbol("h"), symbol("m"), symbol("v")][: max(record.arguments)]
     expression = record.kind(*arguments)
@@ -135,7 +138,9 @@ def parsed(text):
 @pytest.mark.parametrize("name", IN_SPECS)
 def test_the_reader_reads_it(name):
     record = IN_SPECS[name]
-    given = {"where": ["h > 0", "m", "v"], "norm": ["h", "1"]}.get(name, ["h", "m", "v"])
+    special = {"where": ["h > 0", "m", "v"], "norm": ["h", "1"]}
+    special |= {"inv_root": ["h", "4"], "newton_schulz": ["h", "5"]}
+    given = special.get(name, ["h", "m", "v"])
     for count in record.arguments:
         text = f"{name}({', '.join(given[:count])})"
         expression, diagnostics = parsed(text)
@@ -156,6 +161,9 @@ def test_what_only_comes_up_in_derivations_is_no_name_of_a_spec():
         "erf",
         "step",
         "reaches",
+        "matmul",
+        "transposed",
+        "ones",
     }
     assert [d.code for d in parsed("logsigmoid(h)")[1]] == ["E204"]
 
@@ -200,7 +208,7 @@ def ode_with(name):
     return parse_spec(ODE.format(on_field=on_field, on_states=on_states))
 
 
-@pytest.mark.parametrize("name", [name for name in IN_SPECS if name != "count"])
+@pytest.mark.parametrize("name", [name for name in OF_VECTORS if name != "count"])
 def test_a_module_has_sympys_vector_field_and_gradients(name):
     spec = ode_with(name)
     assert check(spec) == ()
@@ -392,7 +400,6 @@ def test_the_guide_lists_every_function():
 
 def test_the_readme_the_starter_and_the_messages_list_every_function():
     readme = Path("README.md").read_text(encoding="utf-8")
-    elementwise = [name for name in IN_SPECS if name not in OVER_FEATURES]
-    assert f"`{' '.join(elementwise)}`" in readme
+    assert f"`{' '.join(ELEMENTWISE_NAMES)}`" in readme
     assert f"# Functions: {' '.join(IN_SPECS)}\n" in starter_text("wave")
     assert f"functions: {', '.join(IN_SPECS)}" in parsed("erfinv(h)")[1][0].hint

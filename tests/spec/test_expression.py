@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from optode.diagnostics import Diagnostic, Located, Reporter, Source, Span
 from optode.language.elementwise import hardtanh, relu, sigmoid, softplus
+from optode.language.function_names import MATRIX_NAMES
 from optode.language.symbols import COUNTER, TIME, At, Field, Gradient, step_symbol, symbol
 from optode.language.text import to_text
 from optode.spec.expression import FUNCTIONS, Scope, parse_expression
@@ -219,7 +220,7 @@ def _compound(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     one = [
         name
         for name, (_, count) in FUNCTIONS.items()
-        if count == 1 and name not in ("sign", *OVER_FEATURES)
+        if count == 1 and name not in ("sign", *OVER_FEATURES, *MATRIX_NAMES)
     ]
     return st.one_of(
         st.builds("{} {} {}".format, parts, st.sampled_from(list("+-*/")), parts),
