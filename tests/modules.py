@@ -16,6 +16,9 @@ import optode
 
 FOLDER = Path(__file__).parents[1] / "generated"
 derive = cache(optode.derive)
+_TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py")}
+MATRICES = sorted(name for name, text in _TEXTS.items() if "(MatrixNode" in text)
+"""Those whose states have rows and columns: see test_matrix_modules.py."""
 POSITIVE = ("v", "u", "v_max", "theta")  # averages of squares, largest gradients, a counter
 
 

@@ -11,6 +11,7 @@ from optode.language.conditions import branches_of, in_branches, where
 from optode.language.derivative import partial
 from optode.language.effort import cancelled, expanded, operations, terms
 from optode.language.functions import function_of, kinds
+from optode.language.matrices import MatrixFunction
 from optode.language.numbers import is_real
 from optode.language.presentation import almost_everywhere
 from optode.language.symbols import COUNTER, At, Call, Opaque, Reduction, Tangent
@@ -144,7 +145,7 @@ def opened(value: sp.Expr, step_size: sp.Symbol, position: sp.Symbol) -> sp.Expr
     def oracle(call: sp.Expr) -> sp.Expr:
         *before, argument = call.args
         moved = expanded(argument - position)
-        if moved == 0 or not argument.has(position):
+        if moved == 0 or not argument.has(position) or isinstance(call, MatrixFunction):
             return call
         at = call.func(*before, position)
         return at + Tangent(at, moved) + Tangent(at, moved, moved) / 2

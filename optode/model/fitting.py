@@ -10,7 +10,8 @@ import sympy as sp
 from optode.diagnostics import Reporter, Span, nearest
 from optode.language.symbols import TIME, Field, Loss, Oracle, by_name, operators_in, symbol
 from optode.limit.limit import ContinuousLimit
-from optode.model.model import DERIVED, SMOOTHED, Architecture, LearnedParameter, jumps
+from optode.model.jumps import SMOOTHED, jumps
+from optode.model.model import DERIVED, Architecture, LearnedParameter
 from optode.rule.rule import UpdateRule
 from optode.spec.names import class_name_problem, name_problem
 

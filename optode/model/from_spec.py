@@ -12,9 +12,9 @@ from optode.diagnostics import Diagnostic, Located, Reporter, Span, SpecError
 from optode.language.symbols import TIME, Oracle, field_call, loss_call, symbol
 from optode.limit.limit import ContinuousLimit
 from optode.model.fitting import Places, fitted, number_of_arguments
+from optode.model.jumps import SMOOTHED
 from optode.model.model import (
     DERIVED,
-    SMOOTHED,
     Architecture,
     Initial,
     InitialKind,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, TypeAlias, get_args
@@ -10,8 +9,6 @@ from typing import Literal, TypeAlias, get_args
 import sympy as sp
 
 from optode.calculus.tangent import substituted
-from optode.language.conditions import where
-from optode.language.functions import kinds
 from optode.language.matrices import MatrixFunction
 from optode.language.presentation import present
 from optode.language.symbols import (
@@ -25,17 +22,15 @@ from optode.language.symbols import (
     operators_in,
     symbol,
 )
-from optode.language.text import to_text
 from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
+from optode.model.jumps import on_jumps, smoothed
 from optode.model.singular_start import at_start, regular_branch
 from optode.rule.shapes import shapes_of
 
 Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
 
-SMOOTHED = symbol("x")
-"""In what is smooth in the place of a sign, the argument."""
 
 DERIVED = symbol("rhs")
 """In a rewriting of an equation, the right-hand side that was derived."""
@@ -155,6 +150,11 @@ class NeuralODE:
         for equation in self.equations:
             if unknown := sorted(map(str, equation.free_symbols - known)):
                 raise ValueError(f"no value for {', '.join(unknown)} in {equation}")
+        kinds = {initial.kind for initial in self.initial}
+        if self.is_matrix and (
+            kinds & {"linear", "learned"} or any(p.per_feature for p in self.parameters)
+        ):
+            raise ValueError("matrices have no values for each feature")
         if len({len(c.args) for e in self.equations for c in e.atoms(Field)}) > 1:
             raise ValueError("the field is called with different numbers of arguments")
 
@@ -188,7 +188,7 @@ class NeuralODE:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the equations do not say: what of the model has no effect, signs without a derivative."""
-        return (*self.remarks, *_on_jumps(self.equations))
+        return (*self.remarks, *on_jumps(self.equations))
 
     @property
     def field_arguments(self) -> tuple[sp.Expr, ...]:
@@ -240,42 +240,6 @@ def neural_ode(
         remarks=architecture.notes,
         is_matrix=limit.is_matrix,
     )
-
-
-def jumps(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
-    """Return the calls of functions that jump, whose derivative is zero: of sign, and of step."""
-    found = {call for e in expressions for call in e.atoms(*kinds("jump"))}
-    return sorted(found, key=sp.default_sort_key)
-
-
-def smoothed(expression: sp.Expr, smooth: sp.Expr | None) -> sp.Expr:
-    """Put a smooth function, an expression in x, in the place of sign(x), and of the steps of it.
-
-    A choice by a condition becomes the mean of its branches that the smooth condition weighs.
-    """
-    if smooth is None or not expression.has(*kinds("jump")):
-        return expression
-    inner = [smoothed(argument, smooth) for argument in expression.args]
-    if isinstance(expression, where):
-        weight, if_true, if_false = inner
-        return weight * if_true + (1 - weight) * if_false
-    if not isinstance(expression, kinds("jump")):
-        return expression.func(*inner)
-    value = smooth.xreplace({SMOOTHED: inner[0]})
-    return value if isinstance(expression, sp.sign) else (1 + value) / 2
-
-
-def _on_jumps(equations: Iterable[sp.Expr]) -> Iterator[str]:
-    """Say that no gradient passes through what jumps."""
-    calls = " and ".join(
-        to_text(call if isinstance(call, sp.sign) else where(call, 1, 0))
-        for call in jumps(equations)
-    )
-    if calls:
-        yield (
-            f"the derivative of {calls} is zero, and no gradient passes through it; for one, write "
-            "`smooth: tanh(x/0.01)` under `model:`"
-        )
 
 
 def _regular_start(

@@ -87,9 +87,11 @@ def eigenvectors(x: Tensor) -> Tensor:
 
     The largest component of each is positive. There is no gradient where eigenvalues coincide.
     """
-    vectors = torch.linalg.eigh((x + x.mT) / 2)[1]
+    safe, missing = _finite(x)
+    vectors = torch.linalg.eigh((safe + safe.mT) / 2)[1]
     largest = vectors.detach().abs().argmax(-2, keepdim=True)
-    return vectors * vectors.detach().gather(-2, largest).sign()
+    signs = vectors.detach().gather(-2, largest).sign()
+    return (vectors * signs).masked_fill(missing, torch.nan)
 
 
 def newton_schulz(x: Tensor, steps: int) -> Tensor:
@@ -160,16 +162,25 @@ class _SelfAdjoint(torch.autograd.Function):
         return change
 
 
+def _finite(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return matrices that can be decomposed, and where another took the place of one with nan."""
+    missing = ~x.isfinite().all(-1, keepdim=True).all(-2, keepdim=True)
+    other = torch.eye(*x.shape[-2:], dtype=x.dtype, device=x.device)
+    return torch.where(missing, other, x), missing
+
+
 def _polar(x: Tensor) -> Tensor:
+    x, missing = _finite(x)
     u, s, v = torch.linalg.svd(x, full_matrices=False)
     small, large = s[..., -1:, None], s[..., :1, None]
     _note("polar", small, large)
     singular = small <= max(x.shape[-2:]) * torch.finfo(x.dtype).eps * large
-    return (u @ v).masked_fill(singular, torch.nan)
+    return (u @ v).masked_fill(singular | missing, torch.nan)
 
 
 def _polar_along(x: Tensor, along: Tensor) -> Tensor:
     """Return the derivative (Higham 2008, section 8.2): of a product P H, P turns and is stretched."""
+    x = _finite(x)[0]
     u, s, v = torch.linalg.svd(x, full_matrices=False)
     inner = u.mT @ along @ v.mT
     turned = u @ ((inner - inner.mT) / (s[..., :, None] + s[..., None, :])) @ v
@@ -183,14 +194,16 @@ def _polar_along(x: Tensor, along: Tensor) -> Tensor:
 
 
 def _inverse_root(x: Tensor, root: int) -> Tensor:
+    x, missing = _finite(x)
     values, vectors = torch.linalg.eigh((x + x.mT) / 2)
     _note(f"inv_root of order {root}", values[..., :1], values[..., -1:].abs())
     powers = torch.where(values > 0, values, torch.nan) ** (-1 / root)
-    return (vectors * powers[..., None, :]) @ vectors.mT
+    return ((vectors * powers[..., None, :]) @ vectors.mT).masked_fill(missing, torch.nan)
 
 
 def _inverse_root_along(x: Tensor, along: Tensor, root: int) -> Tensor:
     """Return the derivative by divided differences (Daleckii and Krein 1965; Higham 2008)."""
+    x = _finite(x)[0]
     values, vectors = torch.linalg.eigh((x + x.mT) / 2)
     a, b, power = values[..., :, None], values[..., None, :], -1 / root
     apart = (a - b).abs() > torch.finfo(x.dtype).eps ** (1 / 3) * a.abs()

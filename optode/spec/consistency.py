@@ -19,12 +19,25 @@ def check_spec(spec: Spec, is_ode: bool, reporter: Reporter) -> None:
         return
     if spec.assignments:
         check_assignments(spec.assignments, spec.states, is_ode, reporter)
+    if spec.is_matrix:
+        _check_matrix(spec, reporter)
     known = tuple(state.text for state in spec.states)
     _check_known((key for key, _ in spec.scaling), (*known, "time"), known, reporter)
     _check_known((key for key, _ in spec.start), known, known, reporter)
     _check_verify(spec, reporter)
     if spec.model is not None:
         _check_model(spec.model, known, reporter)
+
+
+def _check_matrix(spec: Spec, reporter: Reporter) -> None:
+    """Report values for each feature, of which a position with rows and columns has none (E118)."""
+    names = [p.name for p in spec.parameters if p.is_vector]
+    if spec.model is not None:
+        names += [p.name for p in spec.model.parameters if p.per_feature]
+        names += [i.state for i in spec.model.initial if i.value.text in ("linear", "learned")]
+    for name in names:
+        message = f"{quoted(name.text)} has a value for each feature, and the position is a matrix"
+        reporter.error("E118", message, name.span, "make it one number: `fixed`")
 
 
 def _declared(spec: Spec) -> list[tuple[Located, str]]:

@@ -35,7 +35,6 @@ FUNCTIONS: Mapping[str, Function] = {
     name: (record.make, record.arguments if len(record.arguments) > 1 else record.arguments[0])
     for name, record in IN_SPECS.items()
 }
-"""The functions of the language."""
 
 _DOMAINS = {
     "nonnegative": "numbers from 0 on",

@@ -16,6 +16,7 @@ from equations import ADJOINTS, EQUATIONS
 from exact import TRANSFORMS, Evaluation, ExactField, calls_of, number, numbers
 from fields import ImageField, TanhField
 from loss_catalogue import LIMITS as WITH_LOSS
+from matrix_catalogue import FIELDS
 from modules import (
     FOLDER,
     assert_equal,
@@ -50,7 +51,8 @@ every_draw = pytest.mark.parametrize("draw", DRAWS, ids=lambda draw: f"t={draw.t
 
 
 def test_every_module_has_a_typed_equation():
-    assert {path.stem for path in FOLDER.glob("*.py")} == EQUATIONS.keys() | CORPUS.keys()
+    typed = EQUATIONS.keys() | CORPUS.keys() | FIELDS.keys()
+    assert {path.stem for path in FOLDER.glob("*.py")} == typed
 
 
 def compare_with_the_published(name, draw, field, shape):

@@ -6,6 +6,7 @@ from itertools import product
 
 import catalogue
 import loss_catalogue
+import matrix_catalogue
 import pytest
 import sympy as sp
 from corpus_catalogue import LIMITS as CORPUS
@@ -15,7 +16,7 @@ from optode.language.symbols import Gradient, Loss, Tangent, dot
 from optode.limit.limit import continuous_limit
 from optode.spec.shipped import shipped_specs
 
-LIMITS = catalogue.LIMITS | loss_catalogue.LIMITS | CORPUS
+LIMITS = catalogue.LIMITS | loss_catalogue.LIMITS | matrix_catalogue.LIMITS | CORPUS
 NEXT = catalogue.NEXT | loss_catalogue.NEXT
 
 

@@ -10,7 +10,7 @@ from fields import TanhField
 from optode import SpecError, compile, derive
 from optode.language.elementwise import step
 from optode.language.symbols import symbol
-from optode.model.model import smoothed
+from optode.model.jumps import smoothed
 from optode.show.as_json import as_json
 from optode.spec.reader import parse_spec
 

@@ -1,0 +1,42 @@
+"""Rules for whole matrices approach their limits at the predicted order, and those of next order."""
+
+from __future__ import annotations
+
+import pytest
+
+from optode.spec.reader import parse_spec
+from optode.verify.orders.report import verify
+
+RULES = {
+    "two_sided": """
+state: [x, left]
+update: |
+  g = grad(x[k])
+  left[k+1] = left[k] + lr*(g @ g.T - left[k])
+  x[k+1] = x[k] - lr*(inv_root(left[k+1] + c*eye(x), 2) @ g)
+""",
+    "fixed_average": """
+state: [x, m]
+update: |
+  m[k+1] = c*m[k] + (1 - c)*grad(x[k])
+  x[k+1] = x[k] - lr*(x[k] @ (x[k].T @ m[k+1] - m[k+1].T @ x[k]))
+""",
+    "traced": """
+state: [x]
+update: |
+  g = grad(x[k])
+  x[k+1] = x[k] - lr*(g + c*column_mean(x[k]) - trace(g @ x[k].T)*x[k]/(1 + norm(x[k])**2))
+""",
+}
+
+
+@pytest.mark.parametrize("name", [*RULES, "muon", "shampoo", "soap", "adafactor_factored"])
+def test_orders(name):
+    spec = name
+    if name in RULES:
+        head = f"name: {name}\nstep_size: lr\nshape: matrix\nparameters: {{c: fixed}}"
+        spec = parse_spec(head + RULES[name])
+    (found,) = verify(spec)
+    assert not found.failures
+    assert found.limit.observed == pytest.approx(1, abs=0.1)
+    assert found.next_order.observed == pytest.approx(2, abs=0.15)
