@@ -10,7 +10,7 @@ one spec of each structure that only the corpus has.
 from __future__ import annotations
 
 from corpus_catalogue import LIMITS
-from modules import FOLDER
+from modules import FOLDER, MATRICES
 
 from optode.spec.shipped import shipped_specs
 
@@ -24,5 +24,6 @@ _QUICK = set(LIMITS) - set(OF_A_STRUCTURE_OF_THEIR_OWN)
 THOROUGH = [name for name in shipped_specs() if name not in _QUICK]
 """The specs of the slow tests."""
 
-THOROUGH_MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in LIMITS)
-"""The modules of the slow tests; those of the corpus have their own in test_corpus.py."""
+_APART = {*LIMITS, *MATRICES}
+THOROUGH_MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in _APART)
+"""The modules of the slow tests; those of the corpus and of matrices have tests of their own."""

@@ -47,13 +47,12 @@ def update_rule(
     Expressions use ``Gradient(x)``, ``At(x, -1)`` for x[k-1], ``At(v, 1)`` for v[k+1], ``COUNTER``
     for k and ``Oracle(P, x)`` for an operator P of the caller's. ``parameters`` gives formulas of the
     step size; all other hyper-parameters are free: ``decays`` may move with the step size, ``vectors``
-    have a value for each feature. ``start`` gives states at k = 0; the others start at 0, the first
-    anywhere. ``scaling`` fixes powers of the step size, of a state or of ``"time"``: ``{"time":
-    sqrt(s)}``. With ``is_matrix`` the position has rows and columns.
+    have a value for each feature. ``start`` gives states at k = 0 that are not 0. ``scaling`` fixes powers
+    of the step size: ``{"time": sqrt(s)}``. With ``is_matrix`` the position has rows and columns.
 
-    Symbols are taken by name, whatever their assumptions, and a decimal number is exact. Raises
-    RuleError with all errors of one kind: names that are taken or unknown, an implicit step without
-    iteration, a value beyond the step, a scaling that is none, matrices whose shapes do not fit.
+    Symbols are taken by name, and a decimal number is exact. Raises RuleError with all errors of a
+    kind: names that are taken or unknown, an implicit step without iteration, a value beyond the
+    step, a scaling that is none, matrices whose shapes do not fit.
     """
     own = _OwnTerms(step_size)
     own_states = tuple(map(own, states))
@@ -61,8 +60,7 @@ def update_rule(
     step = own.step(update, own_states)
     named = bad_names(name, own.step_size, own_states, step, formulas, starts)
     _raise_if_any([*named, *misfits(own_states, step, is_matrix, starts)])
-    all_states, one_step = _one_step(own_states, step, own.step_size)
-    _raise_if_any(_too_long(one_step, dict(formulas)))
+    all_states, one_step = _one_step(own_states, step, own.step_size, dict(formulas))
     rule = UpdateRule(
         name,
         own.step_size,
@@ -132,7 +130,7 @@ def _not_a_scaling(name: str, place: Literal["scaling", "power"], message: str) 
 
 
 def _one_step(
-    states: tuple[sp.Symbol, ...], step: Step, step_size: sp.Symbol
+    states: tuple[sp.Symbol, ...], step: Step, step_size: sp.Symbol, formulas: Values
 ) -> tuple[tuple[sp.Symbol, ...], Step]:
     """Return all states, with those that lags need, and assignments that read k and k + 1 alone."""
     step = _inline_shifted_definitions(step, states)
@@ -140,7 +138,7 @@ def _one_step(
     flaws: list[Flaw] = []
     step = _in_evaluation_order(step, step_size, flaws)
     all_states, step = _with_difference_states(states, step, flaws)
-    _raise_if_any(flaws)
+    _raise_if_any(flaws or _too_long(step, formulas))
     return all_states, step
 
 

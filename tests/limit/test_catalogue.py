@@ -133,7 +133,7 @@ def test_gradient_descent_to_second_order():
 
 def test_every_shipped_rule_is_checked():
     rules = {name for name in shipped_specs() if not derive(name).spec.is_ode}
-    tables = (catalogue.LIMITS, loss_catalogue.LIMITS, CORPUS)
+    tables = (catalogue.LIMITS, loss_catalogue.LIMITS, matrix_catalogue.LIMITS, CORPUS)
     assert sum(map(len, tables)) == len(LIMITS)  # none is typed twice
     rewritten = {"adam_guarded", "generalized_heavy_ball", "generalized_heavy_ball_hardtanh"}
     assert rules - rewritten == set(LIMITS)

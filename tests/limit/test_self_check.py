@@ -19,7 +19,7 @@ from optode.rule.update_rule import update_rule
 from optode.spec.reader import parse_spec
 from optode.trial.operators import with_operators
 from optode.trial.self_check import check_limit
-from optode.trial.smooth_field import optimizer_field
+from optode.trial.smooth_field import field_for, optimizer_field
 from optode.trial.trial import POSITIVE_START, Trial
 from optode.trial.written import WrittenRule
 
@@ -31,12 +31,12 @@ def test_a_rule_as_written_has_the_iterates_of_its_normal_form(name):
     derivation = derive(name)
     rule = with_operators(derivation.rule)
     for scaling in scalings(rule)[:1]:
-        trial = Trial(rule, scaling, optimizer_field(), POSITIVE_START)
+        trial = Trial(rule, scaling, field_for(rule), POSITIVE_START)
         written = WrittenRule(rule, trial.field)
         # the normal form of an implicit step is right to the fourth power of the step
         step = 1e-3 if name == "proximal_point" else 0.02
         with np.errstate(all="ignore"):
-            own = written.iterates(trial.values(step), np.array(trial.start), 12)
+            own = written.iterates(trial.values(step), trial.position, 12)
             first = trial.iterates(step, 12)[:, 0]
         np.testing.assert_allclose(own[rule.position.name], first, rtol=1e-9)
 

@@ -76,6 +76,7 @@ def rule_in_python(spec: Spec):
         decays=[sp.Symbol(p.name.text) for p in spec.parameters if p.is_decay],
         vectors=[sp.Symbol(p.name.text) for p in spec.parameters if p.is_vector],
         scaling=typed_pairs(spec.scaling),
+        is_matrix=spec.is_matrix,
     )
 
 
