@@ -51,7 +51,10 @@ def verify(
         ),
     ] = None,
     shape: Annotated[
-        str | None, typer.Option(metavar="N,...", help="The shape of a state.  [default: 3,4]")
+        str | None,
+        typer.Option(
+            metavar="N,...", help="The shape of a state.  [default: 3,4; of a matrix 3,4,4]"
+        ),
     ] = None,
     method: Method = None,
     seconds: TimeLimit = DEFAULT_SECONDS,
@@ -70,7 +73,9 @@ def verify(
             raise typer.BadParameter("--plot does not go with --gradients")
         if every and (field is not None or shape is not None):
             raise typer.BadParameter("--field and --shape go with one SPEC")
-        _verify_gradients(chosen, field, _parse_shape(shape or "3,4"), method or "rk4", form)
+        _verify_gradients(
+            chosen, field, _parse_shape(shape) if shape else None, method or "rk4", form
+        )
     if (field, shape, method) != (None, None, None):
         raise typer.BadParameter("--field, --shape and --method go with --gradients")
     if form is ReportFormat.json:
@@ -101,7 +106,7 @@ def _verify_orders(
 def _verify_gradients(
     spec: AnySpec | None,
     place: str | None,
-    shape: tuple[int, ...],
+    shape: tuple[int, ...] | None,
     method: str,
     form: ReportFormat,
 ) -> None:

@@ -153,7 +153,7 @@ def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tu
         lines += tuple_lines("constant_names =", [f'"{p.symbol}"' for p in fixed], 4)
     if model.operators:
         lines += tuple_lines("operator_names =", [f'"{name}"' for name in model.operators], 4)
-    lines += ["square_only = True"] if model.has_gram_states else []
+    lines += ["square_only = True"] if len(set(model.sides)) > 1 else []
     lines += map(_matrix_function, model.matrix_functions)
     if poles := singular_values(system):
         lines += tuple_lines("singular_values =", poles, 4)

@@ -36,7 +36,7 @@ def _factor_key(factor: sp.Expr) -> tuple[Any, ...]:
         constant = known and _symbol_rank(factor.base.name, bool(factor.base.is_positive)) <= 2
         base = factor.base if factor.exp.is_Integer or constant else factor
     rank = 6 if isinstance(base, Opaque) else 5
-    if base.is_number:
+    if not base.free_symbols:
         rank = 0
     elif isinstance(base, sp.Symbol):
         rank = _symbol_rank(base.name, bool(base.is_positive))

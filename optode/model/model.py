@@ -26,7 +26,7 @@ from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
 from optode.model.jumps import on_jumps, smoothed
 from optode.model.singular_start import at_start, regular_branch
-from optode.rule.shapes import shapes_of
+from optode.rule.shapes import Shape, shapes_of
 
 Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
@@ -174,10 +174,10 @@ class NeuralODE:
         return [*self.equations, *starts]
 
     @property
-    def has_gram_states(self) -> bool:
-        """Whether a state has other sides than the position, as Gram matrices have."""
+    def sides(self) -> tuple[Shape, ...]:
+        """How high and how wide each state is, in sides of the position."""
         rates = dict(zip(self.states, self.equations, strict=True))
-        return self.is_matrix and len(set(shapes_of(self.states, rates))) > 1
+        return shapes_of(self.states, rates)
 
     @property
     def matrix_functions(self) -> tuple[str, ...]:

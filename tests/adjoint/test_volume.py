@@ -103,7 +103,9 @@ def determinant(name, start, end):
 
 
 CLOSED = [
-    spec.name.text for spec in shipped_models() if (v := of(spec.name.text)) and v.determinant
+    spec.name.text
+    for spec in shipped_models()
+    if not spec.is_matrix and (v := of(spec.name.text)) and v.determinant
 ]
 
 

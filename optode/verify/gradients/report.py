@@ -63,12 +63,13 @@ def verify_gradients(
     spec: AnySpec,
     field: Field | None = None,
     method: str = "rk4",
-    shape: tuple[int, ...] = (3, 4),
+    shape: tuple[int, ...] | None = None,
 ) -> ModelCheck:
     """Return the checks of a spec's model, made in memory, with the field (a tanh network) in it.
 
-    All states start at random in (0.5, 1.5), which suits second moments and counters, and are
-    observed at four times of the first half of the model's span, which begins after a quarter of it
+    The shape of a state is (3, 4), of a matrix (3, 4, 4), unless another is given. All states start
+    at random in (0.5, 1.5), which suits second moments and counters, Gram matrices at positive ones, and
+    are observed at four times of the first half of the model's span, which begins after a quarter of it
     where the equations are singular at the start. Raises SpecError for a spec in error or without a
     model, and FieldError where the model cannot be solved.
     """
@@ -76,6 +77,7 @@ def verify_gradients(
     text, model = derivation.module_text, derivation.model
     made = class_from_text(text, derivation.name, model.class_name)
     start, end = _span(model)
+    shape = shape or ((3, 4, 4) if model.is_matrix else (3, 4))
     times = [start + (end - start) * k / _TIMES for k in range(1, _TIMES + 1)]
     settings: dict[str, Any] = {"span": (start, end), "method": method}
     settings |= {str(p.symbol): _GENERIC for p in model.parameters if p.required}
@@ -88,12 +90,21 @@ def verify_gradients(
         with _same_draws():
             number = max(1, len(model.field_arguments))
             node = made(TanhNetwork(number, shape[-1]) if field is None else field, **settings)
-            states = tuple(0.5 + torch.rand(shape, dtype=torch.float64) for _ in model.states)
+            states = tuple(_start(shape, *sides) for sides in model.sides)
         checks = check_gradients(node, states, times)
     except expected as error:
         place = "" if field is None else f" (the states have shape {shape}: see --shape)"
         raise FieldError(f"{_told(error)}{place}") from error
     return ModelCheck(derivation.name, checks)
+
+
+def _start(shape: tuple[int, ...], high: str, wide: str) -> Tensor:
+    """Return where a state starts that is as high and as wide as this side of the position."""
+    drawn = 0.5 + torch.rand(shape, dtype=torch.float64)
+    if high != wide:
+        return drawn
+    apart = torch.arange(1.0, shape[-1] + 1, dtype=torch.float64)
+    return drawn @ drawn.mT + torch.diag_embed(apart)
 
 
 def trial_loss(t: Tensor, h: Tensor) -> Tensor:
