@@ -14,6 +14,7 @@ import numpy as np
 import sympy as sp
 
 from optode.language.functions import FUNCTIONS
+from optode.language.matrices import eye, matmul, trace, transposed
 from optode.language.matrix_arrays import matrix_reductions
 from optode.language.symbols import Reduction
 
@@ -29,7 +30,7 @@ def array_modules(axis: int | None, *tables: Table) -> list[Any]:
 
     The features are on the given axis, or fill the arrays where it is None.
     """
-    return [*tables, {**_elementwise(), **_reductions(axis)}, "numpy"]
+    return [*tables, {"in_shape": _broadcast, **_elementwise(), **_reductions(axis)}, "numpy"]
 
 
 def in_full(expression: sp.Expr) -> sp.Expr:
@@ -38,9 +39,19 @@ def in_full(expression: sp.Expr) -> sp.Expr:
     So ``total(1)`` is the number of features, although 1 is one number.
     """
     return expression.replace(
-        lambda node: isinstance(node, Reduction),
-        lambda node: node.func(ONES * node.args[0], *node.args[1:]),
+        lambda node: isinstance(node, Reduction) and not isinstance(node, _OF_MATRICES),
+        lambda node: node.func(_in_shape(ONES, node.args[0]), *node.args[1:]),
     )
+
+
+_in_shape = sp.Function("in_shape", real=True)
+_OF_MATRICES = (matmul, transposed, trace, eye)
+
+
+def _broadcast(full: Any, u: Any) -> Any:
+    """Return an array in the shape of another, unless it has a shape of its own: a Gram matrix has."""
+    square = np.ndim(u) > 1 and np.shape(u)[-2] == np.shape(u)[-1] > 1
+    return u if square and np.shape(u)[-2:] != np.shape(full)[-2:] else full * u
 
 
 def ones(*arrays: Any) -> Any:

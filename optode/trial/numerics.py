@@ -58,7 +58,9 @@ def evaluator(
     losses = {call.name.name for call in calls if call.operator == "loss"}
 
     def run(values: Mapping[str, Array | float], oracle: Oracle) -> tuple[Array, ...]:
-        environment: dict[str, Any] = {**values, ONES.name: ones(*values.values())}
+        environment: dict[str, Any] = dict(values)
+        if ONES.name not in values:
+            environment[ONES.name] = ones(*values.values())
         for name, function, arguments in compiled:
             inputs = [environment[a] for a in arguments]
             if function is None:
@@ -177,7 +179,8 @@ def iterate(
     state = {s.name: np.asarray(start.get(s.name, np.zeros(shape))) for s in rule.states}
     history = {name: [value] for name, value in state.items()}
     for k in range(steps):
-        new = step({COUNTER.name: float(k), **values, **state}, gradient)
+        known = {COUNTER.name: float(k), ONES.name: np.ones(shape), **values, **state}
+        new = step(known, gradient)
         state = dict(zip(state, new, strict=True))
         for name, value in state.items():
             history[name].append(value)

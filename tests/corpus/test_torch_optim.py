@@ -16,7 +16,7 @@ from optode.compiler import derive
 
 NO_UPDATE_RULE = {"LBFGS"}
 """Its line search takes as many gradients as it needs."""
-FOR_MATRICES = {"Muon"}
+FOR_MATRICES = {"Muon"}  # see test_matrices.py
 TITLES = [f"{row.title} {dict(row.values) or ''}".strip() for row in ROWS]
 QUICK = ("sgd", "sgd_nesterov", "adadelta", "adam_l2_corrected", "adamax_corrected", "sparse_adam")
 

@@ -65,8 +65,8 @@ def test_errors_show_the_caret_and_no_traceback(shell):
         result = shell.run_cell(f"%%optode\n{SPEC.replace('beta*v', 'bet*v')}")
     assert not result.success  # a run of all cells stops here
     assert shown.stdout.splitlines()[:4] == [
-        "cell:10:12: error E203: unknown name `bet`",
-        "  10 |   v[k+1] = bet*v[k] - s*grad(x[k])",
+        "cell:12:12: error E203: unknown name `bet`",
+        "  12 |   v[k+1] = bet*v[k] - s*grad(x[k])",
         "     |            ^^^",
         "  hint: did you mean `beta`? or add to parameters: bet: fixed",
     ]
