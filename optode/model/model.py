@@ -12,6 +12,7 @@ import sympy as sp
 from optode.calculus.tangent import substituted
 from optode.language.conditions import where
 from optode.language.functions import kinds
+from optode.language.mutual import in_terms_of_the_rest
 from optode.language.presentation import present
 from optode.language.symbols import (
     TIME,
@@ -265,8 +266,9 @@ def _regular_start(
     states: tuple[sp.Symbol, ...], equations: list[sp.Expr], initial: list[Initial]
 ) -> tuple[sp.Expr, ...]:
     at_zero = {TIME: sp.S.Zero}
-    starts = [(i.expression or sp.S.Zero).xreplace(at_zero) for i in initial[1:]]
-    branch = regular_branch(states, equations, starts)
+    rows = zip(states[1:], initial[1:], strict=True)
+    starts = {z: (i.expression or sp.S.Zero).xreplace(at_zero) for z, i in rows}
+    branch = regular_branch(states, equations, [*in_terms_of_the_rest(starts).values()])
     return tuple(at_start(state.expression) for state in branch) if branch else ()
 
 
