@@ -115,8 +115,9 @@ def _is_settled(errors: list[float]) -> bool:
         return False
     if not np.isfinite(errors[-1]) or errors[-1] < _ROUND_OFF:
         return True
-    slopes = -np.diff(np.log2(errors[-3:]))
-    return bool(abs(slopes[1] - slopes[0]) < _SETTLED)
+    slopes = np.diff(np.log2(errors[-_LEVELS:]))
+    layered = abs(slopes[0] - slopes[-1]) > TOLERANCE  # the coarsest step still has what dies out
+    return bool(abs(slopes[-1] - slopes[-2]) < _SETTLED and not layered)
 
 
 def _extrapolated(errors: Sequence[float]) -> float | None:
