@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, get_args
 
 import sympy as sp
 
+from optode.calculus.singular_start import at_start, regular_branch
 from optode.calculus.tangent import substituted
 from optode.language.conditions import where
 from optode.language.functions import kinds
@@ -28,7 +29,6 @@ from optode.language.symbols import (
 from optode.language.text import to_text
 from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
-from optode.model.singular_start import at_start, regular_branch
 
 Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
@@ -269,7 +269,11 @@ def _regular_start(
     rows = zip(states[1:], initial[1:], strict=True)
     starts = {z: (i.expression or sp.S.Zero).xreplace(at_zero) for z, i in rows}
     branch = regular_branch(states, equations, [*in_terms_of_the_rest(starts).values()])
-    return tuple(at_start(state.expression) for state in branch) if branch else ()
+    found = tuple(at_start(state.expression) for state in branch or ())
+    tangents = set[sp.Basic]().union(*(value.atoms(Tangent) for value in found))
+    # a module knows no derivative of the field in time
+    in_time = any(isinstance(u, sp.Tuple) for node in tangents for u in node.args[1:])
+    return () if in_time else found
 
 
 def with_field(expression: sp.Expr, sign: int) -> sp.Expr:

@@ -188,7 +188,7 @@ def _from_branch(trial: Trial) -> Expectation:
     return Expectation(Fraction(1, 2), "the start is singular: x' is not bounded")
 
 
-_NEAR_ROUND_OFF = 1e-12
+_NEAR_ROUND_OFF = 1e-9
 
 
 def _from_growth(deltas: list[Array]) -> Expectation:
