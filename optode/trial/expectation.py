@@ -34,12 +34,14 @@ _NEGLIGIBLE = 1e-9
 class Expectation:
     """An expected order of convergence, with the reason if it is not 1.
 
+    ``is_least`` says that nothing is known of the terms of next order, which may be none.
     ``logarithm`` is B where the error is ``Delta^order (A + B log(1/Delta))``, shape (states, 2).
     """
 
     order: Fraction | int
     reason: str = ""
     logarithm: Array | None = None
+    is_least: bool = False
 
 
 def expected_order(trial: Trial, time: float) -> Expectation:
@@ -134,16 +136,19 @@ def has_matched_start(trial: Trial) -> bool:
 
 
 def _has_no_correction(trial: Trial) -> bool:
-    """Return whether next order changes neither the equations nor the start nor the time."""
-    start = trial.initial(0, 0.0)
-    shift = trial.initial(1, 1.0) - start
-    states = [start + _GENERIC, start * 2 + _GENERIC]
-    fields = [_stacked(trial.rates(n, 1.0), 0.7, z) for n in (0, 1) for z in states]
-    moved = [np.abs(fields[i] - fields[i + 2]).max() for i in range(2)]
+    """Return whether next order changes neither the equations, on the way, nor the start nor the time."""
+    if not has_matched_start(trial):
+        return False
+    shift = trial.initial(1, 1.0) - trial.initial(0, 0.0)
+    states = trial.iterates(1 / _SAMPLES, _SAMPLES)[1:]
+    rates = [trial.rates(n, 1.0) for n in (0, 1)]
+    times = enumerate(states, 1)
+    fields = [[_stacked(f, k / _SAMPLES, z) for f in rates] for k, z in times]
+    moved = [np.abs(later - leading).max() for leading, later in fields]
     return max(np.abs(shift).max(), *moved, abs(trial.offset(1))) < _NEGLIGIBLE
 
 
-_GENERIC = 0.3141592
+_SAMPLES = 16
 
 
 def _stacked(rates: Rates, t: float, z: Array) -> Array:
@@ -179,7 +184,7 @@ def _correction(trial: Trial, start_time: float, end_time: float) -> Array:
 def _from_branch(trial: Trial) -> Expectation:
     """Return the order where no terms of next order are known: 1/2 where z' grows like 1/sqrt(t)."""
     if trial.branch is None:
-        return Expectation(1)
+        return Expectation(1, is_least=True)
     taus, start = (1e-3, 2e-3), trial.branch(0.0)
     near, far = (np.abs(trial.branch(tau**2) - start) for tau in taus)
     moves = near > _NEAR_ROUND_OFF
