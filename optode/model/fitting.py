@@ -65,7 +65,6 @@ def fitted(
     _check_states(architecture, limit.states, states, places)
     _check_calls(architecture, limit, places)
     _check_loss(architecture, limit, rule, places)
-    _check_starts(architecture, states, places)
     operators = _operators(architecture, limit)
     _check_operators(operators, states, places)
     written = _written(architecture, limit)
@@ -145,7 +144,7 @@ def _check_states(
     renamed: tuple[sp.Symbol, ...],
     places: Places,
 ) -> None:
-    """Report entries for what is no state: of the limit, or of the model."""
+    """Report entries for what is no state, of the limit or of the model, and starts in a circle."""
     sections = (
         ("rename", [old for old, _ in architecture.rename], own),
         ("equations", [state for state, _ in architecture.rewrites], renamed),
@@ -156,6 +155,7 @@ def _check_states(
             if entry not in states:
                 hint = _nearest_state(entry.name, list(map(str, states)))
                 places.error("E502", f"`{entry}` is not a state here", section, entry, hint)
+    _check_starts(architecture, renamed, places)
 
 
 def _check_starts(
