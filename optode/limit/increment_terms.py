@@ -74,6 +74,8 @@ def increment(value: sp.Expr, state: sp.Symbol) -> sp.Expr:
             return gained
         rest = in_branches(gained, lambda leaf: leaf.xreplace({state: sp.S.Zero}))
         return state * slope + rest
+    if state in sp.Add.make_args(value):
+        return value - state
     for term in sp.Add.make_args(value):
         if isinstance(term, where) and all(leaf.has(state) for leaf in branches_of(term)):
             return value - term + increment(term, state)

@@ -9,11 +9,9 @@ from typing import Literal, TypeAlias, get_args
 
 import sympy as sp
 
-from optode.calculus.singular_start import at_start, regular_branch
 from optode.calculus.tangent import substituted
 from optode.language.conditions import where
 from optode.language.functions import kinds
-from optode.language.mutual import in_terms_of_the_rest
 from optode.language.presentation import present
 from optode.language.symbols import (
     TIME,
@@ -29,6 +27,7 @@ from optode.language.symbols import (
 from optode.language.text import to_text
 from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
+from optode.model.regular_start import regular_start
 
 Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
 InitialKind: TypeAlias = Literal["zero", "learned", "linear", "given", "expression"]
@@ -221,7 +220,9 @@ def neural_ode(
         initial=(Initial("given"), *initial[1:]),
         span=architecture.span,
         singular_times=(times := singular_times(equations)),
-        branch=_regular_start(states, equations, initial) if sp.S.Zero in times else (),
+        branch=regular_start(states, equations, [i.expression for i in initial])
+        if sp.S.Zero in times
+        else (),
         remarks=architecture.notes,
     )
 
@@ -260,20 +261,6 @@ def _on_jumps(equations: Iterable[sp.Expr]) -> Iterator[str]:
             f"the derivative of {calls} is zero, and no gradient passes through it; for one, write "
             "`smooth: tanh(x/0.01)` under `model:`"
         )
-
-
-def _regular_start(
-    states: tuple[sp.Symbol, ...], equations: list[sp.Expr], initial: list[Initial]
-) -> tuple[sp.Expr, ...]:
-    at_zero = {TIME: sp.S.Zero}
-    rows = zip(states[1:], initial[1:], strict=True)
-    starts = {z: (i.expression or sp.S.Zero).xreplace(at_zero) for z, i in rows}
-    branch = regular_branch(states, equations, [*in_terms_of_the_rest(starts).values()])
-    found = tuple(at_start(state.expression) for state in branch or ())
-    tangents = set[sp.Basic]().union(*(value.atoms(Tangent) for value in found))
-    # a module knows no derivative of the field in time
-    in_time = any(isinstance(u, sp.Tuple) for node in tangents for u in node.args[1:])
-    return () if in_time else found
 
 
 def with_field(expression: sp.Expr, sign: int) -> sp.Expr:
