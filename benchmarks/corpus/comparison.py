@@ -18,7 +18,7 @@ from optode.language.functions import kinds
 from optode.limit.deciding import period_of
 from optode.trial.expectation import Expectation, expected_order
 from optode.trial.switches import horizon
-from optode.trial.trial import START, Trial
+from optode.trial.trial import Trial
 from optode.verify.orders.orders import Order, measured
 
 STEPS = 50
@@ -28,7 +28,7 @@ STEP_SIZE = 0.05
 def generic_values(row: Row, derivation: Derivation) -> dict[str, object]:
     """Return the number of the step size and of every hyper-parameter that no formula gives."""
     rule = derivation.rule
-    trial = Trial(rule, None, GRADIENT, START, tuple(row.values.items()))  # type: ignore[arg-type]
+    trial = Trial(rule, None, GRADIENT, row.start, tuple(row.values.items()))  # type: ignore[arg-type]
     return {rule.step_size.name: STEP_SIZE, **trial.constants}
 
 

@@ -30,7 +30,7 @@ class Finding:
     ``seconds`` is the processor time of the derivation and its check. ``refusal`` is the first
     error, its code first, or "". ``apart`` is the largest difference of 50 iterates, None where the
     class was not run; ``measured`` is None where no order was measured, for the reason in
-    ``unmeasured``.
+    ``unmeasured``. ``unchecked`` says why a derivation could not check its limit.
     """
 
     package: str
@@ -44,6 +44,7 @@ class Finding:
     unmeasured: str = ""
     steps: tuple[float, ...] = ()
     errors: tuple[float, ...] = ()
+    unchecked: str = ""
 
     @property
     def record(self) -> dict[str, object]:
@@ -63,30 +64,30 @@ class Finding:
 
 def found(row: Row, with_class: bool) -> Finding:
     """Derive the limit of a row, and compare it with the class if that can be run."""
-    seconds, refusal = derived(row)
-    finding: dict[str, object] = {"seconds": seconds, "refusal": refusal}
+    finding = derived(row)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # packages warn of options that are meant
         if with_class:
             with suppress(SpecError):  # a rule that is refused as such has no iterates
                 finding["apart"] = largest_difference(row)
-        if with_class and not refusal:
+        if with_class and not finding["refusal"]:
             finding |= measured(row)
     return Finding(row.package, row.optimizer, row.spec, **finding)  # type: ignore[arg-type]
 
 
-def derived(row: Row) -> tuple[float, str]:
-    """Return the seconds that the limit and its check take, and the first error."""
+def derived(row: Row) -> dict[str, object]:
+    """Derive a limit and check it; return the seconds, the first error, and why it is unchecked."""
     sp.core.cache.clear_cache()
-    start, refusal = time.process_time(), ""
+    start, refusal, unchecked = time.process_time(), "", ""
     try:
         derivation = derive(row.path)
         _ = derivation.limit
-        derivation.check_limit()
+        unchecked = derivation.check_limit()
     except SpecError as error:
         first = error.diagnostics[0]
         refusal = f"{first.code}: {first.message}"
-    return time.process_time() - start, refusal
+    seconds = time.process_time() - start
+    return {"seconds": seconds, "refusal": refusal, "unchecked": unchecked}
 
 
 def measured(row: Row) -> Mapping[str, object]:
@@ -113,7 +114,7 @@ def verdict(row: Row, finding: Finding) -> str:
     if row.refused:
         return "derived, has no limit"
     if finding.apart is None:
-        return "right"  # its own check has passed
+        return "not proven" if finding.unchecked else "right"
     if not finding.is_same_rule(row):
         return "another rule"
     return "right" if finding.has_its_order or finding.unmeasured == AGREE else "not proven"

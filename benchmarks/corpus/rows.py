@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from optode.spec.shipped import find_spec
-from optode.trial.trial import START
 
 RULES = Path(__file__).with_name("rules")
+START, POSITIVE_START = (0.8, -0.9), (0.8, 0.6)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.corpus.rows import Row
+from benchmarks.corpus.rows import POSITIVE_START, Row
 from benchmarks.corpus.torch_optim import ADAM, BETAS, DECAYED
-from optode.trial.trial import POSITIVE_START
 
 LR = {"lr": "lr"}
 FIRST = "the first steps move the position without bound as the step size goes to zero"

@@ -130,6 +130,8 @@ def clipped(u: Series, low: Series, high: Series, vectors: frozenset[sp.Symbol])
     None where the leading terms of u and a bound are the same: then later ones decide.
     """
     parts = (u, low, high)
+    if not any(part.terms for part in parts):
+        return Series((), min(part.order for part in parts))
     lowest = min(part.leading[0] for part in parts if part.terms)
     u0, low0, high0 = (part.coefficient(lowest) for part in parts)
     if u0 in (low0, high0):

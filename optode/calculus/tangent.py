@@ -1,7 +1,8 @@
 """The calculus of oracles: derivatives along a direction, where an oracle's is a Jacobian product.
 
 Elementwise products do not commute with a Jacobian: ``J(m*u)`` is not ``m*J(u)`` for a state m.
-Only what holds no state and no call, a scalar, comes out of a direction.
+Only scalars come out of a direction: what holds no state and no call, or only within what is one
+number for each sample, as a norm or the loss.
 """
 
 from __future__ import annotations
@@ -15,7 +16,19 @@ import sympy as sp
 from optode.language.derivative import chained
 from optode.language.presentation import distributed
 from optode.language.reductions import along
-from optode.language.symbols import TIME, Call, Opaque, Reduction, Tangent
+from optode.language.symbols import (
+    TIME,
+    Call,
+    Loss,
+    Opaque,
+    Reduction,
+    Tangent,
+    dot,
+    highest,
+    lowest,
+    mean,
+    total,
+)
 
 Rates: TypeAlias = Mapping[sp.Symbol, sp.Expr]
 
@@ -26,8 +39,8 @@ def tangent(
 ) -> sp.Expr:
     """Return ``Tangent(call, *directions)``, sums and scalars taken out of each direction."""
     for index, direction in enumerate(directions):
-        parts = [_split(term, vectors) for term in _linear_terms(direction)]
-        if len(parts) == 1 and parts[0][0] == 1:
+        parts = _parts(direction, vectors)
+        if [c for c, _ in parts] == [1]:
             continue
         rest = (directions[:index], directions[index + 1 :])
         return sp.Add(
@@ -44,19 +57,47 @@ def substituted(expression: sp.Expr, values: Rates, vectors: Iterable[sp.Symbol]
     )
 
 
-def _linear_terms(direction: sp.Expr) -> tuple[sp.Expr, ...]:
+def _parts(direction: sp.Expr, vectors: frozenset[sp.Symbol]) -> list[tuple[sp.Expr, sp.Expr]]:
+    """Split a direction into pairs (scalar, vector), each vector once."""
     if isinstance(direction, sp.Tuple):
-        return (direction,)
-    return tuple(distributed(direction))
+        return [(sp.S.Zero if all(u == 0 for u in direction) else sp.S.One, direction)]
+    found: dict[sp.Expr, sp.Expr] = {}
+    for term in distributed(direction):
+        scalar, vector = _split(term, vectors)
+        found[vector] = found.get(vector, sp.S.Zero) + scalar
+    return [(scalar, vector) for vector, scalar in found.items()]
 
 
 def _split(term: sp.Expr, vectors: frozenset[sp.Symbol]) -> tuple[sp.Expr, sp.Expr]:
     """Split a term into (scalar, vector)."""
-    if isinstance(term, sp.Tuple):
-        return (sp.S.Zero if all(u == 0 for u in term) else sp.S.One), term
     if term == 0:
         return sp.S.Zero, term
-    return term.as_independent(*vectors, Opaque, as_Add=False)
+    factors = sp.Mul.make_args(term)
+    scalars = [factor for factor in factors if _is_scalar(factor, vectors)]
+    others = (factor for factor in factors if factor not in scalars)
+    return sp.Mul(*scalars), sp.Mul(*others)
+
+
+def _is_scalar(factor: sp.Expr, vectors: frozenset[sp.Symbol]) -> bool:
+    """Return whether a factor is the same for all features of a sample."""
+    if type(factor) in _ONE_NUMBER:
+        return True
+    if factor in vectors or isinstance(factor, Opaque):
+        return False
+    return all(_is_scalar(argument, vectors) for argument in factor.args)
+
+
+_ONE_NUMBER = (dot, total, mean, highest, lowest, Loss)
+"""What is one number for each sample."""
+
+
+def _drawn_out(product: sp.Expr, vectors: frozenset[sp.Symbol]) -> sp.Expr:
+    """Return an inner product with scalars before it, where each side has one vector."""
+    sides = [_parts(u, vectors) for u in product.args]
+    if any(len(parts) != 1 for parts in sides):
+        return product
+    ((a, u),), ((b, w),) = sides
+    return a * b * dot(u, w)
 
 
 def derivative_along(expression: sp.Expr, rates: Rates) -> sp.Expr:
@@ -95,7 +136,8 @@ class Flow:
         if isinstance(expression, Call):
             return tangent(expression, (_direction(inner),), self.vectors)
         if isinstance(expression, Reduction):
-            return along(expression, inner)
+            moved = along(expression, inner)
+            return moved.replace(dot, lambda *sides: _drawn_out(dot(*sides), self.vectors))
         return chained(expression, inner)
 
     def _of_tangent(self, expression: Tangent) -> sp.Expr:

@@ -51,10 +51,7 @@ def verify(
         ),
     ] = None,
     shape: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N,...", help="The shape of a state.  [default: 3,4; of a matrix 3,4,4]"
-        ),
+        str | None, typer.Option(metavar="N,...", help="The shape of a state.  [default: 3,4]")
     ] = None,
     method: Method = None,
     seconds: TimeLimit = DEFAULT_SECONDS,
@@ -73,9 +70,7 @@ def verify(
             raise typer.BadParameter("--plot does not go with --gradients")
         if every and (field is not None or shape is not None):
             raise typer.BadParameter("--field and --shape go with one SPEC")
-        _verify_gradients(
-            chosen, field, _parse_shape(shape) if shape else None, method or "rk4", form
-        )
+        _verify_gradients(chosen, field, _parse_shape(shape), method or "rk4", form)
     if (field, shape, method) != (None, None, None):
         raise typer.BadParameter("--field, --shape and --method go with --gradients")
     if form is ReportFormat.json:
@@ -130,7 +125,9 @@ def _verify_gradients(
     raise typer.Exit(0 if all(model.passes for model in models) else 1)
 
 
-def _parse_shape(text: str) -> tuple[int, ...]:
+def _parse_shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
     try:
         shape = tuple(int(number) for number in text.split(","))
     except ValueError:

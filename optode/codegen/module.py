@@ -34,6 +34,7 @@ from optode.codegen.learned import (
 from optode.codegen.methods import Signature, rates_method, statement_lines
 from optode.codegen.parts import base_class, part_methods
 from optode.language.function_names import IN_MODULES, OPERATORS_IN_MODULES
+from optode.language.mutual import in_order
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, symbol
 from optode.model.model import NeuralODE
@@ -189,7 +190,8 @@ def _initial_program(model: NeuralODE) -> Program:
     starts = dict(zip(model.states, model.initial, strict=True))
     given = [state for state, start in starts.items() if start.expression is None]
     equations = {s: i.expression for s, i in starts.items() if i.expression is not None}
-    return lower((TIME, *given, *(p.symbol for p in model.parameters)), equations)
+    ordered = {state: equations[state] for state in in_order(equations)}
+    return lower((TIME, *given, *(p.symbol for p in model.parameters)), ordered)
 
 
 def _initial_method(model: NeuralODE, program: Program) -> list[list[str]]:

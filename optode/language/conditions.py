@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import sympy as sp
 
@@ -25,6 +25,11 @@ class where(Elementwise):
     """``where(c, a, b)``: a where the condition c holds, b elsewhere."""
 
     nargs = 3
+
+    @classmethod
+    def decisive(cls, *arguments: Any) -> tuple[Any, ...]:
+        """Return the condition: a branch that is not taken may be anything."""
+        return arguments[:1]
 
     @classmethod
     def formula(cls, condition: sp.Expr, a: sp.Expr, b: sp.Expr) -> sp.Expr:

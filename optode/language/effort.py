@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 import sympy as sp
 
+from optode.language.functions import function_of
 from optode.language.numbers import real_value
 from optode.language.symbols import Opaque, Reduction
 from optode.time_limit import at_work
@@ -193,8 +194,17 @@ def solutions(equation: sp.Expr, unknown: sp.Symbol) -> list[sp.Expr]:
         except _FAILURES:
             return []
     back = {name: call for call, name in names.items()}
-    usable = all(isinstance(root, sp.Expr) and not root.has(sp.Piecewise) for root in found)
+    usable = all(isinstance(root, sp.Expr) and _is_in_the_language(root) for root in found)
     return [root.xreplace(back) for root in found] if usable else []
+
+
+def _is_in_the_language(root: sp.Expr) -> bool:
+    """Return whether a root has no function that only SymPy knows, such as LambertW."""
+    nodes = (node for node in sp.preorder_traversal(root) if node.args)
+    return all(
+        isinstance(node, (sp.Add, sp.Mul, sp.Pow)) or function_of(node) is not None
+        for node in nodes
+    )
 
 
 def common_solutions(equations: Mapping[sp.Symbol, sp.Expr]) -> list[dict[sp.Symbol, sp.Expr]]:
@@ -214,7 +224,9 @@ def common_solutions(equations: Mapping[sp.Symbol, sp.Expr]) -> list[dict[sp.Sym
         except _FAILURES:
             return []
     back = {name: call for call, name in names.items()}
-    complete = (root for root in found if set(root) == set(equations))
+    complete = [root for root in found if set(root) == set(equations)]
+    if not all(_is_in_the_language(value) for root in complete for value in root.values()):
+        return []
     return [{w: value.xreplace(back) for w, value in root.items()} for root in complete]
 
 

@@ -13,6 +13,17 @@ class Elementwise(sp.Function):
 
     is_real = True
 
+    def __new__(cls, *arguments: Any, **options: Any) -> sp.Expr:
+        """Call the function; without a value where an argument has none."""
+        if any(argument is sp.nan for argument in cls.decisive(*arguments)):
+            return sp.nan
+        return super().__new__(cls, *arguments, **options)
+
+    @classmethod
+    def decisive(cls, *arguments: Any) -> tuple[Any, ...]:
+        """Return the arguments without which there is no value."""
+        return arguments
+
     @classmethod
     def formula(cls, *arguments: sp.Expr) -> sp.Expr:
         """Return the value in terms of SymPy's functions."""

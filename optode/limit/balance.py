@@ -15,6 +15,7 @@ scaling for each root; those where a rate is exactly 0 or 1 are the distinguishe
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from functools import cached_property
 from itertools import product
@@ -78,7 +79,7 @@ class _Balance:
         self.terms = [
             term
             for index, value in enumerate(sized_map(rule))
-            for term in self.increment(index, decided(self.opened(value), rule.states))
+            for term in self.increment(index, value)
         ]
         self.bounds = bounds_in_step_size(rule)
 
@@ -87,9 +88,16 @@ class _Balance:
         return opened(value, self.rule.step_size, self.rule.position)
 
     def increment(self, index: int, value: sp.Expr) -> list[Term]:
-        """Return the terms of a state's increment. Raises SpecError (E406) if they are too many."""
+        """Return the terms of a state's increment, its functions opened unless that makes too many.
+
+        Raises SpecError (E406) if they are too many.
+        """
+        rule = self.rule
+        with suppress(TooManyTerms):
+            in_steps = decided(self.opened(value), rule.states)
+            return list(grouped_terms(rule, index, in_steps, self.growing))
         try:
-            return list(grouped_terms(self.rule, index, value, self.growing))
+            return list(grouped_terms(rule, index, decided(value, rule.states), self.growing))
         except TooManyTerms as error:
             hint = (
                 f"at most {MOST_TERMS_OF_AN_INCREMENT}: name a part of it as a state, or bound it"

@@ -10,6 +10,7 @@ import sympy as sp
 from optode.language.conditions import branches_of, in_branches, where
 from optode.language.derivative import partial
 from optode.language.effort import cancelled, expanded, operations, terms
+from optode.language.elementwise import hardtanh
 from optode.language.functions import function_of, kinds
 from optode.language.matrices import MatrixFunction
 from optode.language.numbers import is_real
@@ -66,6 +67,7 @@ def increment(value: sp.Expr, state: sp.Symbol) -> sp.Expr:
 
     What is linear in the state stands apart: ``m*where(c, -a, -b) + where(c, a*g, b*g)``.
     """
+    value = value.replace(_is_split, _common_part_out)
     if isinstance(value, where):
         gained = in_branches(value, lambda leaf: increment(leaf, state))
         slope = in_branches(gained, lambda leaf: partial(leaf, state))
@@ -73,10 +75,30 @@ def increment(value: sp.Expr, state: sp.Symbol) -> sp.Expr:
             return gained
         rest = in_branches(gained, lambda leaf: leaf.xreplace({state: sp.S.Zero}))
         return state * slope + rest
+    if state in sp.Add.make_args(value):
+        return value - state
     for term in sp.Add.make_args(value):
         if isinstance(term, where) and all(leaf.has(state) for leaf in branches_of(term)):
             return value - term + increment(term, state)
     return value - state
+
+
+def _is_split(node: sp.Basic) -> bool:
+    return isinstance(node, (where, hardtanh))
+
+
+def _common_part_out(node: sp.Expr) -> sp.Expr:
+    """Take what all branches of a choice have out of it, and a number out of a value and its bounds.
+
+    ``where(c, 1 + s*p, 1 - s*q)`` is ``1 + where(c, s*p, -s*q)``, ``clip(1 - u, 0, 1 - e)`` is ``1 +
+    clip(-u, -1, -e)``: so it cancels in an increment.
+    """
+    if isinstance(node, hardtanh):
+        constant, rest = node.args[0].as_coeff_Add()
+        return constant + hardtanh(rest, *(bound - constant for bound in node.args[1:]))
+    leaves = [sp.Add.make_args(leaf) for leaf in branches_of(node)]
+    common = sp.Add(*(t for t in leaves[0] if all(t in leaf for leaf in leaves[1:])))
+    return common + in_branches(node, lambda leaf: leaf - common)
 
 
 def _is_multiple(term: sp.Expr, state: sp.Symbol) -> bool:
@@ -105,9 +127,34 @@ def _parts(coefficient: sp.Expr, growing: Iterable[sp.Symbol]) -> tuple[sp.Expr,
         # under short names: polynomials order their generators by what these print as
         calls = [call for call in coefficient.atoms(sp.Function) if operations(call) > _SHORT]
         names = {call: sp.Dummy(real=True) for call in sorted(calls, key=operations, reverse=True)}
-        short = cancelled(coefficient.xreplace(names))
+        powers, counted = _powers_of_counter(coefficient.xreplace(names))
+        short = cancelled(counted).xreplace(powers)
         coefficient = short.xreplace({name: call for call, name in names.items()})
     return sp.Add.make_args(expanded(coefficient))
+
+
+def _powers_of_counter(
+    coefficient: sp.Expr,
+) -> tuple[dict[sp.Expr, sp.Expr], sp.Expr]:
+    """Name ``b**k`` in an expression, also in ``b**(k + 1)``: polynomials would see two generators.
+
+    Returns what the names stand for, and the expression with them.
+    """
+    names: dict[sp.Expr, sp.Expr] = {}
+    for power in coefficient.atoms(sp.Pow):
+        constant, rest = power.exp.as_coeff_Add()
+        if rest.has(COUNTER) and constant.is_Integer:
+            names.setdefault(power.base**rest, sp.Dummy(positive=True))
+
+    def named(power: sp.Expr) -> sp.Expr:
+        constant, rest = power.exp.as_coeff_Add()
+        return power.base**constant * names[power.base**rest]
+
+    def is_counted(node: sp.Basic) -> bool:
+        return node.is_Pow and node.base ** node.exp.as_coeff_Add()[1] in names
+
+    found = coefficient.replace(is_counted, named) if names else coefficient
+    return {name: power for power, name in names.items()}, found
 
 
 def opened(value: sp.Expr, step_size: sp.Symbol, position: sp.Symbol) -> sp.Expr:
@@ -130,7 +177,7 @@ def opened(value: sp.Expr, step_size: sp.Symbol, position: sp.Symbol) -> sp.Expr
 
     def function(call: sp.Expr) -> sp.Expr:
         argument, *rest = call.args
-        if not near_one(argument):
+        if not near_one(argument) or any(map(near_one, rest)):
             return call
         still, u = argument.subs(step_size, 0), sp.Dummy(real=True)
         if not is_real(still) or (

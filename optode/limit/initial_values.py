@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
 import sympy as sp
 
+from optode.calculus.series import NoExpansion
+from optode.calculus.singular_start import along, regular_branch
 from optode.calculus.tangent import substituted
 from optode.language.effort import is_zero, solutions
 from optode.language.functions import kinds
 from optode.language.ranges import possible_signs, signs_at_positive
-from optode.language.symbols import COUNTER, TIME, Gradient, Loss, Opaque, Reduction
+from optode.language.symbols import COUNTER, TIME, Gradient, Loss, Opaque, Reduction, symbol
 from optode.language.text import to_text
 from optode.limit.reduction import Reduced
 from optode.limit.scaled_rule import ScaledRule
@@ -43,6 +46,7 @@ def initial_values(reduced: Reduced, scaled: ScaledRule) -> Start:
         if reduced.manifold.fast and state in slow:  # the bound is that of settled fast states
             level = substituted(bound.level, reduced.manifold.graph, slow).xreplace(start)
             start[state] = bound.at(level).clip(start[state])
+    start |= _beside_a_pole(reduced, scaled)
     values = [start[state] for state in slow]
     if not reduced.order:
         return Start(tuple(values))
@@ -57,6 +61,44 @@ def initial_values(reduced: Reduced, scaled: ScaledRule) -> Start:
         return Start(tuple(values), lacks_shift=True)
     moved = (substituted(shift, start, slow) for shift in shifts)
     return Start(tuple(value + unit * shift for value, shift in zip(values, moved, strict=True)))
+
+
+def leading_starts(reduced: Reduced, scaled: ScaledRule) -> list[sp.Expr]:
+    """Return where the slow states but the position start, in terms of the position."""
+    position = scaled.rule.position
+    start, at_start = scaled.start(0), symbol(f"{position}0")
+    return [start[z].xreplace({at_start: position}) for z in reduced.slow[1:]]
+
+
+def _beside_a_pole(reduced: Reduced, scaled: ScaledRule) -> dict[sp.Symbol, sp.Expr]:
+    """Return the starts that a pole at t = 0 decides, not the rule's own.
+
+    An average whose gain is 1/(k + 1) forgets where it started at once, and begins at what it
+    averages. A bound that is 0/0 begins at what it tends to from later times, as the largest of
+    bias-corrected averages so far.
+    """
+    slow, field = reduced.slow, reduced.fields[0]
+    levels = {
+        z: bound.at(substituted(bound.level, reduced.manifold.graph, slow))
+        for z, bound in reduced.increments.bounds.items()
+        if z in slow
+    }
+    if sp.S.Zero not in singular_times([*field, *(bound.level for bound in levels.values())]):
+        return {}
+    starts = leading_starts(reduced, scaled)
+    branch = regular_branch(slow, field, starts)
+    if branch is None:
+        return {}
+    at_start = {scaled.rule.position: symbol(f"{scaled.rule.position}0")}
+    found = {}
+    for z, start, part in zip(slow[1:], starts, branch[1:], strict=True):
+        with suppress(NoExpansion):
+            if z in levels:
+                level = along(levels[z].level, slow, branch)
+                found[z] = levels[z].at(level).clip(start).xreplace(at_start)
+            elif part.value != start:
+                found[z] = part.value.xreplace(at_start)
+    return found
 
 
 def standstill(states: tuple[sp.Symbol, ...], equations: Sequence[sp.Expr]) -> tuple[str, ...]:

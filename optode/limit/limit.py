@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from optode.calculus.singular_start import runs_away
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.numbers import number_problem
 from optode.limit.initial_values import (
     initial_values,
+    leading_starts,
     notes_on,
     singular_times,
     standstill,
@@ -73,6 +75,9 @@ def written(reduced: Reduced, scaled: ScaledRule) -> ContinuousLimit:
     initial = tuple(map(write, start.values))
     _check_numbers(scaled.rule, dict(zip(reduced.slow, equations, strict=True)))
     poles, roots = start_singularities(reduced.slow, equations, initial)
+    times = {*singular_times(equations), *poles}
+    if sp.S.Zero in times:
+        _check_start(reduced, scaled)
     return ContinuousLimit(
         name=scaled.rule.name,
         states=reduced.slow,
@@ -83,7 +88,7 @@ def written(reduced: Reduced, scaled: ScaledRule) -> ContinuousLimit:
         offset=reduced.offset,
         manifold=tuple((w, write.in_the_rule(w, h)) for w, h in reduced.manifold.graph.items()),
         second_order=reduced.second_order and write.series(reduced.second_order),
-        singular_times=tuple(sorted({*singular_times(equations), *poles}, key=str)),
+        singular_times=tuple(sorted(times, key=str)),
         notes=(
             *roots,
             *notes_on(scaled.rule, start),
@@ -91,6 +96,18 @@ def written(reduced: Reduced, scaled: ScaledRule) -> ContinuousLimit:
         ),
         is_matrix=scaled.rule.is_matrix,
     )
+
+
+def _check_start(reduced: Reduced, scaled: ScaledRule) -> None:
+    """Raise SpecError (E403) where no solution starts at a pole at t = 0."""
+    rule = scaled.rule
+    if runs_away(reduced.slow, reduced.fields[0], leading_starts(reduced, scaled)):
+        message = (
+            f"no continuous limit: `{rule.position}` moves without bound in the first steps: its "
+            "rate begins like 1/t, which has no integral from t = 0"
+        )
+        hint = "divide by the bias 1 - beta**k only what it is in: an average from 0"
+        raise SpecError([Diagnostic("E403", message, rule.span_of(0), hint)])
 
 
 def _check_numbers(rule: UpdateRule, equations: Mapping[sp.Symbol, sp.Expr]) -> None:

@@ -15,11 +15,11 @@ from optode.language.elementwise import reaches, relu
 from optode.language.symbols import TIME, operators_in
 from optode.language.text import to_text
 from optode.limit.deciding import remainders
+from optode.limit.increments import Increments
 from optode.limit.modified_equation import modified_fields
 from optode.limit.scaled_rule import ScaledRule
 from optode.limit.second_order import second_order_form
 from optode.limit.slow_manifold import (
-    Increments,
     SlowManifold,
     next_on_manifold,
     reduced_increments,

@@ -21,9 +21,9 @@ from optode.limit.in_step_size import (
     forgetting,
     step_map_in_step_size,
 )
+from optode.limit.increments import Increments
 from optode.limit.obstacles import died_out
 from optode.limit.scaling import Scaling
-from optode.limit.slow_manifold import Increments
 from optode.rule.growing_states import growing_states, positive
 from optode.rule.rule import Bound, UpdateRule
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from optode.diagnostics import Reporter, Span, nearest
+from optode.language.mutual import in_terms_of_the_rest
 from optode.language.symbols import TIME, Field, Loss, Oracle, by_name, operators_in, symbol
 from optode.limit.limit import ContinuousLimit
 from optode.model.jumps import SMOOTHED, jumps
@@ -144,7 +145,7 @@ def _check_states(
     renamed: tuple[sp.Symbol, ...],
     places: Places,
 ) -> None:
-    """Report entries for what is no state: of the limit, or of the model."""
+    """Report entries for what is no state, of the limit or of the model, and starts in a circle."""
     sections = (
         ("rename", [old for old, _ in architecture.rename], own),
         ("equations", [state for state, _ in architecture.rewrites], renamed),
@@ -155,6 +156,22 @@ def _check_states(
             if entry not in states:
                 hint = _nearest_state(entry.name, list(map(str, states)))
                 places.error("E502", f"`{entry}` is not a state here", section, entry, hint)
+    _check_starts(architecture, renamed, places)
+
+
+def _check_starts(
+    architecture: Architecture, states: tuple[sp.Symbol, ...], places: Places
+) -> None:
+    """Report starts that read each other, of the states but the first, which is given."""
+    written = ((z, start.expression) for z, start in architecture.initial if z in states[1:])
+    starts = {z: expression for z, expression in written if expression is not None}
+    try:
+        in_terms_of_the_rest(starts)
+    except ValueError as error:
+        state = next(z for z in starts if f"`{z}`" in str(error))
+        message = f"the start of {error} is given by itself"
+        hint = f"in terms of `{states[0]}`, of parameters, and of states that start by these"
+        places.error("E309", message, "initial", state, hint)
 
 
 def _nearest_state(name: str, states: list[str]) -> str:

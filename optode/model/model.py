@@ -25,7 +25,7 @@ from optode.language.symbols import (
 from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
 from optode.model.jumps import on_jumps, smoothed
-from optode.model.singular_start import at_start, regular_branch
+from optode.model.regular_start import regular_start
 from optode.rule.shapes import Shape, shapes_of
 
 Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
@@ -236,19 +236,12 @@ def neural_ode(
         initial=(Initial("given"), *initial[1:]),
         span=architecture.span,
         singular_times=(times := singular_times(equations)),
-        branch=_regular_start(states, equations, initial) if sp.S.Zero in times else (),
+        branch=regular_start(states, equations, [i.expression for i in initial])
+        if sp.S.Zero in times
+        else (),
         remarks=architecture.notes,
         is_matrix=limit.is_matrix,
     )
-
-
-def _regular_start(
-    states: tuple[sp.Symbol, ...], equations: list[sp.Expr], initial: list[Initial]
-) -> tuple[sp.Expr, ...]:
-    at_zero = {TIME: sp.S.Zero}
-    starts = [(i.expression or sp.S.Zero).xreplace(at_zero) for i in initial[1:]]
-    branch = regular_branch(states, equations, starts)
-    return tuple(at_start(state.expression) for state in branch) if branch else ()
 
 
 def with_field(expression: sp.Expr, sign: int) -> sp.Expr:

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import sympy as sp
 
 from optode.language.effort import written_out
+from optode.language.mutual import in_terms_of_the_rest
 from optode.language.symbols import COUNTER, At, by_name, step_symbol, symbol
 from optode.rule.accumulated import with_moving_position
 from optode.rule.naming import bad_names, unknown_starts
@@ -49,7 +50,6 @@ def update_rule(
     step size; all other hyper-parameters are free: ``decays`` may move with the step size, ``vectors``
     have a value for each feature. ``start`` gives states at k = 0 that are not 0. ``scaling`` fixes powers
     of the step size: ``{"time": sqrt(s)}``. With ``is_matrix`` the position has rows and columns.
-
     Symbols are taken by name, and a decimal number is exact. Raises RuleError with all errors of a
     kind: names that are taken or unknown, an implicit step without iteration, a value beyond the
     step, a scaling that is none, matrices whose shapes do not fit.
@@ -61,6 +61,7 @@ def update_rule(
     named = bad_names(name, own.step_size, own_states, step, formulas, starts)
     _raise_if_any([*named, *misfits(own_states, step, is_matrix, starts)])
     all_states, one_step = _one_step(own_states, step, own.step_size, dict(formulas))
+    starts = _resolved(starts, all_states)
     rule = UpdateRule(
         name,
         own.step_size,
@@ -84,6 +85,21 @@ def _raise_if_any(flaws: Iterable[Flaw]) -> None:
     found = tuple(flaws)
     if found:
         raise RuleError(found)
+
+
+def _resolved(
+    starts: tuple[tuple[sp.Symbol, sp.Expr], ...], states: tuple[sp.Symbol, ...]
+) -> tuple[tuple[sp.Symbol, sp.Expr], ...]:
+    """Return the starts in terms of the position and parameters alone: other states start at 0."""
+    others = dict.fromkeys(states[1:], sp.S.Zero)
+    try:
+        known = in_terms_of_the_rest({**others, **dict(starts)})
+    except ValueError as error:
+        state = next(z for z, _ in starts if f"`{z}`" in str(error))
+        message = f"the start of {error} is given by itself"
+        hint = f"in terms of `{states[0]}`, of parameters, and of states that start by these"
+        raise RuleError([Flaw("E309", state, message, hint, "start")]) from None
+    return tuple((z, known[z]) for z, _ in starts)
 
 
 class _OwnTerms:

@@ -9,10 +9,10 @@ from fields import StillField
 
 from generated.adam_bias_corrected import BiasCorrectedAdamNODE
 from generated.nesterov import NesterovNODE
+from optode.calculus.singular_start import regular_branch
 from optode.compiler import derive
 from optode.language.symbols import TIME as t
 from optode.language.symbols import Gradient, symbol
-from optode.model.singular_start import regular_branch
 
 x = symbol("x")
 g = Gradient(x)

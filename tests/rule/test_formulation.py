@@ -309,7 +309,7 @@ BAD_MODELS = {
     "E110": Architecture("list", parameters=(GAMMA,)),
     "E117": Architecture("Ball", parameters=(GAMMA, GAMMA)),
     "E205": Architecture(
-        "Ball", parameters=(GAMMA,), initial=((v, Initial("expression", Field(TIME, x, v))),)
+        "Ball", parameters=(GAMMA,), initial=((v, Initial("expression", Field(TIME, x, x))),)
     ),
     "E502": Architecture("Ball", parameters=(GAMMA,), rename=((y, h),)),
     "E503": Architecture("Ball", parameters=(GAMMA,), rename=((x, v),)),

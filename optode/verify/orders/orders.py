@@ -35,6 +35,7 @@ _FINEST = 10_240
 _SETTLED = 0.01
 _CHANGING = 0.02
 _SLOWEST = 0.9
+_FASTEST = 3
 _SHORTER = (1, 4, 16, 64)
 _ROUND_OFF = 1e-9
 
@@ -62,8 +63,11 @@ class Order:
 
     @property
     def passes(self) -> bool:
-        """Whether the observed order is within 0.1 of the expected."""
-        return self.observed is None or abs(self.observed - float(self.expected.order)) <= TOLERANCE
+        """Whether the observed order is within 0.1 of the expected, or above where that is the least."""
+        if self.observed is None:
+            return True
+        beyond = self.observed - float(self.expected.order)
+        return beyond >= -TOLERANCE and (beyond <= TOLERANCE or self.expected.is_least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,8 @@ def measured(
             break
         number *= 2
     kept = [(step, error) for step, error in found.items() if error > _ROUND_OFF][-_LEVELS:]
+    if _dies_out([error for _, error in kept], list(found.values())[-1]):
+        kept = []
     steps, errors = zip(*kept, strict=True) if len(kept) > 1 else ((), ())
     return Order(expected, steps, errors)
 
@@ -115,8 +121,17 @@ def _is_settled(errors: list[float]) -> bool:
         return False
     if not np.isfinite(errors[-1]) or errors[-1] < _ROUND_OFF:
         return True
-    slopes = -np.diff(np.log2(errors[-3:]))
-    return bool(abs(slopes[1] - slopes[0]) < _SETTLED)
+    slopes = np.diff(np.log2(errors[-_LEVELS:]))
+    layered = abs(slopes[0] - slopes[-1]) > TOLERANCE  # the coarsest step still has what dies out
+    return bool(abs(slopes[-1] - slopes[-2]) < _SETTLED and not layered)
+
+
+def _dies_out(errors: list[float], last: float) -> bool:
+    """Return whether errors fall to round-off faster than any power: the rest of the first steps."""
+    if last >= _ROUND_OFF or len(errors) < 2:
+        return False
+    slopes = -np.diff(np.log2([*errors[-2:], last]))
+    return bool(slopes[1] > 1.5 * slopes[0] > 1.5 * _FASTEST)
 
 
 def _extrapolated(errors: Sequence[float]) -> float | None:

@@ -48,23 +48,61 @@ def regular_branch(
     by default at 0, unless that is 0 and a pole says otherwise. None where there is no such branch
     in powers of t.
     """
+    return _search(states, equations, others)[0]
+
+
+def along(expression: sp.Expr, states: Sequence[sp.Symbol], branch: Sequence[Branch]) -> sp.Expr:
+    """Return what an expression tends to at t = 0 along a branch, in the position's start.
+
+    Raises NoExpansion where it has no limit there.
+    """
+    leaves = {TIME: Series.monomial(sp.S.One, Fraction(1))}
+    for z, part in zip(states, branch, strict=True):
+        leaves[z] = Series.of({Fraction(0): part.value, part.power: part.slope})
+    series = expand_at(expression, leaves, Fraction(1, 2))
+    if series.terms and series.terms[0][0] < 0:
+        raise NoExpansion(f"{expression} grows without bound at t = 0")
+    return series.coefficient(Fraction(0))
+
+
+def runs_away(
+    states: Sequence[sp.Symbol], equations: Sequence[sp.Expr], others: Sequence[sp.Expr]
+) -> bool:
+    """Return whether the position's rate begins like c/t, or larger, however the others begin.
+
+    Then no solution starts at t = 0. False where what it begins like is not found.
+    """
+    branch, rates = _search(states, equations, others)
+    if branch is not None or not rates or not rates[0].terms:
+        return False
+    exponent, coefficient = rates[0].terms[0]
+    return exponent <= -1 and not coefficient.has(sp.Dummy)
+
+
+def _search(
+    states: Sequence[sp.Symbol],
+    equations: Sequence[sp.Expr],
+    others: Sequence[sp.Expr] | None,
+) -> tuple[tuple[Branch, ...] | None, list[Series]]:
+    """Return the branch, None where there is none, and the rates along what was last tried."""
     others = others or (sp.S.Zero,) * (len(states) - 1)
     starts: dict[sp.Symbol, sp.Expr] = dict(zip(states, (states[0], *others), strict=True))
     slopes = {state: sp.Dummy(f"{state}1", real=True) for state in states}
     powers = dict.fromkeys(states, Fraction(1))
     known: dict[sp.Symbol, sp.Expr] = {}
+    rates: list[Series] = []
     for _ in range(_MAX_ROUNDS):
         ansatz = _ansatz(states, starts, slopes, powers, known)
         try:
             rates = [expand_at(e, ansatz, Fraction(1, 2)) for e in equations]
         except (NoExpansion, ZeroDivisionError):
-            return None
+            return None, []
         if _settle_poles(states, rates, starts):
             continue
         changed = _solve(states, rates, slopes, powers, known)
         if all(state in known for state in states) and not changed:
-            return tuple(Branch(starts[z], known[z], powers[z]) for z in states)
-    return None
+            return tuple(Branch(starts[z], known[z], powers[z]) for z in states), rates
+    return None, rates
 
 
 def _ansatz(
