@@ -16,8 +16,15 @@ from optode.spec.shipped import shipped_specs
 
 OF_A_STRUCTURE_OF_THEIR_OWN = (
     "adan",  # a Jacobian product in a state of its own scale
-    "asgd",  # a power of time, a learned number in the exponent's base
+    "asgd",  # a power of time with a learned number in its base
     "cautious_adamw",  # a choice, and the share of the elements that it takes
+    "dog",  # a running maximum of a norm
+    "gravity",  # the largest element
+    "hypergradient",  # a state that is one number for each sample
+    "madgrad",  # the position is a function of sums, with weights that grow with time
+    "nigt",  # the gradient a finite time ahead
+    "schedulefree_sgd",  # the gradient between two states, singular at t = 0
+    "sophia",  # an operator of the caller's in an average
 )
 _QUICK = set(LIMITS) - set(OF_A_STRUCTURE_OF_THEIR_OWN)
 

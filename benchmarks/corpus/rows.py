@@ -27,6 +27,7 @@ class Row:
         shape: the shape of the class's parameter, (2,) where there is none here
         skipped: how many steps of the class, in which the position stays, come before the rule's
         sparse: whether the class gets its gradients as sparse tensors
+        summed: whether gradients are added to what the class has left of the last
         recalled: whether the class gets a function that evaluates the gradient anew
         start: where the position starts
         tolerance: how far the iterates may be apart
@@ -44,6 +45,7 @@ class Row:
     shape: tuple[int, ...] = (2,)
     skipped: int = 0
     sparse: bool = False
+    summed: bool = False
     recalled: bool = False
     start: tuple[float, float] = START
     tolerance: float = 1e-12

@@ -48,6 +48,8 @@ def class_iterates(row: Row, values: Mapping[str, Any], steps: int) -> Array:
 
         def evaluate() -> Tensor:
             gradient = torch.from_numpy(GRADIENT(_flat(position))).reshape(row.shape)
+            if row.summed and position.grad is not None:
+                gradient = gradient + position.grad
             position.grad = gradient.to_sparse() if row.sparse else gradient
             return torch.from_numpy(GRADIENT.loss(_flat(position)))
 

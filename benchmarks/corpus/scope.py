@@ -45,7 +45,6 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         "NorMuon": MATRIX,
         "PCGrad": OF_A_MODEL,
         "Ranger21": "a schedule of the step over a given number of iterations, nine methods in one",
-        "SCIONLight": "keeps its average in the gradient's own memory",
         "SOAP": MATRIX,
         "SPAM": RANDOM,
         "SPlus": MATRIX,

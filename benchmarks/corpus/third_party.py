@@ -245,6 +245,13 @@ OTHERS = (
     ),
     row("SCION", "scion_vector", {"lr": "lr", "momentum": "beta", "scale": "scale"}),
     special(
+        "SCIONLight",
+        "scion_light_vector",
+        {"lr": "lr", "momentum": "beta", "scale": "scale"},
+        {},
+        summed=True,
+    ),
+    special(
         "SGDP",
         "sgdp",
         {"lr": "lr", "momentum": "mu", **PROJECTED},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from benchmarks.corpus.running import class_iterates
 from benchmarks.corpus.scope import OUT_OF_SCOPE
 from benchmarks.corpus.tables import comparison_table, page, summary, totals, verdicts
 
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "optimizers.md"
 ROW = Row("torch.optim", "SGD", "gradient_descent", {"lr": "s"})
 GOOD = Finding(
     "torch.optim",
@@ -122,6 +124,14 @@ def test_the_verdict_on_an_optimizer_is_the_worst_of_its_rules() -> None:
     }
     text = summary([(ROW, GOOD), (ROW, bad)], OUT_OF_SCOPE)
     assert "| torch.optim | 1 | 0 | 0 | 1 | 2 |" in text
+
+
+def test_the_page_has_the_rows() -> None:
+    """Where this fails, make the page again: its first lines have the command."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip(" `") for cell in line.split(" | ")] for line in lines]
+    shown = {(row[0].lstrip("| "), row[1]) for row in cells if len(row) == 7}
+    assert {(row.optimizer, row.spec) for row in ROWS} <= shown
 
 
 def test_rows_are_chosen_by_name() -> None:

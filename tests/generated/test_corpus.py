@@ -10,7 +10,7 @@ from modules import assert_equal, build, values_of
 
 pytestmark = pytest.mark.usefixtures("float64")
 every_model = pytest.mark.parametrize("name", EQUATIONS)
-POSITIVE = ("v", "w", "r")  # averages of squares, rates
+POSITIVE = ("v", "w", "r", "q", "b")  # averages and sums of squares, rates, distances
 
 
 def states_of(node, shape):
