@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
 import sympy as sp
 
-from optode.calculus.choices import of_its_own_kind
+from optode.calculus.choices import beside_zero, is_flat, of_its_own_kind
 from optode.calculus.series import (
     EXACT,
     LostPrecision,
@@ -19,6 +19,8 @@ from optode.calculus.series import (
     Work,
     after_start,
     clipped,
+    components_of,
+    joined,
 )
 from optode.calculus.tangent import tangent
 from optode.language.derivative import partial
@@ -200,9 +202,9 @@ class _Expansion:
         if any(a.terms and a.terms[0][0] < 0 for a in arguments):
             raise NoExpansion(f"the argument of {call} runs away")
         at = call.at(*(a.coefficient(Fraction(0)) for a in arguments))
-        moved = _directions(arguments)
+        moved = joined(arguments)
         shifts = [(e, d) for e, d in moved.terms if e > 0]
-        directions = [_directions(list(map(self.of, _parts(u)))) for u in along]
+        directions = [joined(list(map(self.of, components_of(u)))) for u in along]
         products: list[_Product] = [(Fraction(0), ())]
         for series in directions:
             products = self._each_along(products, series.terms)
@@ -240,10 +242,23 @@ class _Expansion:
         inner, *rest = expression.args
         if isinstance(expression, hardtanh) and any(bound.has(*self.leaves) for bound in rest):
             return self.clipped(expression)
-        series = self.of(inner)
+        return self.function_at(expression, self.of(inner), rest)
+
+    def function_at(
+        self, expression: sp.Expr, series: Series, rest: Sequence[sp.Expr], nonzero: bool = False
+    ) -> Series:
+        """Expand a function whose first argument is a series, ``nonzero`` if its first term is so.
+
+        Where that may vanish on whole regions, as ``max(G, 0)`` does, the next ones decide there.
+        """
         record = function_of(expression)
         if record and record.degree is not None and series.terms:
             degree = record.degree
+            first, later = series.leading[1], Series(series.terms[1:], series.order)
+            if later.terms and not nonzero and is_flat(first):
+                usual = self.function_at(expression, series, rest, nonzero=True)
+                beside = self.function_at(expression, later, rest)
+                return beside_zero(series, usual, beside, continuous=record.degree > 0)
             exponent = series.leading[0]
             series = series.shifted(-exponent)
         else:
@@ -280,15 +295,3 @@ class _Expansion:
                 return total + Series((), min(order, small.order))
             power = self.product(power, small, order)
             total = total + power.shifted(Fraction(0), coefficient(n))
-
-
-def _parts(direction: sp.Expr) -> tuple[sp.Expr, ...]:
-    return tuple(direction.args) if isinstance(direction, sp.Tuple) else (direction,)
-
-
-def _directions(components: list[Series]) -> Series:
-    """Join the series of a direction's components: its coefficients are directions."""
-    exponents = sorted({e for component in components for e, _ in component.terms})
-    rows = ((e, [c.coefficient(e) for c in components]) for e in exponents)
-    terms = tuple((e, row[0] if len(row) == 1 else sp.Tuple(*row)) for e, row in rows)
-    return Series(terms, min(component.order for component in components))
