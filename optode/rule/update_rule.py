@@ -18,6 +18,7 @@ from optode.rule.naming import bad_names, unknown_starts
 from optode.rule.normal_form import normal_form
 from optode.rule.rooted import with_powers_of_roots
 from optode.rule.rule import Flaw, RuleError, UpdateRule, too_long
+from optode.rule.stored import with_lags_for_stored
 
 Step: TypeAlias = dict[sp.Expr, sp.Expr]
 Values: TypeAlias = Mapping[sp.Symbol, sp.Expr]
@@ -59,7 +60,9 @@ def update_rule(
     formulas, starts = own.pairs(parameters or {}), own.pairs(start or {})
     step = own.step(update, own_states)
     _raise_if_any([*bad_names(name, own.step_size, own_states, step, formulas, starts)])
-    all_states, one_step = _one_step(own_states, step, own.step_size)
+    numbers = {own.step_size: own.step_size, **dict(formulas)}
+    lagged = with_lags_for_stored(step, own_states, numbers)
+    all_states, one_step = _one_step(own_states, lagged, own.step_size)
     starts = _resolved(starts, all_states)
     _raise_if_any(_too_long(one_step, dict(formulas)))
     rule = UpdateRule(
