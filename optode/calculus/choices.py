@@ -10,9 +10,10 @@ import sympy as sp
 
 from optode.calculus.series import EXACT, NoExpansion, Series
 from optode.calculus.signs import sign_in_time
-from optode.language.conditions import remainder, where
-from optode.language.elementwise import atan2, step
+from optode.language.conditions import compared, remainder, where
+from optode.language.elementwise import atan2, hardtanh, relu, step
 from optode.language.matrices import eye, ones
+from optode.language.ranges import possible_signs
 from optode.language.reductions import is_bilinear, is_linear, shares, summed_like
 from optode.language.symbols import Reduction
 from optode.language.text import to_text
@@ -47,10 +48,34 @@ def chosen(choice: sp.Expr, of: Expand) -> Series:
     condition = leading_condition(condition, of)
     if condition.is_number:
         return of(where(condition, *branches))
-    a, b = map(of, branches)
+    return either(condition, *map(of, branches))
+
+
+def either(condition: sp.Expr, a: Series, b: Series) -> Series:
+    """Choose between two series, coefficient by coefficient."""
     exponents = {e for series in (a, b) for e, _ in series.terms}
     terms = {e: where(condition, a.coefficient(e), b.coefficient(e)) for e in exponents}
     return Series.of(terms, min(a.order, b.order))
+
+
+def beside_zero(series: Series, usual: Series, beside: Series, *, continuous: bool) -> Series:
+    """Join a function's series where the first term of its argument is not 0, and where it is.
+
+    A continuous function of degree 1 has the same leading term in both.
+    """
+    exponent, first = series.leading
+    found = dict(either(compared(first, "!=", sp.S.Zero), usual, beside).terms)
+    if continuous:
+        found[exponent] = usual.coefficient(exponent)
+    return Series.of(found, min(usual.order, beside.order))
+
+
+def is_flat(expression: sp.Expr) -> bool:
+    """Return whether an expression may be 0 on whole regions, as ``max(G, 0)`` and a mask are."""
+    return expression.has(*_FLAT) and 0 in possible_signs(expression)
+
+
+_FLAT = (relu, step, where, hardtanh)
 
 
 def leading_condition(condition: sp.Expr, of: Expand) -> sp.Expr:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
 
 import sympy as sp
 
-from optode.calculus.choices import of_its_own_kind
+from optode.calculus.calls import Taylor
+from optode.calculus.choices import beside_zero, is_flat, of_its_own_kind
 from optode.calculus.series import (
     EXACT,
     LostPrecision,
@@ -19,17 +19,13 @@ from optode.calculus.series import (
     Work,
     after_start,
     clipped,
+    components_of,
     joined,
 )
-from optode.calculus.tangent import tangent
 from optode.language.derivative import partial
 from optode.language.elementwise import hardtanh, maximum, minimum
 from optode.language.functions import function_of
-from optode.language.matrices import MatrixOperator, operator_of
 from optode.language.symbols import COUNTER, TIME, Call, Tangent
-
-_Product: TypeAlias = tuple[Fraction, tuple[sp.Expr, ...]]
-"""An exponent of Delta, and the directions of a Jacobian product."""
 
 _MAX_EXTRA_ORDER = 12
 _BASE = sp.Dummy(real=True)
@@ -193,70 +189,33 @@ class _Expansion:
         raise NoExpansion(f"{expression} grows faster than any power of 1/Delta")
 
     def oracle(self, call: sp.Expr, *along: sp.Expr) -> Series:
-        """Expand a gradient or field, or its Jacobian product along directions, by Taylor's theorem."""
-        arguments = [self.of(a) for a in call.points]
-        operator = operator_of(call)
-        if operator is not None and arguments[0].leading[0] != 0:
-            return self.homogeneous(call, operator, arguments[0], *along)
-        if any(a.terms and a.terms[0][0] < 0 for a in arguments):
-            raise NoExpansion(f"the argument of {call} runs away")
-        at = call.at(*(a.coefficient(Fraction(0)) for a in arguments))
-        moved = joined(arguments)
-        shifts = [(e, d) for e, d in moved.terms if e > 0]
-        directions = [joined(list(map(self.of, _parts(u)))) for u in along]
-        products: list[_Product] = [(Fraction(0), ())]
-        for series in directions:
-            products = self._each_along(products, series.terms)
-        total: dict[Fraction, sp.Expr] = {}
-        n = 0
-        while products:
-            for exponent, vectors in products:
-                term = tangent(at, vectors, self.vectors) if vectors else at
-                total[exponent] = total.get(exponent, sp.S.Zero) + term / sp.factorial(n)
-            self.work.on(total.values())
-            products, n = self._each_along(products, shifts), n + 1
-        return Series.of(total, self._known(moved, directions, bool(shifts)))
-
-    def homogeneous(
-        self, call: sp.Expr, operator: MatrixOperator, argument: Series, *along: sp.Expr
-    ) -> Series:
-        """Expand a matrix function of what vanishes or grows: a power of Delta comes out of it.
-
-        Its n-th derivative has the degree of the function minus n.
-        """
-        exponent, scaled = argument.terms[0][0], sp.Dummy("u", real=True)
-        self.leaves = {**self.leaves, scaled: argument.shifted(-exponent)}
-        degree = operator.degree - len(along)
-        return self.oracle(call.at(scaled), *along).shifted(exponent * degree)
-
-    def _each_along(
-        self, products: list[_Product], terms: Iterable[tuple[Fraction, sp.Expr]]
-    ) -> list[_Product]:
-        """Return the products with a further direction each, as far as the order goes."""
-        return [
-            (e1 + e2, (*vectors, d))
-            for e1, vectors in products
-            for e2, d in terms
-            if e1 + e2 < self.order
-        ]
-
-    def _known(self, moved: Series, directions: list[Series], moves: bool) -> Order:
-        """Return the order up to which a Jacobian product is known."""
-        floors = [d.terms[0][0] if d.terms else d.order for d in directions]
-        lowest = sum(floors, Fraction(0))
-        known = [moved.order + lowest]
-        known += [d.order + lowest - f for d, f in zip(directions, floors, strict=True)]
-        return min([*known, self.order] if moves or directions else known)
+        """Expand a gradient or field, or its Jacobian product along directions."""
+        arguments = [self.of(argument) for argument in call.points]
+        directions = [joined(list(map(self.of, components_of(u)))) for u in along]
+        return Taylor(self.order, self.vectors, self.work).of(call, arguments, directions)
 
     def function(self, expression: sp.Expr) -> Series:
         """Expand a smooth or positively homogeneous elementwise function in its first argument."""
         inner, *rest = expression.args
         if isinstance(expression, hardtanh) and any(bound.has(*self.leaves) for bound in rest):
             return self.clipped(expression)
-        series = self.of(inner)
+        return self.function_at(expression, self.of(inner), rest)
+
+    def function_at(
+        self, expression: sp.Expr, series: Series, rest: Sequence[sp.Expr], nonzero: bool = False
+    ) -> Series:
+        """Expand a function whose first argument is a series, ``nonzero`` if its first term is so.
+
+        Where that may vanish on whole regions, as ``max(G, 0)`` does, the next ones decide there.
+        """
         record = function_of(expression)
         if record and record.degree is not None and series.terms:
             degree = record.degree
+            first, later = series.leading[1], Series(series.terms[1:], series.order)
+            if later.terms and not nonzero and is_flat(first):
+                usual = self.function_at(expression, series, rest, nonzero=True)
+                beside = self.function_at(expression, later, rest)
+                return beside_zero(series, usual, beside, continuous=record.degree > 0)
             exponent = series.leading[0]
             series = series.shifted(-exponent)
         else:
@@ -293,7 +252,3 @@ class _Expansion:
                 return total + Series((), min(order, small.order))
             power = self.product(power, small, order)
             total = total + power.shifted(Fraction(0), coefficient(n))
-
-
-def _parts(direction: sp.Expr) -> tuple[sp.Expr, ...]:
-    return tuple(direction.args) if isinstance(direction, sp.Tuple) else (direction,)

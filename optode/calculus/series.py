@@ -116,14 +116,6 @@ class Series:
         return self.terms[0][0] if self.terms else self.order
 
 
-def joined(components: list[Series]) -> Series:
-    """Join the series of a direction's components: its coefficients are directions."""
-    exponents = sorted({e for component in components for e, _ in component.terms})
-    rows = ((e, [c.coefficient(e) for c in components]) for e in exponents)
-    terms = tuple((e, row[0] if len(row) == 1 else sp.Tuple(*row)) for e, row in rows)
-    return Series(terms, min(component.order for component in components))
-
-
 def clipped(u: Series, low: Series, high: Series, vectors: frozenset[sp.Symbol]) -> Series | None:
     """Return the series of u clipped to bounds: between its kinks it is linear in all of them.
 
@@ -173,3 +165,16 @@ def _normal(coefficient: sp.Expr) -> sp.Expr:
     if multiplied_out == 0 or not multiplied_out.is_Add:
         return multiplied_out
     return sp.S.Zero if is_zero(coefficient) else coefficient
+
+
+def components_of(direction: sp.Expr) -> tuple[sp.Expr, ...]:
+    """Return the components of a direction."""
+    return tuple(direction.args) if isinstance(direction, sp.Tuple) else (direction,)
+
+
+def joined(components: list[Series]) -> Series:
+    """Join the series of a direction's components: its coefficients are directions."""
+    exponents = sorted({e for component in components for e, _ in component.terms})
+    rows = ((e, [c.coefficient(e) for c in components]) for e in exponents)
+    terms = tuple((e, row[0] if len(row) == 1 else sp.Tuple(*row)) for e, row in rows)
+    return Series(terms, min(component.order for component in components))

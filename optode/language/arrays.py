@@ -6,12 +6,13 @@ reader has looked up one by one: no text of a user is in what it runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import sympy as sp
+from sympy.printing.numpy import NumPyPrinter
 
 from optode.language.functions import FUNCTIONS
 from optode.language.matrices import eye, matmul, trace, transposed
@@ -30,7 +31,22 @@ def array_modules(axis: int | None, *tables: Table) -> list[Any]:
 
     The features are on the given axis, or fill the arrays where it is None.
     """
-    return [*tables, {"in_shape": _broadcast, **_elementwise(), **_reductions(axis)}, "numpy"]
+    return [*tables, {**_numpy(), "in_shape": _broadcast, **_elementwise(), **_reductions(axis)}]
+
+
+def array_function(
+    inputs: Sequence[sp.Symbol], value: Any, modules: list[Any], *, shared: bool = False
+) -> Callable[..., Any]:
+    """Return a function of the inputs' arrays, with the ``modules`` of ``array_modules``.
+
+    Where ``shared``, what occurs twice is computed once. ``lambdify`` would import all of NumPy by name for
+    ``"numpy"``, its tests and compilers too, which takes as long as a whole check.
+    """
+    names = {name: name for table in modules for name in table}
+    settings = {"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True}
+    printer = NumPyPrinter({**settings, "user_functions": names})
+    found: Callable[..., Any] = sp.lambdify(inputs, value, modules, printer=printer, cse=shared)
+    return found
 
 
 def in_full(expression: sp.Expr) -> sp.Expr:
@@ -77,6 +93,19 @@ def _reductions(axis: int | None) -> Table:
         "highest": lambda u: at(np.argmax(np.real(u), **options), u),
         "lowest": lambda u: at(np.argmin(np.real(u), **options), u),
     }
+
+
+@cache
+def _numpy() -> Table:
+    """What SymPy prints for NumPy under NumPy's own names."""
+    return {name: getattr(np, name) for name in _PRINTED}
+
+
+_PRINTED = (
+    "abs", "arccos", "arcsin", "arctan", "cos", "cosh", "e", "equal", "exp", "greater",
+    "greater_equal", "inf", "less", "less_equal", "log", "logical_and", "logical_not",
+    "logical_or", "nan", "not_equal", "pi", "select", "sign", "sin", "sinh", "sqrt", "tan", "tanh",
+)  # fmt: skip
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -55,6 +56,7 @@ class ContinuousLimit:
             raise ValueError("one equation and one initial value for each state")
 
 
+@lru_cache(maxsize=16)
 def continuous_limit(rule: UpdateRule, scaling: Scaling, order: int = 0) -> ContinuousLimit:
     """Take the limit of a rule under a scaling, with terms of the modified equation up to an order.
 

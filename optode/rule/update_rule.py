@@ -19,6 +19,7 @@ from optode.rule.normal_form import normal_form
 from optode.rule.rooted import with_powers_of_roots
 from optode.rule.rule import Flaw, RuleError, UpdateRule, too_long
 from optode.rule.shapes import misfits
+from optode.rule.stored import with_lags_for_stored
 
 Step: TypeAlias = dict[sp.Expr, sp.Expr]
 Values: TypeAlias = Mapping[sp.Symbol, sp.Expr]
@@ -149,6 +150,7 @@ def _one_step(
     states: tuple[sp.Symbol, ...], step: Step, step_size: sp.Symbol, formulas: Values
 ) -> tuple[tuple[sp.Symbol, ...], Step]:
     """Return all states, with those that lags need, and assignments that read k and k + 1 alone."""
+    step = with_lags_for_stored(step, states, {step_size: step_size, **formulas})
     step = _inline_shifted_definitions(step, states)
     _raise_if_any(_beyond_the_step(step))
     flaws: list[Flaw] = []

@@ -13,7 +13,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from optode.language.arrays import ONES, array_modules, in_full, ones
+from optode.language.arrays import ONES, array_function, array_modules, in_full, ones
 from optode.language.matrices import MatrixFunction
 from optode.language.matrix_arrays import matrix_function
 from optode.language.program import Assign, FieldCall, Program, Statement
@@ -85,7 +85,7 @@ def _compiled(
         raise TypeError(f"cannot carry out {statement}")
     value = in_full(statement.value)
     symbols = _symbols(value)
-    function = sp.lambdify(symbols, value, array_modules(None))
+    function = array_function(symbols, value, array_modules(None))
     return statement.name.name, function, tuple(s.name for s in symbols)
 
 
@@ -102,9 +102,11 @@ def numerical(
     """
     functions: dict[str, Callable[..., Array]] = {}
     opened = [in_full(_in_floats(_with_oracle(e, oracle, functions))) for e in expressions]
-    run: Callable[..., list[Array]] = sp.lambdify(
-        (ONES, *inputs), opened, array_modules(None, functions), cse=True
+    run: Callable[..., list[Array]] = array_function(
+        (ONES, *inputs), opened, array_modules(None, functions), shared=True
     )
+    if not any(e.has(ONES) for e in opened):
+        return lambda *values: run(1.0, *values)
     return lambda *values: run(ones(*values), *values)
 
 

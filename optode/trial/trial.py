@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import sympy as sp
@@ -99,7 +99,7 @@ class Trial:
 
     def limit(self, order: int) -> ContinuousLimit:
         """Return the derived equations with the terms up to an order; raises SpecError if there are none."""
-        return _derived(self.rule, self.scaling, order)
+        return continuous_limit(self.rule, self.scaling, order)
 
     def rates(self, order: int, delta: float) -> Rates:
         """Return the vector field of the limit of an order at a step."""
@@ -149,11 +149,6 @@ class Trial:
             return solve(rates, (0.0, time), self.initial(0, 1.0))
         reach = self.branch.reach
         return solve(rates, (reach, time), self.branch(reach))
-
-
-@lru_cache(maxsize=8)
-def _derived(rule: UpdateRule, scaling: Scaling, order: int) -> ContinuousLimit:
-    return continuous_limit(rule, scaling, order)
 
 
 def finite_start(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -76,3 +78,13 @@ def test_the_check_is_part_of_the_commands(monkeypatch):
     assert "note: the limit was not checked by numbers: why" in run.output
     CliRunner().invoke(app, ["derive", "heavy_ball", "--no-check"])
     assert calls == [1]
+
+
+def test_the_check_imports_no_more_than_it_needs():
+    """``from numpy import *``, which lambdify would do, takes longer than the whole check."""
+    code = (
+        "import sys; from optode.compiler import derive; derive('adam').check_limit(); "
+        "print([m for m in ('numpy.f2py', 'numpy.ctypeslib', 'scipy') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

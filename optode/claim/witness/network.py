@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from optode.claim.operators import TransposedRate
 from optode.claim.verdicts import Jacobian
-from optode.language.arrays import ONES, array_modules, in_full, ones
+from optode.language.arrays import ONES, array_function, array_modules, in_full, ones
 from optode.language.symbols import Field, Tangent
 
 Array: TypeAlias = NDArray[Any]
@@ -80,7 +80,9 @@ def compiled(
     """
     calls = {"field": network, "tangent": network.tangent if network else None}
     opened = [in_full(_opened(sp.sympify(expression))) for expression in expressions]
-    run: Callable[..., list[Array]] = sp.lambdify((ONES, *inputs), opened, array_modules(0, calls))
+    run: Callable[..., list[Array]] = array_function(
+        (ONES, *inputs), opened, array_modules(0, calls)
+    )
 
     def evaluate(*values: Any) -> list[Array]:
         return run(ones(*(v for v in values if not callable(v))), *values)
