@@ -60,8 +60,7 @@ def update_rule(
     formulas, starts = own.pairs(parameters or {}), own.pairs(start or {})
     step = own.step(update, own_states)
     _raise_if_any([*bad_names(name, own.step_size, own_states, step, formulas, starts)])
-    numbers = {own.step_size: own.step_size, **dict(formulas)}
-    lagged = with_lags_for_stored(step, own_states, numbers)
+    lagged = with_lags_for_stored(step, own_states, own.step_size, dict(formulas))
     all_states, one_step = _one_step(own_states, lagged, own.step_size)
     starts = _resolved(starts, all_states)
     _raise_if_any(_too_long(one_step, dict(formulas)))
@@ -74,12 +73,11 @@ def update_rule(
         start=starts,
         decays=tuple(map(own, decays)),
         vectors=tuple(map(own, vectors)),
-        written=tuple(step.items()),
-        written_start=starts,
-    )
+        written=tuple(step.items()), written_start=starts,
+    )  # fmt: skip
     normal = normal_form(with_powers_of_roots(with_moving_position(rule)))
     _raise_if_any(unknown_starts(starts, {*all_states, *normal.states}))
-    powers = {str(entry): own(power) for entry, power in (scaling or {}).items()}
+    powers = {str(entry): own(p) for entry, p in (scaling or {}).items()}
     return replace(normal, declared_powers=_declared_powers(powers, normal))
 
 
