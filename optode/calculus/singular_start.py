@@ -62,7 +62,10 @@ def along(expression: sp.Expr, states: Sequence[sp.Symbol], branch: Sequence[Bra
     series = expand_at(expression, leaves, Fraction(1, 2))
     if series.terms and series.terms[0][0] < 0:
         raise NoExpansion(f"{expression} grows without bound at t = 0")
-    return series.coefficient(Fraction(0))
+    value = series.coefficient(Fraction(0))
+    if value.has(sp.nan, sp.zoo, sp.oo):
+        raise NoExpansion(f"{expression} has no value at t = 0")
+    return value
 
 
 def runs_away(

@@ -45,7 +45,8 @@ def initial_values(reduced: Reduced, scaled: ScaledRule) -> Start:
     for state, bound in reduced.increments.bounds.items():
         if reduced.manifold.fast and state in slow:  # the bound is that of settled fast states
             level = substituted(bound.level, reduced.manifold.graph, slow).xreplace(start)
-            start[state] = bound.at(level).clip(start[state])
+            clipped = bound.at(level).clip(start[state])
+            start[state] = start[state] if clipped.has(sp.nan, sp.zoo) else clipped
     start |= _beside_a_pole(reduced, scaled)
     values = [start[state] for state in slow]
     if not reduced.order:
@@ -87,7 +88,7 @@ def _beside_a_pole(reduced: Reduced, scaled: ScaledRule) -> dict[sp.Symbol, sp.E
         return {}
     starts = leading_starts(reduced, scaled)
     branch = regular_branch(slow, field, starts)
-    if branch is None:
+    if branch is None or any(part.value.has(sp.nan, sp.zoo) for part in branch):
         return {}
     at_start = {scaled.rule.position: symbol(f"{scaled.rule.position}0")}
     found = {}

@@ -6,7 +6,7 @@ difference of the two is what counts: as a lag it is a Jacobian product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import sympy as sp
 
@@ -17,13 +17,13 @@ Values = Mapping[sp.Expr, sp.Expr]
 
 
 def with_lags_for_stored(
-    step: Values, states: tuple[sp.Symbol, ...], formulas: Values
+    step: Values, states: tuple[sp.Symbol, ...], step_size: sp.Symbol, formulas: Values
 ) -> dict[sp.Expr, sp.Expr]:
     """Read the lag in place of each state that stores a function of the position, where that counts.
 
-    It counts where an assignment divides by what vanishes with the step size, the first symbol of
-    ``formulas``. Where a state starts elsewhere than at what it stores, the first step differs: the
-    check of the limit tells whether that counts.
+    It counts where an assignment divides by what vanishes with the step size. Where a state starts
+    elsewhere than at what it stores, the first step differs: the check of the limit tells whether
+    that counts.
     """
     found = dict(step)
     definitions = {z: value for z, value in step.items() if isinstance(z, sp.Symbol)}
@@ -31,7 +31,7 @@ def with_lags_for_stored(
         value = _written_out(step[At(state, 1)], definitions)
         if value is None or value.free_symbols != {states[0]} or value.atoms(At):
             continue
-        if not _has_gain(state, step, definitions, formulas):
+        if not _has_gain(state, [*step.values()], definitions, (step_size, formulas)):
             continue
         before = value.xreplace({states[0]: At(states[0], -1)})
         read = {state: before, At(state, 1): value}
@@ -39,14 +39,19 @@ def with_lags_for_stored(
     return found
 
 
-def _has_gain(state: sp.Symbol, step: Values, definitions: Values, formulas: Values) -> bool:
-    """Return whether an assignment reads a state, and divides by what vanishes with the step size."""
-    (step_size, *_), numbers = formulas, dict(formulas)
-    for value in step.values():
+def _has_gain(
+    state: sp.Symbol,
+    values: Iterable[sp.Expr],
+    definitions: Values,
+    sizes: tuple[sp.Symbol, Values],
+) -> bool:
+    """Return whether a value reads a state, and divides by what vanishes with the step size."""
+    step_size, formulas = sizes
+    for value in values:
         whole = _written_out(value, definitions)
         if whole is None or not whole.has(state):
             continue
-        for power in whole.xreplace(numbers).atoms(sp.Pow):
+        for power in whole.xreplace(dict(formulas)).atoms(sp.Pow):
             if power.exp.is_negative and power.base.subs(step_size, 0) == 0:
                 return True
     return False

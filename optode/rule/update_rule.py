@@ -78,7 +78,7 @@ def update_rule(
     )
     normal = normal_form(with_powers_of_roots(with_moving_position(rule)))
     _raise_if_any(unknown_starts(starts, {*all_states, *normal.states}))
-    powers = {str(entry): own(power) for entry, power in (scaling or {}).items()}
+    powers = {str(entry): own(p) for entry, p in (scaling or {}).items()}
     return replace(normal, declared_powers=_declared_powers(powers, normal))
 
 
@@ -150,7 +150,7 @@ def _one_step(
     states: tuple[sp.Symbol, ...], step: Step, step_size: sp.Symbol, formulas: Values
 ) -> tuple[tuple[sp.Symbol, ...], Step]:
     """Return all states, with those that lags need, and assignments that read k and k + 1 alone."""
-    step = with_lags_for_stored(step, states, {step_size: step_size, **formulas})
+    step = with_lags_for_stored(step, states, step_size, formulas)
     step = _inline_shifted_definitions(step, states)
     _raise_if_any(_beyond_the_step(step))
     flaws: list[Flaw] = []

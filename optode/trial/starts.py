@@ -31,6 +31,8 @@ def solve(rates: Rates, times: tuple[float, float], start: Array, rtol: float = 
     """
     from scipy.integrate import solve_ivp  # half a second, which the check of a limit goes without
 
+    if not np.isfinite(start).all():
+        raise NoSolution(f"at t = {times[0]:.3g} a state is not a number: the rule divides 0 by 0")
     left = _MAX_EVALUATIONS
 
     def flat(t: float, z: Array) -> Array:

@@ -77,3 +77,22 @@ def test_a_start_on_the_floor_is_left_to_the_rule():
     (check,) = verify(spec)
     assert check.passes
     assert check.limit.remark.startswith("from t = 0.25: no regular branch")
+
+
+def test_a_first_step_that_is_not_a_number_is_said():
+    """At k = 0 rho is 1, and the estimate of a variance is 0/0."""
+    spec = rule(
+        [
+            "m[k+1] = beta*m[k] + (1 - beta)*grad(x[k])",
+            "v[k+1] = beta*v[k] + (1 - beta)*grad(x[k])**2",
+            "bias = 1 - beta**(k+1)",
+            "rho = (1 - beta)*(1 + beta**(k+1))/((1 + beta)*bias)",
+            "s = (v[k+1]/bias - (m[k+1]/bias)**2)/(1 - rho)",
+            "x[k+1] = x[k] - lr*(m[k+1]/bias)**3/((m[k+1]/bias)**2 + rho*s)",
+        ],
+        "beta: 1 - a*lr, a: fixed",
+        "x, m, v",
+    )
+    (check,) = verify(spec)
+    assert check.limit is None
+    assert "a state is not a number" in check.failures[0]
