@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,16 +39,34 @@ def matrix_reductions() -> Table:
 
 
 def matrix_function(name: str) -> tuple[Callable[..., Array], Callable[..., Array]]:
-    """Return a matrix function by its name, and its derivative ``(at, along) -> array``."""
+    """Return a matrix function by its name, and its derivative ``(at, along) -> array``.
+
+    What is not finite has no value: nan.
+    """
     stem, _, number = name.rpartition("_")
+    value: Callable[..., Array]
+    along: Callable[..., Array]
     if stem == "inv_root":
-        root = int(number)
-        return lambda a: _inverse_root(a, root), lambda a, u: _inverse_root_along(a, u, root)
-    if stem == "newton_schulz":
-        steps = int(number)
-        return lambda a: _newton_schulz(a, steps), lambda a, u: _newton_schulz_along(a, u, steps)
-    known = {"polar": (_polar, _polar_along), "eigenvectors": (_eigen, _eigen_along)}
-    return known[name]
+        value, along = (
+            partial(_inverse_root, root=int(number)),
+            partial(_inverse_root_along, root=int(number)),
+        )
+    elif stem == "newton_schulz":
+        value, along = (
+            partial(_newton_schulz, steps=int(number)),
+            partial(_newton_schulz_along, steps=int(number)),
+        )
+    else:
+        value, along = {"polar": (_polar, _polar_along), "eigenvectors": (_eigen, _eigen_along)}[
+            name
+        ]
+
+    def guarded(function: Callable[..., Array], a: Any, *directions: Any) -> Array:
+        if not np.isfinite(a).all():
+            return np.full(np.shape(a), np.nan)
+        return function(a, *(np.broadcast_to(u, np.shape(a)) for u in directions))
+
+    return partial(guarded, value), partial(guarded, along)
 
 
 def _turned(a: Any) -> Any:

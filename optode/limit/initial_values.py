@@ -14,6 +14,7 @@ from optode.calculus.singular_start import along, regular_branch
 from optode.calculus.tangent import substituted
 from optode.language.effort import is_zero, solutions
 from optode.language.functions import kinds
+from optode.language.matrices import MatrixFunction
 from optode.language.ranges import possible_signs, signs_at_positive
 from optode.language.symbols import COUNTER, TIME, Gradient, Loss, Opaque, Reduction, symbol
 from optode.language.text import to_text
@@ -180,6 +181,9 @@ def start_singularities(
         elif power.exp.is_Rational and power.exp < 1:
             at = ", ".join(f"{z} = 0" for z in sorted(map(str, moving)))
             roots[f"not Lipschitz at the start: {to_text(power)} at {at}"] = None
+    # a matrix function has no value at 0
+    matrices = (call.args[1] for e in equations for call in e.atoms(MatrixFunction))
+    poles |= {sp.S.Zero for a in matrices if a.xreplace(start).subs(TIME, 0) == 0}
     return tuple(poles), tuple(roots)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from optode.compiler import derive
 from optode.spec.reader import parse_spec
 from optode.verify.orders.report import verify
 
@@ -28,6 +29,22 @@ update: |
   x[k+1] = x[k] - lr*(g + c*column_mean(x[k]) - trace(g @ x[k].T)*x[k]/(1 + norm(x[k])**2))
 """,
 }
+
+
+def test_a_matrix_function_of_0_makes_the_start_singular():
+    """Like Adagrad without an eps: x' grows like 1/sqrt(t)."""
+    text = """
+state: [x, left]
+update: |
+  g = grad(x[k])
+  left[k+1] = left[k] + lr*(g @ g.T)
+  x[k+1] = x[k] - lr*(inv_root(left[k+1], 2) @ g)
+"""
+    spec = parse_spec(f"name: sums\nstep_size: lr\nshape: matrix{text}")
+    assert derive(spec).limit.singular_times == (0,)
+    (found,) = verify(spec)
+    assert found.limit.observed == pytest.approx(0.5, abs=0.1)
+    assert found.passes
 
 
 @pytest.mark.parametrize("name", [*RULES, "muon", "shampoo", "soap", "adafactor_factored"])
