@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from benchmarks.corpus.rows import Row
@@ -16,7 +18,8 @@ from optode.compiler import derive
 from optode.derivation import Derivation
 from optode.language.functions import kinds
 from optode.limit.deciding import period_of
-from optode.trial.expectation import Expectation, expected_order
+from optode.trial.expectation import Expectation, expected_order, smallest_gap
+from optode.trial.starts import NoSolution, solve
 from optode.trial.switches import horizon
 from optode.trial.trial import Trial
 from optode.verify.orders.orders import Order, measured
@@ -50,15 +53,19 @@ def order(row: Row) -> Order:
     """Measure the order with which the class approaches the derived equations.
 
     The errors are those of the position at the last time before a sign in the equations switches,
-    1 at most. Raises SpecError where the rule has no limit.
+    1 at most. Where no solution is found from a singular start, the equations start at a quarter of
+    the time from the states of the rule. Raises SpecError where the rule has no limit.
     """
     derivation = derive(row.path)
     rule = derivation.rule
     trial = Trial(rule, derivation.scaling, GRADIENT, row.start, tuple(row.values.items()))
     time = horizon(trial, kinds("jump"))
     index = trial.limit(0).states.index(rule.position)
-    exact = trial.limit_at(time)[index]
-    expected = expected_order(trial, time)
+    try:
+        exact = trial.limit_at(time)[index]
+        expected = expected_order(trial, time)
+    except NoSolution:
+        return _order_from_arrival(row, trial, time, index)
     if expected.logarithm is not None:
         expected = Expectation(expected.order, expected.reason, expected.logarithm[index])
 
@@ -67,3 +74,18 @@ def order(row: Row) -> Order:
         return class_iterates(row, values, steps)[-1] - exact
 
     return measured(error_at, time, expected, period_of(rule.step_map))
+
+
+def _order_from_arrival(row: Row, trial: Trial, time: float, index: int) -> Order:
+    """Measure the order with which the class approaches the equations from a quarter of the time."""
+
+    def error_at(steps: int) -> np.ndarray:
+        delta = time / steps
+        start = trial.iterates(delta, steps // 4)[-1]
+        end = solve(trial.rates(0, 1.0), (time / 4, time), start)
+        values = numbers(trial.rule, trial.values(delta))
+        return class_iterates(row, values, steps)[-1] - end[index]
+
+    expected = Expectation(smallest_gap(trial))
+    found = measured(error_at, time, expected, period_of(trial.rule.step_map))
+    return replace(found, remark=f"from t = {time / 4:g} on")

@@ -30,7 +30,8 @@ class Finding:
     ``seconds`` is the processor time of the derivation and its check. ``refusal`` is the first
     error, its code first, or "". ``apart`` is the largest difference of 50 iterates, None where the
     class was not run; ``measured`` is None where no order was measured, for the reason in
-    ``unmeasured``. ``unchecked`` says why a derivation could not check its limit.
+    ``unmeasured``. ``unchecked`` says why a derivation could not check its limit, ``remark`` where the
+    order was measured, if not from the start.
     """
 
     package: str
@@ -45,6 +46,7 @@ class Finding:
     steps: tuple[float, ...] = ()
     errors: tuple[float, ...] = ()
     unchecked: str = ""
+    remark: str = ""
 
     @property
     def record(self) -> dict[str, object]:
@@ -103,6 +105,7 @@ def measured(row: Row) -> Mapping[str, object]:
         "measured": result.observed,
         "steps": result.steps,
         "errors": result.errors,
+        "remark": result.remark,
     }
 
 

@@ -26,7 +26,7 @@ RULES_OF_OPTAX = {
     "nadam": "nadam_constant",
     "nadamw": "nadamw",
     "novograd": "novograd",
-    "optimistic_adam": "optimistic_adam",
+    "optimistic_adam": "optimistic_adam_corrected",
     "optimistic_gradient_descent": "optimistic_gradient",
     "polyak_sgd": "polyak_clipped",
     "radam": "radam",

@@ -41,7 +41,7 @@ def comparison_table(pairs: Sequence[Pair]) -> str:
             " ".join(
                 f"{1 / step:.0f}: {e:.1e}" for step, e in zip(pair.steps, pair.errors, strict=True)
             ),
-            pair.unmeasured or pair.refusal.partition(":")[0],
+            pair.unmeasured or pair.remark or pair.refusal.partition(":")[0],
         )
         for _, pair in pairs
         if pair.apart is not None
@@ -138,7 +138,9 @@ def severity(said: str) -> int:
 def page_row(pair: Pair) -> tuple[str, ...]:
     row, finding = pair
     said = verdict(row, finding)
-    reason = finding.refusal or finding.unmeasured or finding.unchecked or row.remark
+    notes = (row.remark, finding.remark and f"the order is that {finding.remark}")
+    reason = finding.refusal or finding.unmeasured or finding.unchecked
+    reason = reason or "; ".join(filter(None, notes))
     words = f"{said}: {reason}" if reason else said
     return (
         finding.optimizer,

@@ -81,8 +81,8 @@ ADAPTIVE = (
         least=0.01,
     ),
     row("AdamC", "adamc", DECAYED),
-    row("AdamG", "adamg", {**ADAM, "betas": BETAS3, "p": "p", "q": "q"}),
-    special("AdamP", "adamp", {**ADAM, **PROJECTED}, {}, shape=(1, 2)),
+    row("AdamG", "adamg_corrected", {**ADAM, "betas": BETAS3, "p": "p", "q": "q"}),
+    special("AdamP", "adamp_corrected", {**ADAM, **PROJECTED}, {}, shape=(1, 2)),
     row("AdamS", "adams_stable", DECAYED),
     special("AdamWSN", "adam_subset_norm", {**DECAYED, "subset_size": 2}, {}, group={"sn": True}),
     row("Adan", "adan_corrected", {**DECAYED, "betas": BETAS3}),
@@ -153,7 +153,7 @@ OTHERS = (
         {"lr": "lr", "kappa": "kappa", "xi": "xi", "constant": "c"},
         kappa=2,
     ),
-    row("AggMo", "aggmo", {"lr": "lr", "betas": (0.0, "beta2", "beta3")}),
+    row("AggMo", "aggmo_one_inertial", {"lr": "lr", "betas": (0.0, "beta2", "beta3")}),
     special("AliG", "alig_clipped", {"max_lr": "lr"}, {}, recalled=True),
     row("Amos", "amos", {"lr": "lr", "beta": "beta", "c_coef": "c", "d_coef": "d", "eps": "eps"}),
     special(
@@ -167,7 +167,9 @@ OTHERS = (
     row("DAdaptAdaGrad", "dadapt_adagrad", {"lr": "lr", "eps": "eps", "d0": "d0"}),
     row("DAdaptAdan", "dadapt_adan", {**ADAM, "betas": BETAS3, "d0": "d0"}),
     row("DAdaptLion", "dadapt_lion", {"lr": "lr", "betas": BETAS, "d0": "d0"}, d0=0.5, a2=0.2),
-    special("DAdaptSGD", "dadapt_sgd", {"lr": "lr", "momentum": "mu", "d0": "d0"}, {}, **SINGLE),
+    special(
+        "DAdaptSGD", "dadapt_sgd_averaged", {"lr": "lr", "momentum": "mu", "d0": "d0"}, {}, **SINGLE
+    ),
     special(
         "FOCUS",
         "focus",
@@ -179,7 +181,7 @@ OTHERS = (
     special("FTRL", "ftrl", {"lr": "lr", "lambda_2": "l2"}, {}, refused="E307"),
     special(
         "FriendlySAM",
-        "friendly_sam",
+        "friendly_sam_small",
         {
             "base_optimizer": torch.optim.SGD,
             "lr": "lr",
@@ -193,7 +195,7 @@ OTHERS = (
     ),
     row("Fromage", "fromage", LR),
     row("Gravity", "gravity", {"lr": "lr", "alpha": 0.0, "beta": "beta"}),
-    row("Kate", "kate", {"lr": "lr", "delta": "delta", "eps": "eps"}),
+    row("Kate", "kate_summed", {"lr": "lr", "delta": "delta", "eps": "eps"}),
     special(
         "LARS",
         "lars_momentum",
@@ -204,7 +206,7 @@ OTHERS = (
     row("Lion", "lion", {"lr": "lr", "betas": BETAS, "weight_decay": "decay"}),
     row(
         "Lion",
-        "cautious_lion",
+        "cautious_lion_shared",
         {"lr": "lr", "betas": BETAS, "weight_decay": "decay", "cautious": True},
     ),
     special(
@@ -214,7 +216,7 @@ OTHERS = (
         {},
         around=("SGD", LR),
     ),
-    row("MADGRAD", "madgrad", {"lr": "lr", "momentum": "mu", "eps": "eps"}),
+    row("MADGRAD", "madgrad_momentum", {"lr": "lr", "momentum": "mu", "eps": "eps"}),
     row("MSVAG", "msvag", {"lr": "lr", "beta": "beta"}),
     special(
         "Nero",
@@ -225,7 +227,7 @@ OTHERS = (
     ),
     row("NovoGrad", "novograd", ADAM),
     special("OrthoGrad", "orthograd", {}, {}, around=("SGD", LR), start=POSITIVE_START),
-    row("PID", "pid", {"lr": "lr", "momentum": "mu", "derivative": "kd", "integral": "ki"}),
+    row("PID", "pid_stiff", {"lr": "lr", "momentum": "mu", "derivative": "kd", "integral": "ki"}),
     row("PNM", "pnm", {"lr": "lr", "betas": ("beta1", "beta0")}),
     row("Prodigy", "prodigy", {**ADAM, "beta3": "beta3", "d0": "d0"}),
     row("QHM", "qhm", {"lr": "lr", "momentum": "beta", "nu": "nu"}),
@@ -253,15 +255,21 @@ OTHERS = (
     ),
     special(
         "SGDP",
-        "sgdp",
+        "sgdp_decayed",
         {"lr": "lr", "momentum": "mu", **PROJECTED},
         {},
         shape=(1, 2),
     ),
     row("SGDSaI", "sgd_scaled_at_start", {"lr": "lr", "momentum": "mu", "weight_decay": "decay"}),
-    row("SGDW", "sgdw", {"lr": "lr", "momentum": "mu", "weight_decay": "decay"}),
+    row("SGDW", "sgdw_fixed", {"lr": "lr", "momentum": "mu", "weight_decay": "decay"}),
     row("SM3", "sm3_plain", {"lr": "lr", "eps": "eps"}),
-    special("SRMM", "srmm", {"lr": "lr", "beta": 0.5, "memory_length": 10**9}, {}, refused="E307"),
+    special(
+        "SRMM",
+        "srmm_from_zero",
+        {"lr": "lr", "beta": 0.5, "memory_length": 10**9},
+        {},
+        refused="E307",
+    ),
     row(
         "ScheduleFreeAdamW",
         "schedule_free_adamw",
@@ -281,7 +289,11 @@ OTHERS = (
         around=("SGD", LR),
     ),
     row("SignSGD", "signsgd_momentum", {"lr": "lr", "momentum": "mu", "weight_decay": "decay"}),
-    row("TAM", "tam", {"lr": "lr", "momentum": "mu", "decay_rate": "decay", "eps": "eps"}),
+    row(
+        "TAM",
+        "tam_elementwise",
+        {"lr": "lr", "momentum": "mu", "decay_rate": "decay", "eps": "eps"},
+    ),
     row("Tiger", "signsgd_momentum", {"lr": "lr", "beta": "mu", "weight_decay": "decay"}),
     row(
         "VSGD",

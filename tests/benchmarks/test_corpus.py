@@ -11,12 +11,14 @@ import torch
 
 from benchmarks.corpus import optax_rules, third_party, torch_optim
 from benchmarks.corpus.__main__ import ROWS, chosen, versions
-from benchmarks.corpus.comparison import largest_difference
+from benchmarks.corpus.comparison import largest_difference, order
 from benchmarks.corpus.finding import AGREE, Finding, derived, found, verdict
 from benchmarks.corpus.rows import RULES, Row, with_numbers
 from benchmarks.corpus.running import class_iterates
 from benchmarks.corpus.scope import OUT_OF_SCOPE
 from benchmarks.corpus.tables import comparison_table, page, summary, totals, verdicts
+from optode.trial.starts import NoSolution
+from optode.trial.trial import Trial
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "optimizers.md"
 ROW = Row("torch.optim", "SGD", "gradient_descent", {"lr": "s"})
@@ -94,6 +96,19 @@ def test_a_row_is_derived_compared_and_measured() -> None:
     assert finding.is_same_rule(ROW) and finding.has_its_order
     alone = found(ROW, with_class=False)
     assert (alone.apart, alone.measured) == (None, None)
+
+
+def test_an_order_without_a_solution_from_the_start_is_measured_from_a_quarter_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(trial: Trial, time: float) -> None:
+        raise NoSolution
+
+    whole = order(ROW)
+    monkeypatch.setattr(Trial, "limit_at", none)
+    late = order(ROW)
+    assert late.passes and late.remark == "from t = 0.25 on"
+    assert max(late.errors) < max(whole.errors)
 
 
 def test_a_refusal_has_its_code() -> None:
