@@ -7,7 +7,7 @@ never narrower. So a sign that is left out does not occur.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import TypeAlias
 
 import sympy as sp
@@ -51,8 +51,14 @@ def possible_signs(expression: sp.Expr) -> frozenset[int]:
 
 def signs_at_positive(expression: sp.Expr, names: Iterable[sp.Symbol]) -> frozenset[int]:
     """Return the signs that an expression may have where these symbols, and losses, are positive."""
-    positive = {e: sp.Dummy(positive=True) for e in (*expression.atoms(Loss), *names)}
+    positive = {e: _positive(e) for e in (*expression.atoms(Loss), *names)}
     return possible_signs(expression.xreplace(positive))
+
+
+@lru_cache(maxsize=1024)
+def _positive(value: sp.Expr) -> sp.Symbol:
+    """Return a positive symbol in the place of a value, the same each time: ranges are kept by it."""
+    return sp.Dummy(positive=True)
 
 
 def decided(expression: sp.Expr, states: Iterable[sp.Symbol]) -> sp.Expr:
@@ -74,6 +80,7 @@ def decided(expression: sp.Expr, states: Iterable[sp.Symbol]) -> sp.Expr:
     return expression.xreplace(found)
 
 
+@lru_cache(maxsize=65536)
 def range_of(expression: sp.Expr) -> Range:
     """Return the least and the largest value that an expression may have, as far as is known."""
     if expression.is_comparable:
