@@ -18,9 +18,9 @@ from optode.language.matrices import MatrixFunction
 from optode.language.ranges import possible_signs, signs_at_positive
 from optode.language.symbols import COUNTER, TIME, Gradient, Loss, Opaque, Reduction, symbol
 from optode.language.text import to_text
+from optode.limit.layer import initial_shift
 from optode.limit.reduction import Reduced
 from optode.limit.scaled_rule import ScaledRule
-from optode.limit.slow_manifold import initial_shift
 from optode.rule.rule import UpdateRule
 
 

@@ -120,28 +120,3 @@ def reduced_increments(
     direct = [substituted(b, graph, slow) for b in second]
     through = [first_beside(a, graph, correction, slow) for a in first]
     return fields, [a + b for a, b in zip(direct, through, strict=True)]
-
-
-def initial_shift(
-    increments: Increments, manifold: SlowManifold, start: Mapping[sp.Symbol, sp.Expr]
-) -> tuple[sp.Expr, ...] | None:
-    """Return what each slow state gains, per Delta, while the fast ones settle.
-
-    It is ``(dF1/dw) (-A)^{-1} (w0 - h0)`` for fast states that start at w0.
-
-    None where the increments are not affine in the fast states: then the sum over the layer has no
-    closed form.
-    """
-    first = increments.coefficients(increments.slow)
-    if manifold.linear is None or not manifold.is_affine or beyond_slopes(first, manifold.fast):
-        return None
-    slopes = [[partial(f, w) for w in manifold.fast] for f in first]
-    if any(slope.has(*manifold.fast) for row in slopes for slope in row):
-        return None
-    offset = sp.Matrix(
-        [start[w] - h0 for w, h0 in zip(manifold.fast, manifold.leading, strict=True)]
-    )
-    settled = (-manifold.linear).LUsolve(offset)
-    return tuple(
-        sp.Add(*(a * gain for a, gain in zip(row, settled, strict=True))) for row in slopes
-    )

@@ -20,8 +20,9 @@ import sympy as sp
 from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import SpecError
 from optode.language.symbols import TIME, symbol
+from optode.limit.layer import initial_shift
 from optode.limit.scaled_rule import ScaledRule
-from optode.limit.slow_manifold import initial_shift, slow_manifold
+from optode.limit.slow_manifold import slow_manifold
 from optode.trial.numerics import Array, Rates, numerical
 from optode.trial.starts import solve
 from optode.trial.trial import Trial

@@ -96,7 +96,8 @@ def measured(
 ) -> Order:
     """Measure the order of an error; it is given, as a vector, by the number of steps up to the time.
 
-    The steps are a whole number of periods of the rule.
+    The steps are a whole number of periods of the rule. Raises NoSolution where the error at the
+    finest step is no number.
     """
     number, found = lcm(_COARSEST, period), {}
     while number <= _FINEST:
@@ -108,6 +109,8 @@ def measured(
         if _is_settled(list(found.values())):
             break
         number *= 2
+    if not np.isfinite(list(found.values())[-1]):
+        raise NoSolution(f"the rule or its equations grow without bound before t = {time:g}")
     kept = [(step, error) for step, error in found.items() if error > _ROUND_OFF][-_LEVELS:]
     if _dies_out([error for _, error in kept], list(found.values())[-1]):
         kept = []
