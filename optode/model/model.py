@@ -26,6 +26,7 @@ from optode.limit.initial_values import singular_times
 from optode.limit.limit import ContinuousLimit
 from optode.model.jumps import on_jumps, smoothed
 from optode.model.regular_start import regular_start
+from optode.model.remarks import on_time
 from optode.rule.shapes import Shape, shapes_of
 
 Transform: TypeAlias = Literal["none", "sigmoid", "softplus", "exp"]
@@ -188,7 +189,7 @@ class NeuralODE:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the equations do not say: what of the model has no effect, signs without a derivative."""
-        return (*self.remarks, *on_jumps(self.equations))
+        return (*self.remarks, *on_jumps(self.equations), *on_time(self.equations))
 
     @property
     def field_arguments(self) -> tuple[sp.Expr, ...]:
