@@ -10,6 +10,7 @@ log(1/Delta)``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -23,6 +24,7 @@ from optode.language.symbols import TIME, symbol
 from optode.limit.layer import initial_shift
 from optode.limit.scaled_rule import ScaledRule
 from optode.limit.slow_manifold import slow_manifold
+from optode.limit.turning import NotContracting
 from optode.trial.numerics import Array, Rates, numerical
 from optode.trial.starts import solve
 from optode.trial.trial import Trial
@@ -64,18 +66,30 @@ def expected_order(trial: Trial, time: float) -> Expectation:
 def smallest_gap(trial: Trial) -> Fraction:
     """Return the power of Delta, at most 1, by which the first neglected terms are smaller.
 
-    1 where these terms take too much work.
+    1 of terms that take too much work.
     """
-    try:
-        return min(_gaps(trial), default=Fraction(1))
-    except SpecError:
-        return Fraction(1)
+    gaps = [Fraction(1)]
+    for found in (_gaps_of_fast_states, _gaps_of_increments):
+        with suppress(SpecError, NotContracting):
+            gaps += found(trial)
+    return min(gaps)
 
 
-def _gaps(trial: Trial) -> Iterator[Fraction]:
-    increments = ScaledRule(trial.rule, trial.scaling).increments(1)
+def _gaps_of_fast_states(trial: Trial) -> Iterator[Fraction]:
+    """Yield by how much fast states that forget slowly are off their manifold while it moves."""
+    increments = ScaledRule(trial.rule, trial.scaling).increments(0)
     manifold = slow_manifold(increments)
     fields = increments.coefficients(increments.slow)
+    rates = {**dict(zip(increments.slow, fields, strict=True)), TIME: sp.S.One}
+    for state, leading_value in manifold.graph.items():
+        if derivative_along(leading_value, rates) != 0:
+            yield 1 - increments.rates[increments.states.index(state)]
+
+
+def _gaps_of_increments(trial: Trial) -> Iterator[Fraction]:
+    """Yield the powers of Delta of terms between leading and next order."""
+    increments = ScaledRule(trial.rule, trial.scaling).increments(1)
+    manifold = slow_manifold(increments)
     rows = zip(increments.states, increments.series, increments.rates, strict=True)
     for _, series, rate in rows:
         leading = min(rate, Fraction(1))
@@ -84,10 +98,6 @@ def _gaps(trial: Trial) -> Iterator[Fraction]:
             left = substituted(coefficient, manifold.graph, increments.slow)
             if sp.simplify(left) != 0:
                 yield exponent - leading
-    rates = {**dict(zip(increments.slow, fields, strict=True)), TIME: sp.S.One}
-    for state, leading_value in manifold.graph.items():
-        if derivative_along(leading_value, rates) != 0:
-            yield 1 - increments.rates[increments.states.index(state)]
 
 
 def expected_next_order(trial: Trial, order: int) -> Expectation:
