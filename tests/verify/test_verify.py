@@ -78,7 +78,7 @@ def second_order_errors(rule, equation, slope, offset=0.0):
     x, x_dot = symbol("x"), velocity_symbol(symbol("x"))
     names = sorted(equation.free_symbols - {TIME, x, x_dot}, key=str)
     field = numerical((TIME, x, x_dot, *names), [x_dot, equation], rule.field)
-    x0, mu = np.array(rule.start), rule.constants.get("mu", 0.0)
+    x0, mu = np.array(rule.start[:2]), rule.constants.get("mu", 0.0)
     errors = []
     for number in NUMBERS:
         delta = 1 / number
