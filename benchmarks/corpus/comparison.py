@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.corpus.rows import Row
 from benchmarks.corpus.running import (
-    GRADIENT,
     class_iterates,
+    field_of,
     normal_iterates,
     numbers,
     written_iterates,
@@ -19,6 +19,7 @@ from optode.derivation import Derivation
 from optode.language.functions import kinds
 from optode.limit.deciding import period_of
 from optode.trial.expectation import Expectation, expected_order, smallest_gap
+from optode.trial.numerics import Array
 from optode.trial.starts import NoSolution, solve
 from optode.trial.switches import horizon
 from optode.trial.trial import Trial
@@ -31,7 +32,7 @@ STEP_SIZE = 0.05
 def generic_values(row: Row, derivation: Derivation) -> dict[str, object]:
     """Return the number of the step size and of every hyper-parameter that no formula gives."""
     rule = derivation.rule
-    trial = Trial(rule, None, GRADIENT, row.start, tuple(row.values.items()))  # type: ignore[arg-type]
+    trial = Trial(rule, None, field_of(row), row.start, tuple(row.values.items()))  # type: ignore[arg-type]
     return {rule.step_size.name: STEP_SIZE, **trial.constants}
 
 
@@ -44,8 +45,8 @@ def largest_difference(row: Row, normal_form: bool = False) -> float:
     values = generic_values(row, derivation)
     run = normal_iterates if normal_form else written_iterates
     with np.errstate(all="ignore"):  # a branch of where that is not taken may have no value
-        ours = run(derivation.rule, values, np.array(row.start), STEPS)
-    theirs = class_iterates(row, numbers(derivation.rule, values), STEPS)
+        ours = run(row, derivation.rule, values, STEPS)
+    theirs = class_iterates(row, numbers(row, derivation.rule, values), STEPS)
     return float(np.abs(ours - theirs).max())
 
 
@@ -58,7 +59,7 @@ def order(row: Row) -> Order:
     """
     derivation = derive(row.path)
     rule = derivation.rule
-    trial = Trial(rule, derivation.scaling, GRADIENT, row.start, tuple(row.values.items()))
+    trial = Trial(rule, derivation.scaling, field_of(row), row.start, tuple(row.values.items()))
     time = horizon(trial, kinds("jump"))
     index = trial.limit(0).states.index(rule.position)
     try:
@@ -67,11 +68,11 @@ def order(row: Row) -> Order:
     except NoSolution:
         return _order_from_arrival(row, trial, time, index)
     if expected.logarithm is not None:
-        expected = Expectation(expected.order, expected.reason, expected.logarithm[index])
+        expected = Expectation(expected.order, expected.reason, np.ravel(expected.logarithm[index]))
 
-    def error_at(steps: int) -> np.ndarray:
-        values = numbers(rule, trial.values(time / steps))
-        return class_iterates(row, values, steps)[-1] - exact
+    def error_at(steps: int) -> Array:
+        values = numbers(row, rule, trial.values(time / steps))
+        return np.ravel(class_iterates(row, values, steps)[-1] - exact)
 
     return measured(error_at, time, expected, period_of(rule.step_map))
 
@@ -79,12 +80,12 @@ def order(row: Row) -> Order:
 def _order_from_arrival(row: Row, trial: Trial, time: float, index: int) -> Order:
     """Measure the order with which the class approaches the equations from a quarter of the time."""
 
-    def error_at(steps: int) -> np.ndarray:
+    def error_at(steps: int) -> Array:
         delta = time / steps
         start = trial.iterates(delta, steps // 4)[-1]
         end = solve(trial.rates(0, 1.0), (time / 4, time), start)
-        values = numbers(trial.rule, trial.values(delta))
-        return class_iterates(row, values, steps)[-1] - end[index]
+        values = numbers(row, trial.rule, trial.values(delta))
+        return np.ravel(class_iterates(row, values, steps)[-1] - end[index])
 
     expected = Expectation(smallest_gap(trial))
     found = measured(error_at, time, expected, period_of(trial.rule.step_map))

@@ -11,6 +11,7 @@ from optode.spec.shipped import find_spec
 
 RULES = Path(__file__).with_name("rules")
 START, POSITIVE_START = (0.8, -0.9), (0.8, 0.6)
+MATRIX_START = (0.8, -0.9, 0.5, 0.7)
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Row:
     Attributes:
         around: the class and the options of the optimizer that a wrapper is put around
         group: more entries of the group of parameters
-        shape: the shape of the class's parameter, (2,) where there is none here
+        shape: the shape of the class's parameter; a rule for matrices has (2, 2)
         skipped: how many steps of the class, in which the position stays, come before the rule's
         sparse: whether the class gets its gradients as sparse tensors
         summed: whether gradients are added to what the class has left of the last
@@ -47,7 +48,7 @@ class Row:
     sparse: bool = False
     summed: bool = False
     recalled: bool = False
-    start: tuple[float, float] = START
+    start: tuple[float, ...] = START
     tolerance: float = 1e-12
     refused: str = ""
     remark: str = ""

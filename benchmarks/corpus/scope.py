@@ -12,7 +12,7 @@ LOW = "the low-precision or fused form of a rule in the table"
 OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     "torch.optim": {
         "LBFGS": "how many gradients a step takes depends on its line search",
-        "Muon": MATRIX,
+        "Muon": "its orthogonal factors are in bfloat16 (tests/corpus/test_matrices.py compares them)",
     },
     "pytorch_optimizer": {
         "APOLLO": MATRIX,
@@ -51,7 +51,6 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         "SaRA": RANDOM,
         "SafeFP16Optimizer": NOT_A_RULE,
         "ScalableShampoo": MATRIX,
-        "Shampoo": MATRIX,
         "SophiaH": RANDOM,
         "SpectralSphere": MATRIX,
         "TRAC": NOT_A_RULE,

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.corpus.rows import POSITIVE_START, Row
+from benchmarks.corpus.rows import MATRIX_START, POSITIVE_START, Row
 from benchmarks.corpus.torch_optim import ADAM, BETAS, DECAYED
 
 LR = {"lr": "lr"}
@@ -305,4 +305,25 @@ OTHERS = (
     ),
 )
 
-ROWS = ADAPTIVE + OTHERS
+MATRIX: dict[str, Any] = {"shape": (2, 2), "start": MATRIX_START}
+FACTORED = {"lr": "lr", "clip_threshold": "d", "eps1": "eps1", "eps2": "eps2"}
+MATRICES = (
+    special(
+        "AdaFactor",
+        "adafactor_matrix_capped",
+        {**FACTORED, "betas": (None, "cap"), "relative_step": False},
+        {},
+        **MATRIX,
+    ),
+    special("CAME", "came_matrix", {**FACTORED, "betas": BETAS3}, {}, **MATRIX),
+    special(
+        "RACS",
+        "racs_matrix",
+        {"lr": "lr", "beta": "beta", "alpha": "alpha", "gamma": 1e9, "eps": "eps"},
+        {},
+        **MATRIX,
+    ),
+    special("Shampoo", "shampoo_summed", {"lr": "lr", "matrix_eps": "eps"}, {}, **MATRIX),
+)
+
+ROWS = ADAPTIVE + OTHERS + MATRICES

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.corpus.rows import Row
+from benchmarks.corpus.rows import MATRIX_START, Row
 
 BETAS = ("beta1", "beta2")
 ADAM = {"lr": "lr", "betas": BETAS, "eps": "eps"}
@@ -17,6 +17,7 @@ DECAYED = {**ADAM, "weight_decay": "decay"}
 SGD = {"lr": "lr", "momentum": "mu", "dampening": "tau", "weight_decay": "decay"}
 PLAIN = {"lr": "lr", "alpha": "alpha", "eps": "eps"}
 RMSPROP = {**PLAIN, "weight_decay": "decay", "momentum": "mu"}
+MATRIX = {"d": 1.2, "eps1": 0.01, "eps2": 0.1}
 ADAFACTOR = {"lr": "lr", "eps": ("eps1", "eps2"), "d": "d", "weight_decay": "decay"}
 
 
@@ -84,5 +85,14 @@ ROWS = (
         high=8,
     ),
     row("Adafactor", "adafactor_vector", ADAFACTOR, d=1.2, eps1=0.01, eps2=0.1),
+    Row(
+        "torch.optim",
+        "Adafactor",
+        "adafactor_matrix",
+        ADAFACTOR,
+        MATRIX,
+        shape=(2, 2),
+        start=MATRIX_START,
+    ),
     Row("torch.optim", "SparseAdam", "sparse_adam", ADAM, sparse=True),
 )
