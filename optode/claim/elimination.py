@@ -59,14 +59,15 @@ class Flow:
     def eliminate(self, costate: sp.Symbol, rate: sp.Expr = sp.S.Zero) -> Elimination:
         """Test ``b = costate/P`` as the image b of the position, with ``P' = rate*P``.
 
-        Raises NotEliminated where an image does not follow from the equations before its own.
+        Each equation of a known image tells the next one, or is a test. An image that none tells is
+        free. Raises NotEliminated where an equation has two unknown images.
         """
         position = next(iter(self.claimed))
         images, leftover, guesses = {position: costate}, {}, False
         rates = dict(self.rates) | {RATE: _RATE_DOT}
-        for image, right in self.claimed.items():
-            if image not in images:
-                continue  # free: no equation before holds it
+        waiting = dict(self.claimed)
+        while (image := next((b for b in waiting if b in images), None)) is not None:
+            right = waiting.pop(image)
             moved = self.operators.rate(images[image], rates)
             left = (-1 if self.is_reversed else 1) * (moved - rate * images[image])
             unknown = [b for b in self.claimed if right.has(b) and b not in images]

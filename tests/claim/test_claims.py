@@ -434,6 +434,27 @@ def test_a_third_order_chain():
     assert_equations(verdict.leftover, {symbol("b_n"): -JT_rate(symbol("a_n"))})
 
 
+def test_every_equation_is_tested_in_whatever_order_the_states_stand():
+    """An equation whose image a later one tells is a test, too: a slow average fed into a momentum."""
+    lines = {"h": "h' = -m", "s": "s' = -c*s - f(t, h)", "m": "m' = s - c*m - f(t, h)"}
+    for order in ("hsm", "hms"):
+        own = spec([lines[state] for state in order], ", ".join(order), "c: {init: 1}")
+        found = optode.claims(own)
+        assert found.agree
+        claim = claim_of(found, "forward")
+        tested = [verdict for verdict in claim.verdicts if verdict.status != "not applicable"]
+        assert {verdict.status for verdict in tested} == {"refuted"}
+        assert any(symbol("b_s") in dict(verdict.leftover) for verdict in tested)
+
+
+def test_a_step_of_length_one():
+    """Its derivative by the momentum is singular: the rate of the position does not tell the image."""
+    own = spec(["h' = -m/norm(m)", "m' = -c*m - f(t, h)"], "h, m", "c: {init: 1}")
+    found = optode.claims(own)
+    assert found.agree
+    assert verdict_of(claim_of(found, "linearised"), a_m, divided=True).status == "proven"
+
+
 def test_a_lookahead():
     b = symbol("b")
     own = spec(["h' = m", "m' = f(t, h + b*m) - c*m"], "h, m", "b: {init: 1}, c: {init: 1}")

@@ -98,7 +98,7 @@ def _image_error(
     b = _images(trajectory, claim, verdict, a, value)
     b[0] = position
     if len(images) == 2 and right[0].has(images[1]):
-        b[1] = _matched(lambda b: image_rates(t0, z0, b)[0], position, moved)
+        b[1] = _matched(lambda b: image_rates(t0, z0, b)[0], position, moved, b[1])
     y = trajectory.solution(np.concatenate([a, b]), rates, trajectory.times)
     factors = np.array([factor(t)[0] for t in trajectory.times])
     return _distance(y[:, number], y[:, index] / factors[:, None, None])
@@ -120,12 +120,19 @@ def random_costates(trajectory: Trajectory) -> Array:
     return np.random.RandomState(3).standard_normal(trajectory.start.shape)
 
 
-def _matched(rate: Callable[[Array], Array], position: Array, moved: Array) -> Array:
-    """Solve for the second image from the rate of the position, which is affine in it."""
+def _matched(
+    rate: Callable[[Array], Array], position: Array, moved: Array, eliminated: Array
+) -> Array:
+    """Solve for the second image from the rate of the position, which is affine in it.
+
+    Where that does not tell it whole, as in a step of length one, it is the image by elimination.
+    """
     still = rate(np.stack([position, 0 * position]))
     unit = np.eye(FEATURES)
     matrix = rate(np.stack([position + 0 * unit, unit])) - still
-    return np.linalg.solve(matrix, moved - still)
+    if np.linalg.matrix_rank(matrix, rtol=1e-9) < FEATURES:
+        return eliminated
+    return np.asarray(np.linalg.solve(matrix, moved - still))
 
 
 def _factor(trajectory: Trajectory, change: Change) -> Callable[[float], tuple[float, float]]:
