@@ -77,9 +77,9 @@ def rmsprop_momentum(t, states, f, p):
 
 @enter("rmsprop_centered")
 def rmsprop_centered(t, states, f, p):
-    h, v, mean_g = states
-    g, rate = -f(t, h), rate_of(p, v - mean_g**2)
-    return -g * rate / (1 - p.momentum), p.a * (g**2 - v), p.a * (g - mean_g)
+    h, mean_g, w = states
+    g = -f(t, h)
+    return -g * rate_of(p, w) / (1 - p.momentum), p.a * (g - mean_g), p.a * ((g - mean_g) ** 2 - w)
 
 
 # Adam and its kin
@@ -176,6 +176,40 @@ def adabound(t, states, f, p):
     low, high = p.final * (1 - 1 / (p.c * t + 1)), p.final * (1 + 1 / (p.c * t))
     bounded = torch.minimum(torch.maximum(rate, low), high)
     return -bounded * m, *averages(p, -f(t, h), m, v)
+
+
+@enter("amsbound")
+def amsbound(t, states, f, p):
+    """The largest v moves with v where it is v and v grows."""
+    h, m, v, v_max = states
+    dm, dv = averages(p, -f(t, h), m, v)
+    low, high = p.final * p.c * t / (p.c * t + 1), p.final * (1 + 1 / (p.c * t))
+    bounded = torch.minimum(torch.maximum(rate_of(p, v_max), low), high)
+    return -bounded * m, dm, dv, torch.where(v >= v_max, dv.clamp(min=0), 0)
+
+
+@enter("amos")
+def amos(t, states, f, p):
+    """The decays of step and weights are of higher order in lr."""
+    h, v, _ = states
+    square = mean(f(t, h) ** 2)
+    return p.eta * f(t, h) / v.sqrt(), p.alpha * (square - v), square / v
+
+
+@enter("adamc")
+def adamc(t, states, f, p):
+    h, m, v = states
+    fading = 1 / (1 + p.c * t)
+    dh = -fading * (m * rate_of(p, v) + fading * p.decay * h)
+    return dh, *averages(p, -f(t, h), m, v)
+
+
+@enter("spam")
+def spam(t, states, f, p):
+    h, m, v = states
+    bound = (p.theta * v).sqrt()
+    g = torch.minimum(torch.maximum(-f(t, h), -bound), bound)
+    return -m * rate_of(p, v), *averages(p, g, m, v)
 
 
 @enter("avagrad")

@@ -30,43 +30,33 @@ from catalogue import (
     rho,
     t,
     v,
+    v_max,
     x,
     z,
 )
 from catalogue import mean as averages
 
 from optode.language.conditions import compared, where
-from optode.language.elementwise import atan2, hardtanh, maximum, minimum, reaches, relu
+from optode.language.elementwise import atan2, hardtanh, maximum, minimum, reaches, relu, step
 from optode.language.symbols import Gradient, Oracle, dot, highest, mean, norm, symbol, total
 
 sqrt, exp, sign, log, Abs = sp.sqrt, sp.exp, sp.sign, sp.log, sp.Abs
 one, zero, least = sp.S.One, sp.S.Zero, sp.Rational(1, 1000)
-momentum, dampening, lambd, mean_g, slow, mix, final, gain, power, bound = map(
-    symbol,
-    ["momentum", "dampening", "lambd", "mean_g", "slow", "mix", "final", "gain", "power", "bound"],
+
+
+def named(names: str) -> map[sp.Symbol]:
+    """The symbols of these names."""
+    return map(symbol, names.split())
+
+
+momentum, dampening, lambd, mean_g, slow, mix, final, gain, power, bound = named(
+    "momentum dampening lambd mean_g slow mix final gain power bound"
 )
-ax, nu, nu1, nu2, v1, v2, v3, a1, a2, a3, xi, omega, rate, scale, delta = map(
-    symbol,
-    [
-        "ax",
-        "nu",
-        "nu1",
-        "nu2",
-        "v1",
-        "v2",
-        "v3",
-        "a1",
-        "a2",
-        "a3",
-        "xi",
-        "omega",
-        "rate",
-        "scale",
-        "delta",
-    ],
+ax, nu, nu1, nu2, v1, v2, v3, a1, a2, a3, xi, omega, rate, scale, delta = named(
+    "ax nu nu1 nu2 v1 v2 v3 a1 a2 a3 xi omega rate scale delta"
 )
-a, d, e, i, q, s, w, pull, g0, x_ref, z_ref, lam, eta, sigma = map(
-    symbol, ["a", "d", "e", "i", "q", "s", "w", "l", "g0", "x_ref", "z_ref", "lam", "eta", "sigma"]
+a, d, e, i, q, s, w, pull, g0, x_ref, z_ref, lam, eta, sigma, theta, warm = named(
+    "a d e i q s w l g0 x_ref z_ref lam eta sigma theta warm"
 )
 
 
@@ -102,6 +92,13 @@ diagonal = Oracle(symbol("diagonal"), x)
 ahead = Gradient(x + rho * g / norm(g))
 size = Abs(x) + eta
 friendly = g - sigma * m
+touches = reaches(v - v_max)
+fading = 1 / (1 + c * t)  # a schedule
+spikeless = hardtanh(g, -sqrt(theta * v), sqrt(theta * v))
+wall = lam * t
+cut = (1 - step(wall - z) * step(wall + z)) * g - lam * (step(z - wall) - step(-z - wall))
+da_s, da_r = beta / 2 * (d * g - s), beta / 2 * (d * dot(g, s / R) - r)
+da_length = 2 / beta * (da_r / s1 - r * total(sign(s) * da_s) / s1**2)
 
 LIMITS = {
     # of torch.optim
@@ -126,9 +123,9 @@ LIMITS = {
     },
     "rmsprop_momentum": {x: -g / R / (1 - momentum), v: a * (g**2 - v)},
     "rmsprop_centered": {
-        x: -g / (sqrt(v - mean_g**2) + eps) / (1 - momentum),
-        v: a * (g**2 - v),
+        x: -g / (sqrt(w) + eps) / (1 - momentum),
         mean_g: a * (g - mean_g),
+        w: a * ((g - mean_g) ** 2 - w),
     },
     "rprop": {x: -sign(g) * d, d: p * d},
     # Adam and its kin
@@ -333,4 +330,31 @@ LIMITS = {
     "anchored_gradient": {z: -G + gamma / t * (z_ref - z), z_ref: 0},
     "negative_momentum": {z: -G / (1 + beta)},
     "optimistic_adam": {z: -m / R, m: alpha * (G - m), v: beta * (G**2 - v)},
+    "amsbound": {
+        x: -hardtanh(
+            1 / (sqrt(v_max) + eps), final * c * t / (c * t + 1), final * (1 + 1 / (c * t))
+        )
+        * m,
+        **averages,
+        v_max: touches * relu(averages[v]),
+    },
+    "amos": {x: -eta * g / sqrt(v), v: alpha * (mean(g**2) - v), b: mean(g**2) / v},
+    "mirror_prox": {z: -z * G},
+    "sgd_nesterov": {x: -b, b: g + decay * x - gamma * b},
+    "lars_momentum": {
+        x: v,
+        v: -gamma * v - norm(x) / (norm(g) + decay * norm(x)) * (g + decay * x),
+    },
+    "adamc": {x: fading * u - fading**2 * decay * x, **averages},
+    "spam": {x: u, m: alpha * (spikeless - m), v: beta * (spikeless**2 - v)},
+    "sgd_warmup": {x: -minimum(one, t / warm) * g},
+    "regularized_dual_averaging": {x: -cut / gamma, x_ref: 0, z: g},
+    "dadapt_adam": {
+        x: u,
+        m: alpha * (d * g - m),
+        v: averages[v],
+        s: da_s,
+        r: da_r,
+        d: follows(2 / beta * r / s1, d, da_length),
+    },
 }

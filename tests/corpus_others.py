@@ -110,7 +110,27 @@ def tam(t, states, f, p):
     return -m, ((1 + s) / 2 + p.eps) * g - p.alpha * m, p.gamma * (torque - s)
 
 
+@enter("sgd_nesterov")
+def sgd_nesterov(t, states, f, p):
+    """The gradient that is added once more is a step long and vanishes."""
+    h, b = states
+    return -b, p.decay * h - f(t, h) - p.gamma * b
+
+
+@enter("sgd_warmup")
+def sgd_warmup(t, states, f, p):
+    (h,) = states
+    return ((t / p.warm).clamp(max=1) * f(t, h),)
+
+
 # Normalised and clipped steps
+
+
+@enter("lars_momentum")
+def lars_momentum(t, states, f, p):
+    h, v = states
+    trust = norm(h) / (norm(f(t, h)) + p.decay * norm(h))
+    return v, trust * (f(t, h) - p.decay * h) - p.gamma * v
 
 
 @enter("normalized_momentum")
@@ -422,3 +442,9 @@ def negative_momentum(t, states, f, p):
 def optimistic_adam(t, states, f, p):
     h, m, v = states
     return -m * rate_of(p, v), *averages(p, f(t, h), m, v)
+
+
+@enter("mirror_prox")
+def mirror_prox(t, states, f, p):
+    (h,) = states
+    return (-h * f(t, h),)

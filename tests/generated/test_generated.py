@@ -7,8 +7,10 @@ import importlib
 import pytest
 import torch
 from fields import DriftingField, given_to
-from shipped import THOROUGH_MODULES as NAMES
+from shipped import OF_A_STRUCTURE_OF_THEIR_OWN, THOROUGH_MODULES
 from torch import nn
+
+NAMES = [*THOROUGH_MODULES, *OF_A_STRUCTURE_OF_THEIR_OWN]
 
 
 def module_class(name):
@@ -65,7 +67,7 @@ def test_gradients_agree(name, build):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", THOROUGH_MODULES)
 def test_own_parameters_by_the_adjoint(name, build):
     """The parameter quadratures against autograd, at a tight tolerance."""
     node = build(name, rtol=1e-10, atol=1e-10)

@@ -10,11 +10,11 @@ from modules import assert_equal, build, values_of
 
 pytestmark = pytest.mark.usefixtures("float64")
 every_model = pytest.mark.parametrize("name", EQUATIONS)
-POSITIVE = ("v", "w", "r", "q", "b")  # averages and sums of squares, rates, distances
+POSITIVE = ("v", "v_max", "w", "r", "q", "b")  # averages and sums of squares, rates, distances
 
 
 def states_of(node, shape):
-    """Those of any sign within (-1, 1), the positive ones beyond: v is more than a square of a mean."""
+    """Those of any sign within (-1, 1), the positive ones beyond."""
     drawn = {name: torch.randn(shape).tanh() for name in node.state_names}
     return tuple(1.1 + z.abs() if name in POSITIVE else z for name, z in drawn.items())
 
