@@ -193,7 +193,7 @@ LIMITS = {
     "aggmo": {x: (v1 + v2 + v3) / 3, v1: -a1 * v1 - g, v2: -a2 * v2 - g, v3: -a3 * v3 - g},
     # t = k sqrt(lr): i ~ 1/sqrt(lr), w ~ sqrt(lr)
     "pid": {x: i + d * w, i: -a * i - g, w: -a * w - a * J(i + d * w)},
-    "sgdw": {x: v - pull * x, v: -gamma * v - g},
+    "sgdw": {x: v - c * x, v: -gamma * v - g},
     # rho = 1 - e: beta = 1 - 3 e, 1 + rho = 2
     "triple_momentum": {x: dx, dx: -3 * sqrt(mu) * dx - 2 * g},
     "linear_coupling": {x: 2 / t * (z - x), z: -t / 2 * g},
@@ -318,7 +318,7 @@ LIMITS = {
     "asam": {x: -Gradient(x + rho * size**2 * g / norm(size * g))},
     "wsam": {x: -(1 - gamma / (1 - gamma)) * g - gamma / (1 - gamma) * ahead},
     "gsam": {x: -ahead + alpha * (g - dot(g, ahead) / dot(ahead, ahead) * ahead)},
-    "friendly_sam": {x: -Gradient(x + rho * friendly / norm(friendly)), m: pull * (g - m)},
+    "friendly_sam": {x: -Gradient(x + rho * friendly / norm(friendly)), m: a * (g - m)},
     "momentum_sam": {x: v, v: -gamma * v - Gradient(x - rho * v / norm(v))},
     "ista": {x: -g - lam * sign(x)},
     "projected_gradient": {x: Oracle(symbol("projection"), x - lam * g) - x},

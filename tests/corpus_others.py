@@ -42,7 +42,7 @@ def accsgd(t, states, f, p):
 @enter("sgdw")
 def sgdw(t, states, f, p):
     h, v = states
-    return v - p.l * h, f(t, h) - p.gamma * v
+    return v - p.c * h, f(t, h) - p.gamma * v
 
 
 @enter("triple_momentum")
@@ -380,7 +380,7 @@ def friendly_sam(t, states, f, p):
     h, m = states
     g = -f(t, h)
     d = g - p.sigma * m
-    return f(t, h + p.rho * d / norm(d)), p.l * (g - m)
+    return f(t, h + p.rho * d / norm(d)), p.a * (g - m)
 
 
 @enter("momentum_sam")

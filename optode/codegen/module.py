@@ -12,6 +12,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import sympy as sp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from optode.adjoint.adjoint import AdjointSystem
@@ -130,6 +131,7 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         "bases": ", ".join(bases),
         "states": tuple(map(str, model.states)),
         "class_name": model.class_name,
+        "has_ambiguous_names": bool({"l", "O", "I"} & {str(s) for s in _names(model)}),
         "attributes": _attributes(system, stepper, initial),
         "learned": tuple(learned_property(p) for p in model.parameters if p.is_learned),
         "init_lines": indented(init_lines(stepper, features)),
@@ -138,6 +140,11 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
 
 
 # What the class is made with
+
+
+def _names(model: NeuralODE) -> tuple[sp.Symbol, ...]:
+    """The author's names in the module."""
+    return (*model.states, *(p.symbol for p in model.parameters))
 
 
 def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tuple[str, ...]:

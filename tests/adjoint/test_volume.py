@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import sympy as sp
 import torch
-from fields import TanhField
+from fields import TanhField, given_to
 
 from optode import compile as compiled
 from optode.adjoint.volume import ELEMENTS, END, START, volume
@@ -92,7 +92,7 @@ def flow(node, states, start, end, steps=100):
 
 def determinant(name, start, end):
     """Of an actual flow's Jacobian, with the module's parameters by name."""
-    node = compiled(name)(TanhField(2), span=(start, end)).double()
+    node = (made := compiled(name))(TanhField(2), span=(start, end), **given_to(made)).double()
     states = torch.rand(len(node.state_names), 2) + 0.5
     jacobian = torch.autograd.functional.jacobian(
         lambda y: flow(node, y, start, end), states.reshape(-1)

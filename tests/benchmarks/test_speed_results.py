@@ -13,6 +13,8 @@ from benchmarks.speed import growth, summary, tables
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
+FILES = sorted(file for file in RESULTS.glob("*.json") if file.stem != "corpus")
+"""The results of timings; those of the corpus have tests of their own."""
 SPEED = (ROOT / "docs" / "speed" / "speed.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -40,7 +42,7 @@ def printed(document):
     return module.document_text(document)
 
 
-@pytest.mark.parametrize("file", sorted(RESULTS.glob("*.json")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_text_of_a_result_is_printed_from_its_numbers(file):
     assert printed(json.loads(file.read_text())) == file.with_suffix(".txt").read_text()
 
@@ -58,5 +60,5 @@ def test_a_document_has_a_record_a_line(tmp_path):
 
 
 def test_every_result_is_of_one_environment():
-    documents = [json.loads(file.read_text()) for file in RESULTS.glob("*.json")]
+    documents = [json.loads(file.read_text()) for file in FILES]
     assert len({d["environment"]["cpu"] + d["environment"]["torch"] for d in documents}) == 1

@@ -165,6 +165,10 @@ MODELS = {
     ),
     "nasty": model({h: f}, title=" ".join(NASTY), references=tuple(NASTY)),
     "untitled": model({h: f}, title="", references=()),
+    "ambiguous": model(
+        {h: symbol("l"), symbol("l"): f - symbol("O")},
+        (LearnedParameter(symbol("O"), init=0.0),),
+    ),
 }
 SHIPPED = {d.name: d.adjoint.model for d in map(derive, shipped_models())}
 

@@ -44,7 +44,8 @@ for name in NAMES:
     node = node_class(type("F", (nn.Linear,), {"forward": lambda s, t, h: nn.Linear.forward(s, h)})(3, 3),
                       span=(1.0, 1.5), method="auto")
     optimizer = torch.optim.SGD(node.parameters(), 0.05)
-    states = tuple(1 + torch.rand(5, 3) for _ in node.state_names)
+    shape = (5, 3, 3) if base == "MatrixNode" else (5, 3)
+    states = tuple(1 + torch.rand(shape) for _ in node.state_names)
     losses = []
     for _ in range(20):
         optimizer.zero_grad()
@@ -80,7 +81,7 @@ def test_all_models_train_without_optode(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "3 ['DampedNode', 'Node', 'SeparableNode']\n"
+    assert done.stdout == "4 ['DampedNode', 'MatrixNode', 'Node', 'SeparableNode']\n"
     assert generate("adam", "heavy_ball", "--standalone", "--check", "-o", folder) == ""
 
 

@@ -12,7 +12,7 @@ import torch
 from optode.codegen.expressions import TorchPrinter
 from optode.compiler import compile, derive
 from optode.diagnostics import Located, Reporter, Source, Span
-from optode.language.arrays import array_modules
+from optode.language.arrays import array_function, array_modules
 from optode.language.conditions import where
 from optode.language.derivative import partial
 from optode.language.latex import to_latex
@@ -113,7 +113,7 @@ def test_tensors_arrays_and_floats_have_pythons_value(condition):
     assert ours.dtype == DOUBLE and ours.tolist() == expected
     floats = TorchPrinter({H, M}).text(expression)
     assert [eval(floats, {"math": math, "h": h, "m": m}) for h, m in points] == expected
-    arrays = sp.lambdify((H, M), expression, array_modules(None))
+    arrays = array_function((H, M), expression, array_modules(None))
     assert arrays(h.numpy(), m.numpy()).tolist() == expected
 
 

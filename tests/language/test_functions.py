@@ -20,7 +20,7 @@ from optode.cli.new import starter_text
 from optode.codegen.expressions import TorchPrinter
 from optode.compiler import check, compile, derive
 from optode.diagnostics import Located, Reporter, Source, Span
-from optode.language.arrays import ONES, array_modules, in_full
+from optode.language.arrays import ONES, array_function, array_modules, in_full
 from optode.language.conditions import remainder, where
 from optode.language.derivative import partial
 from optode.language.elementwise import Elementwise, atan2, by_formula, gelu, silu
@@ -83,7 +83,7 @@ def test_the_derivative_is_that_of_the_values(record):
 def test_tensors_floats_and_arrays_have_sympys_value(record):
     expression = call(record, U)
     tensors, floats = TorchPrinter().text(expression), TorchPrinter({U}).text(expression)
-    arrays = sp.lambdify(U, expression, array_modules(None))
+    arrays = array_function([U], expression, array_modules(None))
     for x in points(record):
         exact = float(value(expression, x))
         ours = eval(tensors, TORCH | {"u": torch.tensor(x, dtype=torch.float64)})
@@ -95,7 +95,7 @@ def test_tensors_floats_and_arrays_have_sympys_value(record):
 
 @each(ELEMENTWISE)
 def test_arrays_have_a_derivative_by_a_complex_step(record):
-    function = sp.lambdify(U, call(record, U), array_modules(None))
+    function = array_function([U], call(record, U), array_modules(None))
     for x in points(record):
         slope = float(value(partial(call(record, U), U), x))
         step = np.imag(function(np.array([x + 1e-30j]))) / 1e-30
@@ -111,7 +111,7 @@ def test_sums_over_the_features(record):
     product = u * w if len(names) == 2 else u
     expected = over.get(record.name, torch.sum)(product, -1, keepdim=True)
     assert torch.equal(ours, expected)
-    arrays = sp.lambdify(names, record.kind(*names), array_modules(None))
+    arrays = array_function(names, record.kind(*names), array_modules(None))
     row = [u[0].numpy(), w[0].numpy()][: len(names)]
     assert arrays(*row) == pytest.approx(expected[0].item())
 
@@ -222,7 +222,7 @@ def test_a_module_has_sympys_vector_field_and_gradients(name):
     for equation, rate in zip(equations, rates, strict=True):
         by_rows = array_modules(-1)
         opened = in_full(equation.xreplace(fields))
-        function = sp.lambdify([*names, ONES], opened, by_rows)
+        function = array_function([*names, ONES], opened, by_rows)
         x, v = (z.detach().numpy() for z in (h, m))
         expected = function(x, v, np.float64(0.25), np.float64(0.7), np.sin(x), np.ones_like(x))
         np.testing.assert_allclose(rate.detach().numpy(), expected, rtol=1e-12, atol=1e-14)

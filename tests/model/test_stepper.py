@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from corpus_catalogue import LIMITS as CORPUS
 from scipy.integrate import solve_ivp
 
 from optode.codegen.expressions import TorchPrinter
 from optode.compiler import derive, shipped_models
 from optode.language.elementwise import expm1, hardtanh, softplus
 from optode.language.latex import to_latex
-from optode.language.symbols import TIME, Field, dot, symbol
+from optode.language.symbols import TIME, Field, Oracle, dot, symbol
 from optode.language.text import to_text
 from optode.model.model import Initial, LearnedParameter, NeuralODE
 from optode.model.structure import LENGTH, SCALED, START, Damped, General, Separable, derive_stepper
@@ -57,7 +58,7 @@ DAMPED = {
 
 
 def test_all_damped_models_are_typed_by_hand():
-    assert set(every(Damped)) == set(DAMPED)
+    assert set(every(Damped)) - set(CORPUS) == set(DAMPED)
 
 
 @pytest.mark.parametrize("name", DAMPED)
@@ -127,12 +128,19 @@ NUMBERS = {
     "hardtanh": np.clip,
     "softplus": lambda u: np.logaddexp(0, u),
     "expm1": np.expm1,
+    "relu": lambda u: np.maximum(u, 0),
+    "Oracle": lambda _, u: np.tanh(u),
 }
 
 
 def function(expression, *inputs):
     """Numerically, with the field a smooth function that depends on time."""
-    return sp.lambdify(inputs, expression, [NUMBERS, "numpy"])
+    expression = (
+        sp.sympify(expression) if not isinstance(expression, list) else sp.Tuple(*expression)
+    )
+    expression = expression.replace(Oracle, lambda _, u: sp.Function("Oracle")(0, u))
+    apart = {s: sp.Dummy(s.name) for s in inputs}  # a state may be called d, as the length is here
+    return sp.lambdify(list(apart.values()), expression.xreplace(apart), [NUMBERS, "numpy"])
 
 
 def end_of(rates, start, end, states):
@@ -187,7 +195,7 @@ def test_exact_flows_solve_the_split_system(name):
     states = found.model.states
     parameters = [q.symbol for q in found.model.parameters]
     values = {q: 0.3 + 0.2 * i for i, q in enumerate(parameters)}
-    start = [0.4, 0.5, 0.6][: len(states)]
+    start = [0.4 + 0.1 * i for i in range(len(states))]
     position, *others = states
     flows = {position: found.drift, **dict(found.kicks)}
     equations = dict(zip(states, found.model.equations, strict=True))
@@ -228,9 +236,10 @@ def test_rates_give_the_flows(name):
             assert reached == pytest.approx(function(flow, *inputs)(*at), rel=1e-13)
         short = np.array([values[0], 1e-7, *values[2:]], dtype=np.float32)
         at_once = function(equations[state], *inputs)(*values)
-        found_rate = function(rate, *inputs)(*short)
-        assert found_rate.dtype == np.float32
-        assert found_rate == pytest.approx(at_once, rel=2e-6)
+        found_rate = np.asarray(function(rate, *inputs)(*short))
+        assert found_rate.dtype == np.float32 or rate == 0
+        # terms of size one may cancel
+        assert found_rate == pytest.approx(at_once, rel=2e-6, abs=5e-7)
 
 
 def test_rates_by_hand():
