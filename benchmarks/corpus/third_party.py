@@ -80,7 +80,7 @@ ADAPTIVE = (
         {"lr": "lr", "betas": BETAS, "weight_decay": "decay", "ratio_min": "least", "eps1": "eps1"},
         least=0.01,
     ),
-    row("AdamC", "adamc", DECAYED),
+    row("AdamC", "adamc_unscheduled", DECAYED),
     row("AdamG", "adamg_corrected", {**ADAM, "betas": BETAS3, "p": "p", "q": "q"}),
     special("AdamP", "adamp_corrected", {**ADAM, **PROJECTED}, {}, shape=(1, 2)),
     row("AdamS", "adams_stable", DECAYED),
@@ -155,7 +155,11 @@ OTHERS = (
     ),
     row("AggMo", "aggmo_one_inertial", {"lr": "lr", "betas": (0.0, "beta2", "beta3")}),
     special("AliG", "alig_clipped", {"max_lr": "lr"}, {}, recalled=True),
-    row("Amos", "amos", {"lr": "lr", "beta": "beta", "c_coef": "c", "d_coef": "d", "eps": "eps"}),
+    row(
+        "Amos",
+        "amos_corrected",
+        {"lr": "lr", "beta": "beta", "c_coef": "c", "d_coef": "d", "eps": "eps"},
+    ),
     special(
         "ApolloDQN",
         "apollo_quasi_newton",
@@ -199,7 +203,7 @@ OTHERS = (
     special(
         "LARS",
         "lars_momentum",
-        {"lr": "lr", "momentum": "mu", "weight_decay": "decay", "trust_coefficient": "trust"},
+        {"lr": "lr", "momentum": "momentum", "weight_decay": "decay", "trust_coefficient": 1.0},
         {},
         shape=(1, 2),
     ),

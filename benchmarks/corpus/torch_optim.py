@@ -39,7 +39,7 @@ ROWS = (
     row(
         "SGD",
         "sgd_nesterov",
-        {"lr": "lr", "momentum": "mu", "weight_decay": "decay", "nesterov": True},
+        {"lr": "lr", "momentum": "momentum", "weight_decay": "decay", "nesterov": True},
     ),
     row(
         "ASGD",

@@ -31,6 +31,7 @@ from optode.limit.increment_terms import (
     MOST_TERMS_OF_AN_INCREMENT,
     Term,
     TooManyTerms,
+    about_rest,
     grouped_terms,
     opened,
 )
@@ -83,10 +84,6 @@ class _Balance:
         ]
         self.bounds = bounds_in_step_size(rule)
 
-    def opened(self, value: sp.Expr) -> sp.Expr:
-        """Return a state's new value, functions opened at what they tend to with the step size."""
-        return opened(value, self.rule.step_size, self.rule.position)
-
     def increment(self, index: int, value: sp.Expr) -> list[Term]:
         """Return the terms of a state's increment, its functions opened unless that makes too many.
 
@@ -94,16 +91,24 @@ class _Balance:
         """
         rule = self.rule
         with suppress(TooManyTerms):
-            in_steps = decided(self.opened(value), rule.states)
-            return list(grouped_terms(rule, index, in_steps, self.growing))
+            found = self.told_apart(index, opened(value, rule.step_size, rule.position))
+            if not any(term.expression.subs(rule.step_size, 0) for term in found):
+                return found
+            rested = about_rest(value, rule.states[index], rule.step_size)
+            return found if rested is None else self.told_apart(index, rested)
         try:
-            return list(grouped_terms(rule, index, decided(value, rule.states), self.growing))
+            return self.told_apart(index, value)
         except TooManyTerms as error:
             hint = (
                 f"at most {MOST_TERMS_OF_AN_INCREMENT}: name a part of it as a state, or bound it"
             )
             span = self.rule.span_of(index)
             raise SpecError([Diagnostic("E406", str(error), span, hint)]) from error
+
+    def told_apart(self, index: int, value: sp.Expr) -> list[Term]:
+        """Return the terms of the increment of a state that has this new value."""
+        known = decided(value, self.rule.states)
+        return list(grouped_terms(self.rule, index, known, self.growing))
 
     def solve(self, regimes: tuple[Regime, ...]) -> list[Scaling]:
         """Find the scalings of one regime of the decays: from several guesses."""

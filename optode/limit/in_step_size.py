@@ -5,6 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from optode.calculus.tangent import derivative_along
+from optode.language.symbols import COUNTER
 from optode.rule.rule import Bound, UpdateRule, is_clipping
 
 
@@ -35,14 +36,15 @@ def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
 def sized_map(rule: UpdateRule) -> tuple[sp.Expr, ...]:
     """Return the one-step map as far as sizes are read off it.
 
-    ``G(y+) - G(y)`` of a position that moves with other states is ``DG(y+ - y)`` there: its terms
-    would not cancel one by one.
+    ``G(y+) - G(y)`` of a position that moves with other states is ``DG(y+ - y)`` there, and G moves
+    with k by its slope: the terms would not cancel one by one.
     """
     values = step_map_in_step_size(rule)
     if rule.potential is None:
         return values
     gained = {z: v - z for z, v in zip(rule.states, values, strict=True)}
-    moves = derivative_along(in_step_size(rule, rule.potential), gained)
+    rates = {**gained, COUNTER: sp.S.One}
+    moves = derivative_along(in_step_size(rule, rule.potential), rates)
     return (rule.position + moves, *values[1:])
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from optode.calculus.tangent import derivative_along
 from optode.language.conditions import branches_of, in_branches, where
 from optode.language.derivative import partial
-from optode.language.effort import cancelled, expanded, operations, terms
+from optode.language.effort import cancelled, expanded, is_zero, operations, terms
 from optode.language.elementwise import hardtanh
 from optode.language.functions import function_of, kinds
 from optode.language.matrices import MatrixFunction
@@ -155,6 +156,25 @@ def _powers_of_counter(
 
     found = coefficient.replace(is_counted, named) if names else coefficient
     return {name: power for power, name in names.items()}, found
+
+
+def about_rest(value: sp.Expr, state: sp.Symbol, step_size: sp.Symbol) -> sp.Expr | None:
+    """Expand the new value of a state that rests at step size 0 there, to second order.
+
+    As ``b*sinh(asinh(x/b) - s*g)``, and ``x*e*total(x)/total(x*e)`` with ``e = exp(-s*g)``: at step
+    size 0 both are x, by terms that cancel together and not one by one. None where the state does
+    not rest there, or the value has no two derivatives there. Only sizes are read off the result.
+    """
+    if value.has(COUNTER) or not is_zero(value.subs(step_size, 0) - state):
+        return None
+    found, slope = state, value
+    for n in (1, 2):
+        slope = derivative_along(slope, {step_size: sp.S.One})
+        still = slope.subs(step_size, 0)
+        if still.has(sp.nan, sp.zoo, sp.oo):
+            return None
+        found += step_size**n * still / n
+    return found
 
 
 def opened(value: sp.Expr, step_size: sp.Symbol, position: sp.Symbol) -> sp.Expr:

@@ -96,6 +96,7 @@ class ScaledRule:
                 message = f"no continuous limit of `{state}`: {error}"
                 problems.append(Diagnostic("E403", message, self.rule.span_of(index)))
                 continue
+            series = _without_zeros(series, lowest)
             found.append(series)
             problems += self._layers(index, value - state, replace(scale, offset=sp.S.Zero))
             blown = ((e, c) for e, c in series.terms if e < lowest)
@@ -222,6 +223,12 @@ def _expanded(
     return Series(tuple((e, c.xreplace(back)) for e, c in series.terms), series.order)
 
 
+def _without_zeros(series: Series, lowest: Fraction) -> Series:
+    """Leave terms away that are in the way, below the lowest order, and cancel within themselves."""
+    kept = ((e, c) for e, c in series.terms if e >= lowest or not is_zero(c))
+    return Series(tuple(kept), series.order)
+
+
 def _dies_out(power: sp.Expr, scale: Scale) -> bool:
     """Return whether a power of the counter vanishes beyond all orders of the step."""
     try:
@@ -231,9 +238,10 @@ def _dies_out(power: sp.Expr, scale: Scale) -> bool:
 
 
 def _blow_up(rule: UpdateRule, index: int, order: Fraction, term: sp.Expr) -> Diagnostic:
+    under = " under the declared scaling" if rule.declared_powers else ""
     return Diagnostic(
         "E403",
-        f"no continuous limit under the declared scaling: the rate of `{rule.states[index]}` "
+        f"no continuous limit{under}: the rate of `{rule.states[index]}` "
         f"has the term {to_text(present(term))} of order Delta**({order - 1})",
         rule.span_of(index),
         "let the hyper-parameters in it vanish with the step size",

@@ -29,6 +29,10 @@ def with_moving_position(rule: UpdateRule) -> UpdateRule:
     x, steps = rule.position, dict(rule.step)
     if potential in rule.states:
         return _renamed(rule, potential)
+    remembered = _through_unread(rule)
+    still = _given(remembered).xreplace(dict(rule.formulas)).subs(rule.step_size, 0)
+    if still.has(x) and _potential(remembered) is None:
+        return remembered
     _check_start(rule, potential)
     following = potential.xreplace({z: At(z, 1) for z in rule.states})
     moves = following - potential.xreplace({COUNTER: COUNTER - 1})
@@ -49,10 +53,7 @@ def with_moving_position(rule: UpdateRule) -> UpdateRule:
 def _potential(rule: UpdateRule) -> tuple[sp.Expr, sp.Expr] | None:
     """Return rho and G of a position that forgets where it was; None where it remembers."""
     x, steps = rule.position, dict(rule.step)
-    definitions = {z: v for z, v in rule.step if isinstance(z, sp.Symbol)}
-    value = steps[At(x, 1)]
-    for _ in definitions:
-        value = value.xreplace(definitions)
+    value = _given(rule)
     constant = {z: At(z, 1) for z in rule.states if steps[At(z, 1)] == z}
     value = value.xreplace(constant)
     memory, rest = sp.S.Zero, value
@@ -69,6 +70,35 @@ def _potential(rule: UpdateRule) -> tuple[sp.Expr, sp.Expr] | None:
         return None
     back = {slot: at.args[0] for at, slot in slots.items()}
     return memory, (after / (1 - memory)).xreplace(back)
+
+
+def _through_unread(rule: UpdateRule) -> UpdateRule:
+    """Put states that nothing reads one step later into what the position is given.
+
+    As ``y[k+1] = x[k] - s*grad(x[k])`` in ``x[k+1] = (1 - c)*z[k+1] + c*y[k+1]``: these are
+    intermediate quantities, and through them the position reads where it was.
+    """
+    x, steps = rule.position, dict(rule.step)
+    read = set[sp.Symbol]().union(*(_read_before(value) for value in steps.values()))
+    unread = {z: v for z, v in steps.items() if isinstance(z, At) and z.args[0] not in {*read, x}}
+    for _ in unread:
+        steps[At(x, 1)] = steps[At(x, 1)].xreplace(unread)
+    return replace(rule, step=tuple(steps.items()))
+
+
+def _read_before(value: sp.Expr) -> set[sp.Symbol]:
+    """Return the names that a value reads at k."""
+    bare = value.xreplace({at: sp.Dummy() for at in value.atoms(At)})
+    return set(bare.free_symbols)
+
+
+def _given(rule: UpdateRule) -> sp.Expr:
+    """Return what the position is given, definitions put in."""
+    definitions = {z: v for z, v in rule.step if isinstance(z, sp.Symbol)}
+    value = dict(rule.step)[At(rule.position, 1)]
+    for _ in definitions:
+        value = value.xreplace(definitions)
+    return value
 
 
 def _renamed(rule: UpdateRule, other: sp.Expr) -> UpdateRule:

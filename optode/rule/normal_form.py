@@ -46,6 +46,7 @@ def normal_form(rule: UpdateRule) -> UpdateRule:
         states=tuple(distances.get(z, z) for z in rule.states),
         step=tuple((target, sp.expand(value)) for target, value in step.items()),
         start=tuple((start | missing).items()),
+        potential=None if rule.potential is None else rule.potential.xreplace(values),
     )
 
 
