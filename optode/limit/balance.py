@@ -219,12 +219,12 @@ class _Balance:
             rate = self.forgetting_rate(index, sizes)
             fast = rate is not None and sizes.value(rate) < 1
             forms.append(driving.minus(rate if rate and fast else sizes.delta))
+        found = sizes.least(forms)
         bound = self.bounds.get(self.rule.states[index])
-        if bound is None:
-            return sizes.least(forms)
-        if bound.is_floor:
-            return sizes.least([*forms, sizes.of(bound.level)])
-        return sizes.most([sizes.least(forms), sizes.of(bound.level)])
+        for sign, level in bound.sides if bound else ():
+            keep = sizes.least if sign == 1 else sizes.most
+            found = keep([found, sizes.of(level)])
+        return found
 
     def is_held(self, index: int, sizes: Sizes) -> bool:
         """Return whether a fast state stays at its size by terms that are not linear in it.

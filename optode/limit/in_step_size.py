@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 
 from optode.calculus.tangent import derivative_along
 from optode.language.symbols import COUNTER
-from optode.rule.rule import Bound, UpdateRule, is_clipping
+from optode.rule.bound import Bound, without_bound
+from optode.rule.rule import UpdateRule
 
 
 def forgetting(decay: sp.Symbol) -> sp.Symbol:
@@ -28,7 +31,7 @@ def step_map_in_step_size(rule: UpdateRule) -> tuple[sp.Expr, ...]:
     values = []
     for state, value in zip(rule.states, rule.step_map, strict=True):
         if state in bounds:
-            value = sp.Add(*(t for t in sp.Add.make_args(value) if not is_clipping(t)))
+            value = without_bound(value)
         values.append(in_step_size(rule, value))
     return tuple(values)
 
@@ -50,4 +53,5 @@ def sized_map(rule: UpdateRule) -> tuple[sp.Expr, ...]:
 
 def bounds_in_step_size(rule: UpdateRule) -> dict[sp.Symbol, Bound]:
     """Return the bounds of states in the step size and the rates."""
-    return {z: bound.at(in_step_size(rule, bound.level)) for z, bound in rule.bounds.items()}
+    put_in = partial(in_step_size, rule)
+    return {z: bound.each(put_in) for z, bound in rule.bounds.items()}

@@ -9,7 +9,7 @@ from fractions import Fraction
 import sympy as sp
 
 from optode.calculus.series import Series
-from optode.rule.rule import Bound
+from optode.rule.bound import Bound
 
 
 @dataclass(frozen=True, slots=True)

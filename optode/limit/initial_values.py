@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from operator import methodcaller
 
 import sympy as sp
 
@@ -43,10 +44,11 @@ def initial_values(reduced: Reduced, scaled: ScaledRule) -> Start:
     """
     slow, unit = reduced.slow, scaled.scaling.unit
     start = scaled.start(0)
+    at_start = methodcaller("xreplace", dict(start))
     for state, bound in reduced.increments.bounds.items():
         if reduced.manifold.fast and state in slow:  # the bound is that of settled fast states
-            level = substituted(bound.level, reduced.manifold.graph, slow).xreplace(start)
-            clipped = bound.at(level).clip(start[state])
+            settled = partial(substituted, values=reduced.manifold.graph, vectors=slow)
+            clipped = bound.each(settled).each(at_start).clip(start[state]).subs(TIME, 0)
             start[state] = start[state] if clipped.has(sp.nan, sp.zoo) else clipped
     start |= _beside_a_pole(reduced, scaled)
     values = [start[state] for state in slow]
@@ -81,11 +83,12 @@ def _beside_a_pole(reduced: Reduced, scaled: ScaledRule) -> dict[sp.Symbol, sp.E
     """
     slow, field = reduced.slow, reduced.fields[0]
     levels = {
-        z: bound.at(substituted(bound.level, reduced.manifold.graph, slow))
+        z: bound.each(partial(substituted, values=reduced.manifold.graph, vectors=slow))
         for z, bound in reduced.increments.bounds.items()
         if z in slow
     }
-    if sp.S.Zero not in singular_times([*field, *(bound.level for bound in levels.values())]):
+    bounding = [level for bound in levels.values() for level in bound.levels]
+    if sp.S.Zero not in singular_times([*field, *bounding]):
         return {}
     starts = leading_starts(reduced, scaled)
     branch = regular_branch(slow, field, starts)
@@ -96,8 +99,8 @@ def _beside_a_pole(reduced: Reduced, scaled: ScaledRule) -> dict[sp.Symbol, sp.E
     for z, start, part in zip(slow[1:], starts, branch[1:], strict=True):
         with suppress(NoExpansion):
             if z in levels:
-                level = along(levels[z].level, slow, branch)
-                found[z] = levels[z].at(level).clip(start).xreplace(at_start)
+                begun = levels[z].each(partial(along, states=slow, branch=branch))
+                found[z] = begun.clip(start).xreplace(at_start)
             elif part.value != start:
                 found[z] = part.value.xreplace(at_start)
     return found

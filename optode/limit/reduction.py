@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 import sympy as sp
 
@@ -136,20 +137,23 @@ def _within_bounds(
     """Keep the slow states within bounds B: free inside, and on B not slower than it moves.
 
     With a floor ``w' = a`` where w > B and ``w' = max(a, B')`` where w = B, the complementarity
-    system of the running supremum; with a ceiling the same of -w.
+    system of the running supremum; with a ceiling the same of -w. Between two only one is reached.
     """
     slow = increments.slow
     rates = {**dict(zip(slow, fields, strict=True)), TIME: sp.S.One}
     bounds = {
-        z: bound.at(substituted(bound.level, manifold.graph, slow))
+        z: bound.each(partial(substituted, values=manifold.graph, vectors=slow))
         for z, bound in increments.bounds.items()
         if z in slow
     }
-    inside = {relu(b.sign * (b.level - z)): sp.S.Zero for z, b in bounds.items()}
-    free = {z: field.xreplace(inside) for z, field in rates.items()}
-    for z, b in bounds.items():
-        push = relu(b.sign * (derivative_along(b.level, free) - free[z]))
-        free[z] += b.sign * reaches(b.sign * (b.level - z)) * push
+    sides = [(z, *side) for z, bound in bounds.items() for side in bound.sides]
+    inside: dict[sp.Expr, sp.Expr] = {relu(sign * (b - z)): sp.S.Zero for z, sign, b in sides}
+    inside |= {bound.clip(z): z for z, bound in bounds.items()}
+    free = {z: f.xreplace(inside).xreplace(inside) for z, f in rates.items()}  # inner ones first
+    alone = dict(free)
+    for z, sign, b in sides:
+        push = relu(sign * (derivative_along(b, free) - alone[z]))
+        free[z] += sign * reaches(sign * (b - z)) * push
     return tuple(free[z] for z in slow)
 
 

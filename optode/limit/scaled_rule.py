@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 
 import sympy as sp
 
@@ -13,7 +13,7 @@ from optode.calculus.series import NoExpansion, Series
 from optode.diagnostics import Diagnostic, SpecError
 from optode.language.effort import is_zero
 from optode.language.presentation import present
-from optode.language.symbols import COUNTER, symbol
+from optode.language.symbols import COUNTER, TIME, symbol
 from optode.language.text import to_text
 from optode.limit.deciding import PERIODIC_HINT, first_steps, phases, remainders
 from optode.limit.in_step_size import (
@@ -24,8 +24,9 @@ from optode.limit.in_step_size import (
 from optode.limit.increments import Increments
 from optode.limit.obstacles import died_out
 from optode.limit.scaling import Scaling
+from optode.rule.bound import Bound
 from optode.rule.growing_states import growing_states, positive
-from optode.rule.rule import Bound, UpdateRule
+from optode.rule.rule import UpdateRule
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,16 @@ class ScaledRule:
 
         Raises SpecError (E403) where a bound has no series.
         """
-        return {z: bound.at(self._level(z, bound)) for z, bound in self._bounds.items()}
+        return {z: b.each(partial(self._level, z)) for z, b in self._bounds.items()}
 
     @cached_property
     def _bounds(self) -> dict[sp.Symbol, Bound]:
         return bounds_in_step_size(self.rule)
 
-    def _level(self, state: sp.Symbol, bound: Bound) -> sp.Expr:
+    def _level(self, state: sp.Symbol, level: sp.Expr) -> sp.Expr:
         power = self.powers[state]
         try:
-            return expand(bound.level, self.scale, power + 1).coefficient(power)
+            return expand(level, self.scale, power + 1).coefficient(power)
         except NoExpansion as error:
             message = f"no continuous limit: the bound of `{state}`: {error}"
             span = self.rule.span_of(self.rule.states.index(state))
@@ -200,7 +201,9 @@ class ScaledRule:
             if any(exponent < 0 for exponent, _ in series.terms):
                 message = f"`{state}` starts at {to_text(start)}, which is not of its own scale"
                 raise SpecError([Diagnostic("E404", message, rule.span_of(index))])
-            values[state] = series.coefficient(Fraction(order))
+            value = series.coefficient(Fraction(order))
+            at_once = value.subs(TIME, 0)  # of a bound that moves with k
+            values[state] = value if at_once.has(sp.nan, sp.zoo, sp.oo) else at_once
         return values
 
     def _within(self, state: sp.Symbol, start: sp.Expr) -> sp.Expr:
@@ -208,8 +211,9 @@ class ScaledRule:
         if state not in self._bounds:
             return start
         bound = self._bounds[state]
-        if start == 0 and bound.level.subs(self.rule.step_size, 0).is_nonnegative:
-            return bound.level if bound.is_floor else start
+        (sign, level), *others = bound.sides
+        if start == 0 and not others and level.subs(self.rule.step_size, 0).is_nonnegative:
+            return level if sign == 1 else start
         return bound.clip(start)
 
 

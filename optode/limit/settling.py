@@ -23,7 +23,7 @@ from optode.language.symbols import Opaque, Reduction
 from optode.limit.increments import Increments
 from optode.limit.sides import settled_side_by_side
 from optode.limit.turning import NotContracting
-from optode.rule.rule import Bound
+from optode.rule.bound import Bound
 
 
 def settled(

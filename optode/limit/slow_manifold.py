@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial as partial_of
 
 import sympy as sp
 from sympy.utilities.iterables import strongly_connected_components
@@ -60,7 +61,7 @@ def slow_manifold(increments: Increments) -> SlowManifold:
             refuse_jumps(w, balance[w], graph, increments.states)
         equations = {w: substituted(balance[w], graph, increments.states) for w in together}
         bounds = {
-            w: bound.at(substituted(bound.level, graph, increments.states))
+            w: bound.each(partial_of(substituted, values=graph, vectors=increments.states))
             for w, bound in increments.bounds.items()
             if w in equations
         }

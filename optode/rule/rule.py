@@ -14,31 +14,10 @@ from typing import Literal
 import sympy as sp
 
 from optode.diagnostics import Span
-from optode.language.effort import MOST_NESTED, MOST_WRITTEN_OUT, expanded
-from optode.language.elementwise import maximum, minimum, relu
+from optode.language.effort import MOST_NESTED, MOST_WRITTEN_OUT
 from optode.language.program import Program, lower
 from optode.language.symbols import COUNTER, At, symbol
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """What a state w is kept above, ``max(A, level)``, or below, ``min(A, level)``."""
-
-    level: sp.Expr
-    is_floor: bool
-
-    @property
-    def sign(self) -> int:
-        """1 for a floor, -1 for a ceiling: ``sign*(level - w)`` is positive where w is beyond it."""
-        return 1 if self.is_floor else -1
-
-    def clip(self, value: sp.Expr) -> sp.Expr:
-        """Return a value, or the level where the value lies beyond it."""
-        return maximum(value, self.level) if self.is_floor else minimum(value, self.level)
-
-    def at(self, level: sp.Expr) -> Bound:
-        """Return the bound with another expression of its level."""
-        return replace(self, level=level)
+from optode.rule.bound import Bound, bound_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +88,13 @@ class UpdateRule:
 
     @property
     def bounds(self) -> dict[sp.Symbol, Bound]:
-        """The bound of each state that is kept above or below one: ``w[k+1] = max(A, B)``.
+        """The bound of each state that is kept above or below one, or between two."""
+        pairs = zip(self.states, self.step_map, strict=True)
+        found = {z: bound_of(z, value, self._at_rest) for z, value in pairs}
+        return {z: bound for z, bound in found.items() if bound is not None}
 
-        B may read w itself where that vanishes with the step size.
-        """
-        found = {}
-        for state, value in zip(self.states, self.step_map, strict=True):
-            clipped = [term for term in sp.Add.make_args(value) if is_clipping(term)]
-            if len(clipped) == 1:
-                sign, excess = clipped[0].as_coeff_Mul()
-                level = expanded(value - clipped[0] + sign * excess.args[0])
-                still = level.xreplace(dict(self.formulas)).subs(self.step_size, 0)
-                if not still.has(state):
-                    found[state] = Bound(level, is_floor=sign == 1)
-        return found
+    def _at_rest(self, value: sp.Expr) -> sp.Expr:
+        return value.xreplace(dict(self.formulas)).subs(self.step_size, 0)
 
     @property
     def program(self) -> Program:
@@ -143,12 +115,6 @@ class UpdateRule:
         bound = {COUNTER, self.step_size, *self.states, *(p for p, _ in self.formulas)}
         bound |= {target for target, _ in self.step if isinstance(target, sp.Symbol)}
         return tuple(sorted(free - bound, key=str))
-
-
-def is_clipping(term: sp.Expr) -> bool:
-    """Return whether a term is that of a maximum or a minimum, relu(u) or -relu(u)."""
-    sign, rest = term.as_coeff_Mul()
-    return isinstance(rest, relu) and abs(sign) == 1
 
 
 def _next_name(target: sp.Expr) -> sp.Symbol:
