@@ -195,6 +195,7 @@ decreasing steps, the equations are solved to high accuracy. It is made by
 - The limit is tested on the gradient of log cosh(x + y/2) + x^4/10 + x^2/10 + y^2/2 + xy/5, next
   order on a field in two variables whose Jacobian is not symmetric. A rule that reads the loss is
   tested on that convex function in both columns: no other field has a loss.
+  Matrices have 2 rows and 2 columns, and a convex function and a field of their own.
 - Hyper-parameters are generic: rates in (0.5, 1.5), fixed momenta in (0.3, 0.9), or the numbers of
   the spec's `verify` section. Where that section also lists 0 for the eps of a denominator, a
   second row shows eps = 0 if the order changes. Operators given by the caller are tanh.
