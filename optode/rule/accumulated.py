@@ -102,8 +102,18 @@ def _given(rule: UpdateRule) -> sp.Expr:
 
 
 def _renamed(rule: UpdateRule, other: sp.Expr) -> UpdateRule:
-    """Drop a state that the position is equal to after every step."""
+    """Drop a state that the position is equal to after every step.
+
+    Raises RuleError where that starts at another place, which the first step does not forget.
+    """
     x, steps = rule.position, dict(rule.step)
+    first = rule.step_map[rule.states.index(other)].xreplace(dict(rule.formulas))
+    first = first.xreplace({COUNTER: sp.S.Zero}).subs(rule.step_size, 0)
+    start = dict(rule.start).get(other, sp.S.Zero)
+    apart = first.xreplace({other: start}) - first.xreplace({other: x})
+    if not (apart.has(sp.nan, sp.zoo, sp.oo) or is_zero(apart)):
+        hint = f"let it start where the position does: `start: {{{other}: {x}}}`"
+        raise RuleError([Flaw("E307", x, _forgetting(x, f"`{other}`"), hint)])
     same = {other: x, At(other, 1): At(x, 1)}
     kept = {z: v.xreplace(same) for z, v in steps.items() if z != At(x, 1)}
     step = {(At(x, 1) if z == At(other, 1) else z): v for z, v in kept.items()}
@@ -129,5 +139,8 @@ def _check_start(rule: UpdateRule, potential: sp.Expr) -> None:
         f"let a state hold its start: `{x}_ref[k+1] = {x}_ref[k]`, `start: {{{x}_ref: {x}}}`, and "
         f"count from there: `{x}[k+1] = {x}_ref[k] + ...`"
     )
-    message = f"`{x}` forgets where it starts: its first value is that of other states"
-    raise RuleError([Flaw("E307", x, message, hint)])
+    raise RuleError([Flaw("E307", x, _forgetting(x, "other states"), hint)])
+
+
+def _forgetting(x: sp.Symbol, others: str) -> str:
+    return f"`{x}` forgets where it starts: its first value is that of {others}"

@@ -102,6 +102,32 @@ def test_a_position_coupled_to_what_nothing_remembers(kind):
     assert derivation.check_limit() == ""
 
 
+FOLLOWED = {
+    "its own past": "q[k+1] = q[k] - s*grad(x[k])",
+    "a mean with the position": "q[k+1] = 0.3*q[k] + 0.7*x[k] - s*grad(x[k])",
+    "a mean that begins with k": "q[k+1] = q[k] + (x[k] - q[k])/sqrt(k + 2) - s*grad(x[k])",
+}
+
+
+@pytest.mark.parametrize("line", FOLLOWED.values(), ids=FOLLOWED)
+def test_a_position_that_is_another_state_starts_where_that_does(line):
+    with pytest.raises(SpecError, match="its first value is that of `q`") as raised:
+        _ = derive(spec("x, q", [line, "x[k+1] = q[k+1]"])).rule
+    (diagnostic,) = raised.value.diagnostics
+    assert diagnostic.code == "E307"
+    assert "start: {q: x}" in (diagnostic.hint or "")
+    derivation = derive(spec("x, q", [line, "x[k+1] = q[k+1]"], "start: {q: x}\n"))
+    assert derivation.limit.states == (x,)
+    assert derivation.check_limit() == ""
+
+
+def test_a_start_that_the_first_step_forgets_may_be_anywhere():
+    update = ["q[k+1] = x[k] - s*grad(x[k]) + s*q[k]", "x[k+1] = q[k+1]"]
+    derivation = derive(spec("x, q", update))
+    assert is_zero(derivation.limit.equations[0] - (x - g))
+    assert derivation.check_limit() == ""
+
+
 @pytest.mark.parametrize("further", ["scaling: {time: s}\n", ""])
 def test_a_scaling_is_named_only_where_one_is_declared(further):
     rule = derive(spec("x", ["x[k+1] = x[k] - s*grad(x[k])"], further)).rule
