@@ -244,13 +244,16 @@ def test_batched_values_pass():
 
 
 def test_a_value_that_makes_the_equations_stiff_is_named():
-    node = OverdampedNODE(Force(), options={"max_steps": 50})
+    def pull(t, h):  # a random network may carry h to where it is flat
+        return -h
+
+    node = OverdampedNODE(pull, options={"max_steps": 50})
     with torch.no_grad():
         node.raw_c.fill_(-30.0)
     with pytest.raises(ValueError, match=r"raw_c = -30 makes c = 9\.\S+e-14, .* too stiff"):
         node(torch.ones(2, 3))
     with pytest.raises(RuntimeError, match=r"max_steps = 2 .*; c = 0\.\d+ \(raw_c = "):
-        OverdampedNODE(Force(), options={"max_steps": 2}, rtol=1e-9)(torch.ones(2, 3))
+        OverdampedNODE(pull, options={"max_steps": 2}, rtol=1e-9)(torch.ones(2, 3))
 
 
 def test_values_in_words(per_feature):
