@@ -8,7 +8,7 @@ import pytest
 import torch
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def seeded():
     """Random numbers from one seed, and afterwards those that would have come without the test."""
     with torch.random.fork_rng(devices=[]):
