@@ -61,9 +61,12 @@ class Shapes:
         }
         self._known[states[0]] = (ROWS, COLUMNS)
         self._states = tuple(states)
+        self._waiting: dict[sp.Expr, sp.Expr] = {}
 
     def learn(self, pairs: Pairs) -> Iterable[Flaw]:
-        """Take in assignments; yield a flaw (E310) for each in which shapes do not fit."""
+        """Take in assignments, in any order; yield a flaw (E310) for each in which shapes do not fit."""
+        pairs = tuple(pairs)
+        self._waiting = {name: value for name, value in pairs if isinstance(name, sp.Symbol)}
         for target, value in pairs:
             name = target.args[0] if isinstance(target, At) else target
             try:
@@ -78,25 +81,23 @@ class Shapes:
 
     @property
     def of_states(self) -> tuple[Shape, ...]:
-        """Return the shape of each state; one that nothing tells is that of the position."""
+        """Return the shape of each state; a side that nothing tells is that of the position."""
         found = []
         for state in self._states:
             high, wide = map(self._side, self._known[state])
-            free = high not in (ROWS, COLUMNS) and wide not in (ROWS, COLUMNS)
-            found.append((ROWS, COLUMNS) if free and high != wide else self._settled(high, wide))
+            is_square = high == wide
+            high = high if high in (ROWS, COLUMNS) else ROWS
+            found.append((high, wide if wide in (ROWS, COLUMNS) else COLUMNS))
+            if is_square:
+                found[-1] = (high, high)
         return tuple(found)
-
-    def _settled(self, high: str, wide: str) -> Shape:
-        """Return sides with a rows for what is open about the height, and columns for the width."""
-        high = high if high in (ROWS, COLUMNS) else ROWS
-        return high, wide if wide in (ROWS, COLUMNS) else COLUMNS
 
     def of(self, expression: sp.Expr) -> Shape | None:
         """Return the shape of a value; None for a number. Raises Misfit."""
         if isinstance(expression, At):
             return self.of(expression.args[0])
         if not expression.args:
-            return self._known.get(expression)
+            return self._of_name(expression)
         if isinstance(expression, Reduction):
             return self._of_reduction(expression)
         if isinstance(expression, FieldTransposed):
@@ -106,6 +107,13 @@ class Shapes:
         if isinstance(expression, Call):
             return self._of_call(expression)
         return self._together(expression.args, expression)
+
+    def _of_name(self, name: sp.Expr) -> Shape | None:
+        """Return the shape of a name, by its own line where that comes later."""
+        value = self._waiting.pop(name, None)
+        if name not in self._known and value is not None and (shape := self.of(value)) is not None:
+            self._known[name] = shape
+        return self._known.get(name)
 
     def _of_call(self, call: Call) -> Shape | None:
         points = call.points[1:] if isinstance(call, Field) else call.points

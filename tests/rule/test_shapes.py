@@ -51,6 +51,29 @@ def test_the_sides_of_a_state_follow_from_the_equations():
     assert shapes(spec(left="left[k] + lr*norm(g)"))["left"] == (ROWS, COLUMNS)
 
 
+def test_lines_stand_in_any_order():
+    lines = """
+name: ordered
+step_size: lr
+shape: matrix
+state: [x, s]
+update: |
+  x[k+1] = x[k] - lr*size*(u @ g)
+  u = inv_root(s[k] + eye(x), 2)
+  size = norm(g)
+  s[k+1] = s[k] + lr*(g @ g.T)
+  g = grad(x[k])
+"""
+    assert shapes(parse_spec(lines)) == {"x": (ROWS, COLUMNS), "s": (ROWS, ROWS)}
+    (diagnostic,) = check(parse_spec(lines.replace("(g @ g.T)", "(g.T @ g)")))
+    assert diagnostic.code == "E310"
+
+
+def test_a_square_state_that_nothing_else_reads_is_square():
+    rule = spec(left="left[k] + lr*(left[k] @ left[k])")
+    assert shapes(rule)["left"] == (ROWS, ROWS)
+
+
 @pytest.mark.parametrize(
     "lines",
     [
