@@ -76,9 +76,6 @@ class eye(Reduction):
         rest = a.as_coeff_Mul()[1]
         return None if rest == a else cls(rest)
 
-    def _eval_derivative(self, _: sp.Symbol) -> sp.Expr:
-        return sp.S.Zero
-
 
 class ones(Reduction):
     """``ones(a)``: ones in the shape of a."""
@@ -158,7 +155,6 @@ class MatrixOperator:
     the name of a local variable that holds its value.
     """
 
-    name: str
     stem: str
     degree: Fraction
     is_odd: bool = False
@@ -199,23 +195,16 @@ def operator_of(call: sp.Expr) -> MatrixOperator | None:
 
 
 _PLAIN: Mapping[str, MatrixOperator] = {
-    "polar": MatrixOperator(name="polar", stem="polar", degree=Fraction(0), is_odd=True),
-    "eigenvectors": MatrixOperator(
-        name="eigenvectors", stem="basis", degree=Fraction(0), is_square=True
-    ),
+    "polar": MatrixOperator(stem="polar", degree=Fraction(0), is_odd=True),
+    "eigenvectors": MatrixOperator(stem="basis", degree=Fraction(0), is_square=True),
 }
 _NUMBERED = ("inv_root", "newton_schulz")
 
 
 def _numbered(function: str, number: int) -> MatrixOperator:
-    name = f"{function}_{number}"
     if function == "newton_schulz":
-        return MatrixOperator(
-            name=name, stem="orthogonal", degree=Fraction(0), is_odd=True, constant=number
-        )
-    return MatrixOperator(
-        name=name, stem="root", degree=Fraction(-1, number), is_square=True, constant=number
-    )
+        return MatrixOperator(stem="orthogonal", degree=Fraction(0), is_odd=True, constant=number)
+    return MatrixOperator(stem="root", degree=Fraction(-1, number), is_square=True, constant=number)
 
 
 def polar(u: sp.Expr) -> sp.Expr:
