@@ -27,3 +27,6 @@ Operator: TypeAlias = Callable[..., Tensor]
 
 Field: TypeAlias = Callable[..., Tensor]
 """The network f, called with the time, the states it reads and, where given, the inputs."""
+
+Rates: TypeAlias = tuple[float | Tensor, ...]
+"""The rates at which states relax, one for each."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .aliases import Inputs, Pull, Tensors, Times
+from .aliases import Inputs, Pull, Rates, Tensors, Times
 from .automatic_grid import AutomaticGrid
 from .evaluation.field import BoundField
 from .integration import integrate
@@ -25,6 +25,11 @@ class Node(nn.Module):
     A subclass has ``States``, a named tuple of tensors, and ``equations``; ``initial_states`` where
     a solve may begin from the first state alone. Learned parameters of the equations are attributes
     named in ``learned_names``, in the order in which ``equations`` pulls their gradients.
+
+    Methods that interpolate f need to know how the states follow from it. ``layers`` are groups of
+    states, each of which moves by f, the time and the groups before it alone. ``held`` states are
+    read before they are known, and interpolated as f is. ``relative_degree`` is how many times f is
+    integrated until it reaches a state that f, or an equation with a held state, reads.
 
     Args:
         field: f, an nn.Module or another callable, called as f(t, h) or, where it takes one
@@ -83,6 +88,9 @@ class Node(nn.Module):
     timeless_loss: bool | None = None
     singular_times: ClassVar[tuple[float, ...]] = ()
     singular_values: ClassVar[tuple[tuple[str, float], ...]] = ()
+    layers: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    held: ClassVar[tuple[str, ...]] = ()
+    relative_degree: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = frozenset({"Node"})
     regular_start: Callable[[Tensor, Tensor, Inputs], Tensors] | None = None
     start_evaluations: ClassVar[int] = 0
@@ -166,6 +174,13 @@ class Node(nn.Module):
         parameters. A subclass has to define this.
         """
         raise NotImplementedError(f"{type(self).__name__} has no equations")
+
+    def relaxation(self, t: Tensor) -> Rates:
+        """Return the rates at which the states relax, z' = -rate z + what is free of z, at times t.
+
+        0 for a state that does not relax. The times are of any shape.
+        """
+        return (0.0,) * len(self.state_names)
 
     def best_method(self, clock: Clock) -> str:
         """Return the method that "auto" takes, by the structure, the tolerance and the times."""

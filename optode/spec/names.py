@@ -36,9 +36,10 @@ ATTRIBUTES = frozenset((
     "States", "adjoint_field", "atol", "automatic_grid", "best_method", "branch_evaluations",
     "compilations", "compiled", "constant_names", "damping", "damping_is_learned", "damping_slopes", "drift",
     "each_feature", "equations", "feature_axis", "feature_sum", "features", "field",
-    "force", "gradient", "graph_bytes", "grid", "initial_states", "integrate",
-    "kick", "kinds", "learned_names", "learned_start", "linear_start", "linearize", "method",
-    "observe", "operator_names", "options", "record", "regular_start", "rtol", "running", "settled",
+    "force", "gradient", "graph_bytes", "grid", "held", "initial_states", "integrate",
+    "kick", "kinds", "layers", "learned_names", "learned_start", "linear_start", "linearize", "method",
+    "observe", "operator_names", "options", "record", "regular_start", "relative_degree", "relaxation",
+     "rtol", "running", "settled",
     "singular_times", "singular_values", "span", "start_evaluations",
     "state_names", "timeless", "timeless_loss", "vector_field",
 ))  # fmt: skip
@@ -63,7 +64,7 @@ TUPLE_ATTRIBUTES = frozenset((
 IMPORTED = frozenset((
     "Any", "NamedTuple", "Tensor", "nn", "functional", "math", "partial", "torch", "BoundField",
     "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Loss", "MatrixNode",
-    "Node", "Operator", "Pull", "SeparableNode", "Tensors", "Value", "either", "learned_value",
+    "Node", "Operator", "Pull", "Rates", "SeparableNode", "Tensors", "Value", "either", "learned_value",
     "set_constant", "set_learned", "set_loss", "set_operator", *IN_MODULES, *OPERATORS_IN_MODULES,
 ))  # fmt: skip
 """What the emitted module imports."""
