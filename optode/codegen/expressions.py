@@ -44,8 +44,8 @@ class _Text:
 
 _NUMBER = re.compile(r"-?[\d.]+(e[+-]?\d+)?")
 _SIMPLE = re.compile(
-    rf"[^\W\d]\w*|{_NUMBER.pattern}"
-)  # what ruff hugs to ``**``: a name or a number
+    rf"[^\W\d]\w*(\.[^\W\d]\w*)*|{_NUMBER.pattern}"
+)  # what ruff hugs to ``**``: a name, an attribute or a number
 
 
 class TorchPrinter:
@@ -239,7 +239,7 @@ class TorchPrinter:
 
 def _bare(text: str) -> str:
     """A power without the parentheses that it needs after a sign, but not after an operator."""
-    power = re.fullmatch(r"\((\w+\*\*\w+)\)", text)
+    power = re.fullmatch(r"\(((self\.)?\w+\*\*(self\.)?\w+)\)", text)
     return power[1] if power else text
 
 

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from optode.adjoint.adjoint import AdjointSystem
 from optode.codegen.documentation import documentation, plain
 from optode.codegen.expressions import float_text
+from optode.codegen.following import following_attributes, relaxation_method
 from optode.codegen.layout import (
     BODY,
     call_lines,
@@ -38,6 +39,7 @@ from optode.language.function_names import IN_MODULES, OPERATORS_IN_MODULES
 from optode.language.mutual import in_order
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, symbol
+from optode.model.following import Following, derive_following
 from optode.model.model import NeuralODE
 from optode.model.structure import Stepper
 from optode.spec.shipped import templates_directory
@@ -53,8 +55,8 @@ _SOURCES = {
 }
 _RUNTIME_NAMES = (
     "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn",
-    "Loss", "MatrixNode", "Node", "Operator", "Pull", "SeparableNode", "Tensors", "Value", "either",
-    "learned_value", "set_constant", "set_learned", "set_loss", "set_operator", *IN_MODULES,
+    "Loss", "MatrixNode", "Node", "Operator", "Pull", "Rates", "SeparableNode", "Tensors", "Value",
+    "either", "learned_value", "set_constant", "set_learned", "set_loss", "set_operator", *IN_MODULES,
     *OPERATORS_IN_MODULES,
 )  # fmt: skip
 
@@ -79,8 +81,9 @@ def render(
         "runtime": runtime.removeprefix("."),
     }
     template = _environment().get_template("module.py.jinja")
-    text = template.render(**source, imports=(), **_context(system, stepper))
-    return template.render(**source, imports=_imports(text, runtime), **_context(system, stepper))
+    context = source | _context(system, stepper)
+    text = template.render(**context, imports=())
+    return template.render(**context, imports=_imports(text, runtime))
 
 
 @functools.cache
@@ -114,11 +117,13 @@ def _imports(text: str, runtime: str) -> tuple[str, ...]:
 def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
     model = system.model
     initial = _initial_program(model)
+    following = derive_following(model)
     meaning = "The derivatives of the states, and the function that gives the costates'."
     methods = [
         *_initial_method(model, initial),
         *_branch_method(model),
         rates_method(system, Signature("equations", meaning, "States")),
+        *relaxation_method(model, following),
         *part_methods(stepper),
     ]
     features = any(map(feature_layer, model.states, model.initial))
@@ -132,7 +137,7 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         "states": tuple(map(str, model.states)),
         "class_name": model.class_name,
         "has_ambiguous_names": bool({"l", "O", "I"} & {str(s) for s in _names(model)}),
-        "attributes": _attributes(system, stepper, initial),
+        "attributes": _attributes(system, stepper, initial, following),
         "learned": tuple(learned_property(p) for p in model.parameters if p.is_learned),
         "init_lines": indented(init_lines(stepper, features)),
         "methods": tuple(indented(lines) for lines in methods),
@@ -147,7 +152,9 @@ def _names(model: NeuralODE) -> tuple[sp.Symbol, ...]:
     return (*model.states, *(p.symbol for p in model.parameters))
 
 
-def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tuple[str, ...]:
+def _attributes(
+    system: AdjointSystem, stepper: Stepper, initial: Program, following: Following
+) -> tuple[str, ...]:
     """The lines of the class body before its methods."""
     model = stepper.model
     fixed = [p for p in model.parameters if not p.is_learned]
@@ -161,6 +168,7 @@ def _attributes(system: AdjointSystem, stepper: Stepper, initial: Program) -> tu
         lines += tuple_lines("constant_names =", [f'"{p.symbol}"' for p in fixed], 4)
     if model.operators:
         lines += tuple_lines("operator_names =", [f'"{name}"' for name in model.operators], 4)
+    lines += following_attributes(following)
     lines += ["square_only = True"] if len(set(model.sides)) > 1 else []
     lines += map(_matrix_function, model.matrix_functions)
     if poles := singular_values(system):

@@ -4,7 +4,7 @@ Generated modules import from here; a ``Node`` can be written by hand as well. N
 torchdiffeq alone.
 """
 
-from .aliases import Field, Gradients, Inputs, Operator, Pull, Tensors, Times
+from .aliases import Field, Gradients, Inputs, Operator, Pull, Rates, Tensors, Times
 from .either import either
 from .evaluation.field import BoundField
 from .evaluation.loss import Loss, set_loss
@@ -49,6 +49,7 @@ __all__ = [
     "Node",
     "Operator",
     "Pull",
+    "Rates",
     "SeparableNode",
     "Solution",
     "Stats",

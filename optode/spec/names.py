@@ -39,7 +39,7 @@ ATTRIBUTES = frozenset((
     "force", "gradient", "graph_bytes", "grid", "held", "initial_states", "integrate",
     "kick", "kinds", "layers", "learned_names", "learned_start", "linear_start", "linearize", "method",
     "observe", "operator_names", "options", "record", "regular_start", "relative_degree", "relaxation",
-     "rtol", "running", "settled",
+    "rtol", "running", "settled",
     "singular_times", "singular_values", "span", "start_evaluations",
     "state_names", "timeless", "timeless_loss", "vector_field",
 ))  # fmt: skip
