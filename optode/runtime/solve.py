@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -164,6 +164,7 @@ class Solve:
         stepper.whole |= self.plan.counted is not None
         pulls = self.way_back == "discrete" and not self.by_graphs
         look = self.evaluation.recorded if pulls else self.evaluation.plain
+        follow = self.evaluation.within
         path, steps = [self.cut(states)], []
 
         def accept(step: Step, taken: Taken) -> None:
@@ -171,7 +172,7 @@ class Solve:
             self.keep(stepper.interval, step, taken)
 
         for i, (start, end) in enumerate(pairwise(self.clock.knots)):
-            path.append(stepper.advance(i, partial(look, i), start, end, path[-1], accept))
+            path.append(stepper.advance(i, follow(i, look), start, end, path[-1], accept))
         if self.plan.dense:
             path = [*(step.states for step in steps), path[-1]]
             self.marks = [*(step.start for step in steps), self.clock.knots[-1]]

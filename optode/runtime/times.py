@@ -201,6 +201,18 @@ class Clock:
         time = self.times[i] + (s - self.knots[i]) * speed
         return time.to(dtype), speed.to(dtype)
 
+    def over(self, i: int, s: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the times in the i-th interval at several of the solver's, and their speed.
+
+        The dimensions of s come first, then those of the samples where these have own times.
+        """
+        if self.speeds is None:
+            return s, None
+        speed = self.speeds[i]
+        if self.leaves:
+            speed = (self.times[i + 1] - self.times[i]) / self.gaps[i]
+        return self.times[i] + (s - self.knots[i]).view(-1, *[1] * speed.ndim) * speed, speed
+
     def knot(self, i: int) -> Tensor:
         """Return the time of the equations at a knot."""
         return self.times[i].to(self.like.dtype)

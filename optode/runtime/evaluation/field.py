@@ -26,10 +26,13 @@ class BoundField:
     keeps the graph of each evaluation, through which ``pull`` takes costates. ``parameters`` are
     those of the network and of operators whose gradients ``pull`` collects; None for a plain
     evaluation. ``guard`` looks at the first evaluations of a solve. With ``drops``, a plain
-    evaluation makes a graph and drops it: the field is always called as in training.
+    evaluation makes a graph and drops it: the field is always called as in training. ``values`` are
+    those of all calls, in turn.
     """
 
-    __slots__ = ("_bars", "_drops", "_guard", "_inputs", "_node", "_parameters", "_t", "calls")
+    __slots__ = (
+        "_bars", "_drops", "_guard", "_inputs", "_node", "_parameters", "_t", "calls", "values"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class BoundField:
         self._node, self._t, self._inputs, self._parameters = node, t, inputs, parameters
         self._guard, self._drops = guard, drops
         self.calls: list[tuple[Tensor, Tensors]] = []
+        self.values: list[Tensor] = []
         self._bars: tuple[Tensor | None, ...] | None = None
 
     def __call__(self, *states: Tensor) -> Tensor:
@@ -55,15 +59,11 @@ class BoundField:
         The field and the loss are called with the time and the inputs, too, an operator with the
         states alone. The loss is one number for each sample, repeated for all its features.
         """
-        if self._parameters is None and not self._drops:
-            return self._evaluate(name, *states)
-        return self._with_graph(partial(self._evaluate, name), states)
+        return self._called(partial(self._evaluate, name), states)
 
     def tangent(self, states: Tensors, directions: Tensors, name: str = "field") -> Tensor:
         """Return the Jacobian at the states times the directions, one for each state."""
-        if self._parameters is None and not self._drops:
-            return self._tangent(name, *states, *directions)
-        return self._with_graph(partial(self._tangent, name), (*states, *directions))
+        return self._called(partial(self._tangent, name), (*states, *directions))
 
     def pull(self, f: Tensor, costate: Tensor) -> Tensor:
         """Return J^T of the costate, for the call with one argument that gave f.
@@ -97,6 +97,13 @@ class BoundField:
         n, function = len(vectors) // 2, partial(self._evaluate, name)
         found: Tensor = torch.func.jvp(function, vectors[:n], vectors[n:])[1]
         return found
+
+    def _called(self, function: Callable[..., Tensor], arguments: Tensors) -> Tensor:
+        """Return the function's value, and note it."""
+        plain = self._parameters is None and not self._drops
+        value = function(*arguments) if plain else self._with_graph(function, arguments)
+        self.values.append(value)
+        return value
 
     def _with_graph(self, function: Callable[..., Tensor], arguments: Tensors) -> Tensor:
         """Return the function's value, and keep its graph and the leaves of that, or drop them."""

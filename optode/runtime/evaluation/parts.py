@@ -16,6 +16,7 @@ from ..solution import Stats
 from ..times import Clock
 from ..torch_internals import age
 from .field import BoundField
+from .following import Following, Look
 from .guards import Guard
 from .sources import Sources
 from .weight import Room, weighed
@@ -48,6 +49,10 @@ class Evaluation:
         self.stats, self.sources, self.guard = stats, sources, guard
         self.learned, self.drops, self.counts = learned, drops, counts
 
+    def within(self, interval: int, look: Look | None = None) -> Following:
+        """Return the evaluations of one interval, by a way to look: plain ones unless given."""
+        return Following(self, self.plain if look is None else look, interval)
+
     def plain(self, i: int, part: Part, s: float | Tensor, y: Tensor, *length: float) -> Evaluated:
         """Return a part's rates in the i-th interval for stacked states, by PyTorch's own graph."""
         time, speed = self.clock.at(i, s)
@@ -59,7 +64,7 @@ class Evaluation:
         rates = joined(self._evaluate(part, field, time, y, length)[0])
         if self.counts and part.calls_field and rates.requires_grad:
             rates.register_hook(self.stats.count_backward)  # type: ignore[no-untyped-call]
-        return Evaluated(rates if speed is None else speed * rates)
+        return Evaluated(rates if speed is None else speed * rates, values=tuple(field.values))
 
     def recorded(
         self, i: int, part: Part, s: float | Tensor, y: Tensor, *length: float

@@ -151,7 +151,7 @@ class _Graphs:
         """Return the states at the start and at the end of a step, with the graph between them."""
         solve, step = self.solve, self.record.steps[place]
         step = step._replace(states=step.states.detach().requires_grad_())
-        evaluate = partial(solve.evaluation.plain, step.interval)
+        evaluate = solve.evaluation.within(step.interval)
         with torch.enable_grad():
             found = solve.replayed.step(evaluate, step).states
         self.repeats.compare(place, found)

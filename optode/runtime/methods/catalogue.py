@@ -6,7 +6,8 @@ To add a method: its coefficients go to ``coefficients.py``; a new kind of step 
 
 from __future__ import annotations
 
-from .coefficients import ADAPTIVE, FIXED, NYSTROM, SPLITTING
+from .coefficients import ADAPTIVE, FIXED, NODES, NYSTROM, SPLITTING
+from .interpolation import Interpolation
 from .nystrom import Nystrom
 from .runge_kutta import RungeKutta
 from .splitting import Splitting
@@ -16,6 +17,7 @@ METHODS: dict[str, AnyMethod] = {
     **{name: RungeKutta(tableau) for name, tableau in (FIXED | ADAPTIVE).items()},
     **{name: Nystrom(tableau) for name, tableau in NYSTROM.items()},
     **{name: Splitting(tableau) for name, tableau in SPLITTING.items()},
+    **{f"interpolation{len(nodes)}": Interpolation(nodes, 1) for nodes in NODES},
 }
 """Every method of this package. Each needs the base class that its ``needs`` names."""
 

@@ -44,11 +44,13 @@ class Evaluated(NamedTuple):
     """A part's rates for stacked states, with what the way back needs of the evaluation.
 
     ``bars`` are the gradients by the parameters where the costates are states of the step too.
+    ``values`` are what f, and whatever else the equations call, has given.
     """
 
     rates: Tensor
     pull: PullJoined | None = None
     bars: Sequence[Tensor | None] = ()
+    values: Tensors = ()
 
 
 class Evaluate(Protocol):

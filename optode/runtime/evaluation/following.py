@@ -1,0 +1,111 @@
+"""Evaluate the equations in one interval of time, with f and with given values in its place.
+
+Several times are seen at once: their states are folded into one batch, in which every sample is
+there once for each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from ..aliases import Rates, Tensors
+from ..methods.step import Evaluated, Part
+from .replay import Replayed
+
+if TYPE_CHECKING:
+    from .field import BoundField
+    from .parts import Evaluation
+
+Look = Callable[..., Evaluated]
+"""An ``Evaluation``'s way to evaluate a part: its first argument is the interval."""
+
+
+class Following:
+    """The evaluations of one interval; ``look`` is how f is evaluated.
+
+    ``groups`` are driven states that move each other linearly, ``resting`` those of them with a
+    rest to interpolate. ``layers`` are the groups of states that follow. All are places of states.
+    """
+
+    __slots__ = ("evaluation", "groups", "interval", "layers", "look", "resting", "sees_f")
+
+    def __init__(self, evaluation: Evaluation, look: Look, interval: int) -> None:
+        self.evaluation, self.look, self.interval = evaluation, look, interval
+        node = evaluation.node
+        place = {name: i for i, name in enumerate(node.state_names)}
+        self.layers = [[place[name] for name in layer] for layer in node.followers]
+        following = {i for layer in self.layers for i in layer}
+        driven = [i for i in place.values() if i not in following]
+        self.groups = _groups(driven, node.linear_part(evaluation.clock.like.new_ones(())))
+        self.resting = [i for name, i in place.items() if i in driven and name not in node.linear_only]
+        self.sees_f = node.followers_see_f
+
+    def __call__(self, part: Part, s: Any, y: Tensor, *length: float) -> Evaluated:
+        """Return what a part gives at the solver's own time s."""
+        return self.look(self.interval, part, s, y, *length)
+
+    def replayed(self, s: Tensor, states: Tensors, values: Tensors | Tensor) -> Tensors:
+        """Return the rates of folded states at the times s, with folded values in the place of f."""
+        node, clock = self.evaluation.node, self.evaluation.clock
+        time, speed = clock.over(self.interval, s)
+        field = cast("BoundField", Replayed(values))
+        rates, _ = node.equations(spread_times(time, states[0], len(s)), states, field)
+        if speed is None:
+            return rates
+        faster = spread_times(speed.expand(len(s), *speed.shape), states[0], len(s))
+        return tuple(faster * rate for rate in rates)
+
+    def linear(self, s: Tensor) -> list[list[Tensor | None]]:
+        """Return L of ``z' = L z + rest`` at the times s, its last dimension; None for what is 0."""
+        node, clock = self.evaluation.node, self.evaluation.clock
+        time, speed = clock.over(self.interval, s)
+        return [[_at(x, time, speed) for x in row] for row in node.linear_part(time)]
+
+
+def _at(x: float | Tensor, time: Tensor, speed: Tensor | None) -> Tensor | None:
+    if not isinstance(x, Tensor) and x == 0:
+        return None
+    every = torch.as_tensor(x, dtype=time.dtype, device=time.device).expand_as(time)
+    return (every if speed is None else speed * every).movedim(0, -1)
+
+
+def _groups(driven: list[int], linear: Sequence[Rates]) -> list[list[int]]:
+    """Return the connected groups of driven states, as L links them."""
+    found: list[list[int]] = []
+    for i in driven:
+        linked = [g for g in found if any(_links(linear, i, j) for j in g)]
+        found = [g for g in found if g not in linked]
+        found.append(sorted([i, *(j for g in linked for j in g)]))
+    return sorted(found)
+
+
+def _links(linear: Sequence[Rates], i: int, j: int) -> bool:
+    return any(isinstance(x, Tensor) or x != 0 for x in (linear[i][j], linear[j][i]))
+
+
+def fold(x: Tensor) -> Tensor:
+    """Return states at several times, the times first, as one batch.
+
+    A state without a batch becomes one of a batch of times.
+    """
+    if x.ndim > 2:
+        return x.flatten(0, 1)
+    return x if x.ndim == 2 else x[:, None]
+
+
+def unfold(x: Tensor, like: Tensor) -> Tensor:
+    """Return folded states with the times as dimensions of their own, before those of a state."""
+    return x.reshape(-1, *like.shape)
+
+
+def spread_times(time: Tensor, like: Tensor, count: int) -> Tensor:
+    """Return times, the first dimension of a tensor, so that they broadcast with folded states."""
+    samples = len(like) // count
+    if time.ndim > 2:  # each sample's own
+        return time.flatten(0, 1).to(like.dtype)
+    column = time.reshape(count, -1).expand(count, samples).reshape(-1, *[1] * (like.ndim - 1))
+    return column.to(like.dtype)

@@ -1,0 +1,72 @@
+"""Interpolate f in time, and solve the rest of the equations with the interpolant in its place.
+
+The network is dear, and all else is cheap. Along a solution f(t, h(t)) is a smooth function of the
+time alone. A step evaluates it at some nodes. The states at each node follow from the polynomial
+through the values before it, and the end from that through all of them. What moves by a given
+function of time is solved by collocation at Radau's nodes: states that move linearly, whatever
+their rates, by small systems of equations, and those that follow from them by quadrature.
+
+Methods for fast and slow parts are those of Knoth and Wolke (Implicit-explicit Runge-Kutta methods
+for computing atmospheric reactive flows, Applied Numerical Mathematics 28, 1998) and Sandu (A class
+of multirate infinitesimal GARK methods, SIAM Journal on Numerical Analysis 57, 2019). Here f is the
+slow part, and the fast one is solved as exactly as collocation does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor
+
+from ..evaluation.following import Following
+from .legs import Row, leg
+from .step import EQUATIONS, Evaluate, Evaluated, Interval, Method, Problem, Stages, Step, Taken
+from .way import Way
+
+
+class Interpolation(Method[None]):
+    """A step that evaluates f at nodes, the first of which is its start.
+
+    ``left_out`` is the node without which the end is computed once more, for the error. From k
+    values of f the next state is found by k and some more ``points`` of collocation.
+    """
+
+    needs: ClassVar[str] = "Node"
+    estimates = True
+
+    def __init__(self, nodes: Row, left_out: int, points: int = 2) -> None:
+        self.nodes = nodes
+        self.order, self.error_order = 3, len(nodes)
+        ends = (*nodes[1:], 1.0)
+        self.legs = tuple(leg(nodes[:k], end, k + points) for k, end in enumerate(ends, 1))
+        fewer = tuple(x for k, x in enumerate(nodes) if k != left_out)
+        rows = leg(fewer, 1.0, len(nodes) + points).weights
+        rows = tuple((*row[:left_out], 0.0, *row[left_out:]) for row in rows)
+        self.embedded = self.legs[-1]._replace(weights=rows)
+
+    def numbers(self, problem: Problem, steps: Sequence[Interval]) -> Sequence[None]:
+        """Return nothing for each step."""
+        return [None] * len(steps)
+
+    def evaluations(self, known: bool, whole: bool) -> int:
+        """Return the number of nodes where f is evaluated."""
+        return len(self.nodes) - known
+
+    def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
+        """Take one step."""
+        way, states = Way(cast("Following", evaluate), step, self.legs, self.nodes), step.states
+        for k, node in enumerate(self.nodes):
+            if k or first is None:
+                first = evaluate(EQUATIONS, step.start + node * step.length, states)
+            way.pass_by(k, states, first)
+            states = way.end(k)
+        return Taken(states, Stages(way.found, way.basis, []))
+
+    def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
+        """Return the difference between the ends with all values of f, and with one left out."""
+        with torch.no_grad():  # the lengths of steps are held fixed
+            way = Way(cast("Following", evaluate), step, (self.embedded,), ())
+            way.found, way.basis = stages.found, stages.basis
+            return ends - way.end(0)

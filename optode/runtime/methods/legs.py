@@ -1,0 +1,89 @@
+"""Hold the numbers with which states follow from values at nodes, from the start of a step on."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .collocation import collocation, lagrange, radau
+
+Row = tuple[float, ...]
+
+
+class Leg(NamedTuple):
+    """The way from the start of a step to a node, or to its end, from values at nodes before it.
+
+    In parts of a step: the ``nodes`` of collocation, the last of them the end, and the
+    ``integrals`` from the start to each. ``weights`` are those of the values at each.
+    """
+
+    nodes: Row
+    integrals: tuple[Row, ...]
+    weights: tuple[Row, ...]
+
+
+@cache
+def leg(given: Row, end: float, count: int) -> Leg:
+    """Return the leg to an end by so many of Radau's nodes, from values at given nodes."""
+    nodes = tuple(end * x for x in radau(count))
+    integrals = tuple(tuple(end * x for x in row) for row in collocation(count))
+    return Leg(nodes, integrals, tuple(lagrange(given, x) for x in nodes))
+
+
+class Tables(NamedTuple):
+    """The numbers of all legs of a step, filled up with zeros to one size.
+
+    ``nodes`` (legs, n), ``integrals`` (legs, n, n), and ``responses`` (legs, n, values): what a
+    value at a node adds to an integral.
+    """
+
+    nodes: Tensor
+    integrals: Tensor
+    responses: Tensor
+
+
+def tables(legs: tuple[Leg, ...], like: Tensor) -> Tables:
+    """Return the numbers of legs with the dtype and the device of a tensor."""
+    return _tables(legs, like.dtype, like.device)
+
+
+@cache
+def _tables(legs: tuple[Leg, ...], dtype: torch.dtype, device: torch.device) -> Tables:
+    size, values = (max(len(x) for x in row) for row in zip(*((g.nodes, g.weights[0]) for g in legs)))
+    nodes = [_filled(x.nodes, size) for x in legs]
+    integrals = [_square(x.integrals, size, size) for x in legs]
+    responses = [_square(_product(x.integrals, x.weights), size, values) for x in legs]
+    made = (torch.tensor(x, dtype=dtype, device=device) for x in (nodes, integrals, responses))
+    return Tables(*made)
+
+
+def _product(left: tuple[Row, ...], right: tuple[Row, ...]) -> tuple[Row, ...]:
+    columns = [*zip(*right)]
+    return tuple(tuple(sum(x * y for x, y in zip(row, c)) for c in columns) for row in left)
+
+
+def _filled(row: Row, size: int) -> Row:
+    return (*row, *[0.0] * (size - len(row)))
+
+
+def _square(rows: tuple[Row, ...], height: int, width: int) -> list[Row]:
+    return [_filled(row, width) for row in rows] + [(0.0,) * width] * (height - len(rows))
+
+
+def mixed_rows(rows: Tensor, x: Tensor) -> Tensor:
+    """Return weighed sums over the first dimension of x, one for each row.
+
+    Rows may have dimensions of samples before them.
+    """
+    if rows.ndim == 2:
+        return (rows @ x.flatten(1)).view(-1, *x.shape[1:])
+    return (rows.movedim((-2, -1), (0, 1)) * x).sum(1)
+
+
+def scaled_rows(weights: Tensor, x: Tensor) -> Tensor:
+    """Return x, each entry of its first dimension times its weight."""
+    first = weights.movedim(-1, 0)
+    return first.view(*first.shape, *[1] * (x.ndim - first.ndim)) * x

@@ -1,0 +1,129 @@
+"""Go through a step from node to node: driven states first, then those that follow from them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..aliases import Tensors
+from ..evaluation.following import Following, fold, unfold
+from .driven import Linear, groups
+from .legs import Leg, Row, mixed_rows, scaled_rows, tables
+from .step import Evaluated, Step
+
+
+class Relaxing(NamedTuple):
+    """Where a follower is that relaxes by itself, at the nodes of every leg.
+
+    ``starts`` (legs, nodes) weigh its start, ``rests`` (legs, nodes, nodes) the rest of its rate
+    there; dimensions of the samples come before these where samples have times of their own.
+    """
+
+    starts: Tensor
+    rests: Tensor
+
+
+class Way:
+    """The way through one step: what was found at its nodes, and the numbers of its legs.
+
+    ``basis`` are the tensors that the rows of each group of driven states weigh: their starts,
+    and the rests of their rates at the nodes so far.
+    """
+
+    def __init__(
+        self, follow: Following, step: Step, legs: tuple[Leg, ...], nodes: Row
+    ) -> None:
+        self.follow, self.step, self.legs = follow, step, legs
+        self.exact = follow.evaluation.clock.times.detach()
+        self.tables = tables(legs, self.exact)
+        self.times = step.start + step.length * self.tables.nodes
+        self.linear, self.at_nodes = self._linear(nodes)
+        self.groups = groups(follow, step, legs, self.linear)
+        self.relaxing = self._relaxing()
+        self.found: list[Evaluated] = []
+        self.basis = [[step.states[i] for i in group.states] for group in self.groups]
+
+    def _linear(self, nodes: Row) -> tuple[Linear, Linear]:
+        """Return L at the nodes of all legs, and at those where f is evaluated."""
+        step, times = self.step, self.times.flatten()
+        if nodes:
+            there = torch.tensor(nodes, dtype=self.exact.dtype, device=self.exact.device)
+            times = torch.cat([times, step.start + step.length * there])
+        found = self.follow.linear(times)
+        n = self.times.numel()
+        legs = [[None if x is None else x[..., :n] for x in row] for row in found]
+        at_nodes = [[None if x is None else x[..., n:] for x in row] for row in found]
+        return legs, at_nodes
+
+    def _relaxing(self) -> dict[int, Relaxing]:
+        """Return the numbers of followers that relax: ``z_a = z_0 + sum_b A_ab (L_b z_b + g_b)``."""
+        table, found = self.step.length * self.tables.integrals, {}
+        for i in (i for layer in self.follow.layers for i in layer):
+            rate = self.linear[i][i]
+            if rate is not None:
+                rate = rate.unflatten(-1, self.times.shape)
+                unit = torch.eye(table.shape[-1], dtype=table.dtype, device=table.device)
+                inverse = torch.linalg.inv_ex(unit - table * rate[..., None, :])[0]
+                dtype = self.step.states.dtype
+                found[i] = Relaxing(inverse.sum(-1).to(dtype), (inverse @ table).to(dtype))
+        return found
+
+    def pass_by(self, k: int, states: Tensor, found: Evaluated) -> None:
+        """Note what was found at the k-th node, where the states are these."""
+        self.found.append(found)
+        for group, basis in zip(self.groups, self.basis):
+            for i in group.rests:
+                rest = found.rates[i]
+                for j, x in enumerate(self.at_nodes[i]):
+                    if x is not None:
+                        rest = rest - x[..., k].to(rest.dtype) * states[j]
+                basis.append(rest)
+
+    def end(self, k: int) -> Tensor:
+        """Return the states at the end of the k-th leg."""
+        one, layers = self.legs[k], self.follow.layers
+        values = len(self.found)
+        ends: list[Tensor] = [*self.step.states]
+        paths: dict[int, Tensor] = {}
+        for group, basis in zip(self.groups, self.basis):
+            rows = group.of(k, len(one.nodes), values, whole=bool(layers))
+            path = group.path(rows, basis)
+            if len(path) == len(ends) and not layers:
+                return path[:, -1]
+            for i, x in zip(group.states, path):
+                paths[i], ends[i] = x, x[-1]
+        if layers:
+            self._follow_on(k, paths, ends)
+        return torch.stack(ends)
+
+    def _follow_on(self, k: int, paths: dict[int, Tensor], ends: list[Tensor]) -> None:
+        """Add the followers to the paths and to the ends, one layer after another."""
+        one, like, follow = self.legs[k], self.step.states[0], self.follow
+        n = len(one.nodes)
+        values = self._values(one, like)
+        absent = like.new_zeros(()).expand(fold(like.expand(n, *like.shape)).shape)
+        table = (self.step.length * self.tables.integrals[k, :n, :n]).to(like.dtype)
+        for layer in follow.layers:
+            states = tuple(fold(paths[i]) if i in paths else absent for i in range(len(ends)))
+            rates = follow.replayed(self.times[k, :n], states, values or absent)
+            last = slice(-1, None) if layer is follow.layers[-1] else slice(None)
+            for i in layer:
+                rest, start = unfold(rates[i], like), self.step.states[i]
+                if i in self.relaxing:
+                    starts, rests = self.relaxing[i]
+                    start = scaled_rows(starts[..., k, :n][..., last], start[None])
+                    rows = rests[..., k, :n, :n][..., last, :]
+                else:
+                    rows = table[last]
+                path = start + mixed_rows(rows, rest)
+                paths[i], ends[i] = path, path[-1]
+
+    def _values(self, one: Leg, like: Tensor) -> Tensors:
+        """Return the values of f, and whatever else is called, at the nodes of a leg."""
+        if not self.follow.sees_f:
+            return ()
+        weights = like.new_tensor(one.weights)
+        found = zip(*(f.values for f in self.found))
+        return tuple(fold(mixed_rows(weights, torch.stack(x))) for x in found)
