@@ -17,7 +17,7 @@ def unpacking(names: Sequence[object], source: str, indent: int = BODY) -> list[
     line = f"{', '.join(shown)} = {source}"
     if len(names) > 1 and len(line) <= LINE_LENGTH - indent:
         return [line]
-    lines = tuple_lines("", shown, indent + len(source))
+    lines = tuple_lines("", shown, indent + len(f" = {source}"))
     return [*lines[:-1], f"{lines[-1]} = {source}"]
 
 

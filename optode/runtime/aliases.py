@@ -29,4 +29,4 @@ Field: TypeAlias = Callable[..., Tensor]
 """The network f, called with the time, the states it reads and, where given, the inputs."""
 
 Rates: TypeAlias = tuple[float | Tensor, ...]
-"""The rates at which states relax, one for each."""
+"""Numbers that states are multiplied by in the rate of one of them, one for each state."""

@@ -26,10 +26,12 @@ class Node(nn.Module):
     a solve may begin from the first state alone. Learned parameters of the equations are attributes
     named in ``learned_names``, in the order in which ``equations`` pulls their gradients.
 
-    Methods that interpolate f need to know how the states follow from it. ``layers`` are groups of
-    states, each of which moves by f, the time and the groups before it alone. ``held`` states are
-    read before they are known, and interpolated as f is. ``relative_degree`` is how many times f is
-    integrated until it reaches a state that f, or an equation with a held state, reads.
+    Methods that interpolate f need to know how the states follow from it. A state is driven,
+    z' = L(t) z + rest, with numbers L over driven states and a rest that is interpolated as f is;
+    or it is one of the ``followers``: in groups, each found by quadrature along the states before
+    it. ``followers_see_f`` says whether a follower's rate has f in it. ``relative_degree`` is how
+    many times f, or a rest with states in it, is integrated until it reaches a state that f or such
+    a rest reads.
 
     Args:
         field: f, an nn.Module or another callable, called as f(t, h) or, where it takes one
@@ -88,6 +90,8 @@ class Node(nn.Module):
     timeless_loss: bool | None = None
     singular_times: ClassVar[tuple[float, ...]] = ()
     singular_values: ClassVar[tuple[tuple[str, float], ...]] = ()
+    followers: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    followers_see_f: ClassVar[bool] = False
     layers: ClassVar[tuple[tuple[str, ...], ...]] = ()
     held: ClassVar[tuple[str, ...]] = ()
     relative_degree: ClassVar[int] = 1
@@ -174,6 +178,13 @@ class Node(nn.Module):
         parameters. A subclass has to define this.
         """
         raise NotImplementedError(f"{type(self).__name__} has no equations")
+
+    def linear_part(self, t: Tensor) -> tuple[Rates, ...]:
+        """Return the numbers L in z' = L z + rest at times t, of any shape: a row for each state.
+
+        The row of a follower has no other than its own.
+        """
+        return ((0.0,) * len(self.state_names),) * len(self.state_names)
 
     def relaxation(self, t: Tensor) -> Rates:
         """Return the rates at which the states relax, z' = -rate z + what is free of z, at times t.

@@ -16,8 +16,9 @@ from optode.adjoint.adjoint import AdjointSystem
 from optode.adjoint.volume import Volume, volume
 from optode.language.text import to_text
 from optode.limit.limit import ContinuousLimit
+from optode.model.following import derive_following
 from optode.model.model import Initial, LearnedParameter, NeuralODE
-from optode.model.structure import Damped, General, Separable
+from optode.model.structure import Damped, General, Separable, Stepper
 from optode.rule.rule import UpdateRule
 from optode.show.dialect import PlainText
 from optode.show.equations import Stage, step_lines
@@ -109,7 +110,7 @@ def _entries_of_adjoint(system: AdjointSystem) -> Json:
 def _entries_of_damped(stepper: Damped) -> Json:
     names = ("damping", "force", "root", "curvature", "acceleration")
     texts = {name: to_text(getattr(stepper, name)) for name in names}
-    return {"stepper": {"structure": "damped", **texts, "methods": list(stepper.methods)}}
+    return _stepper(stepper, {"structure": "damped", **texts, "methods": list(stepper.methods)})
 
 
 @_entries.register
@@ -117,13 +118,25 @@ def _entries_of_separable(stepper: Separable) -> Json:
     kicks = {str(state): to_text(flow) for state, flow in stepper.kicks}
     found = {"structure": "separable", "drift": to_text(stepper.drift), "kicks": kicks}
     lists = {"missing": list(stepper.reasons), "methods": list(stepper.methods)}
-    return {"stepper": found | lists}
+    return _stepper(stepper, found | lists)
 
 
 @_entries.register
 def _entries_of_general(stepper: General) -> Json:
     lists = {"missing": list(stepper.reasons), "methods": list(stepper.methods)}
-    return {"stepper": {"structure": "none", **lists}}
+    return _stepper(stepper, {"structure": "none", **lists})
+
+
+def _stepper(stepper: Stepper, found: Json) -> Json:
+    """Add how the states follow from f to the structure that was found."""
+    states, following = stepper.model.states, derive_following(stepper.model)
+    order: Json = {
+        "layers": [_names(layer) for layer in following.layers],
+        "held": _names(following.held),
+        "rates": _system(states, following.rates),
+        "relative_degree": following.relative_degree,
+    }
+    return {"stepper": {**found, "following": order}}
 
 
 def _volume(flow: Volume) -> Json:

@@ -13,11 +13,20 @@ from optode.adjoint.adjoint import AdjointSystem
 from optode.adjoint.volume import volume
 from optode.language.symbols import COUNTER, TIME, At, symbol
 from optode.limit.limit import ContinuousLimit
+from optode.model.following import derive_following
 from optode.model.model import NeuralODE
 from optode.model.structure import LENGTH, SCALED, Damped, General, Separable, Stepper
 from optode.rule.rule import UpdateRule
 from optode.show.dialect import Dialect, Latex, PlainText, latex_words, markdown_words
-from optode.show.words import Line, noted, parameter_line, remarks, start_text
+from optode.show.words import (
+    Line,
+    given_along,
+    noted,
+    order_text,
+    parameter_line,
+    remarks,
+    start_text,
+)
 
 Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem | Stepper
 Form: TypeAlias = Literal["text", "latex", "markdown"]
@@ -210,6 +219,7 @@ def describe_damped(stepper: Damped, dialect: Dialect) -> Iterator[Group]:
             (dialect.second_derivative(SCALED), dialect.expression(stepper.acceleration)),
         ),
     )
+    yield _order(stepper, dialect)
     yield _methods(stepper, dialect)
 
 
@@ -226,6 +236,7 @@ def describe_separable(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
     )
     yield Group(f"then with {position} held", tuple(kicks))
     yield _missing("what else it is not", stepper.reasons, dialect)
+    yield _order(stepper, dialect)
     yield _methods(stepper, dialect)
 
 
@@ -233,12 +244,19 @@ def describe_separable(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
 def describe_general(stepper: General, dialect: Dialect) -> Iterator[Group]:
     words = f"Structure of {stepper.model.class_name}: none that an integrator could use"
     yield _missing(words, stepper.reasons, dialect)
+    yield _order(stepper, dialect)
     yield _methods(stepper, dialect)
 
 
 def _missing(words: str, reasons: Iterable[str], dialect: Dialect) -> Group:
     lines = ((dialect.words("missing"), dialect.words(reason)) for reason in reasons)
     return Group(words, tuple(lines))
+
+
+def _order(stepper: Stepper, dialect: Dialect) -> Group:
+    following = derive_following(stepper.model)
+    order = dialect.words(order_text(stepper.model.states, following))
+    return Group(given_along(following), ((dialect.words("order"), order),))
 
 
 def _methods(stepper: Stepper, dialect: Dialect) -> Group:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import sympy as sp
@@ -13,6 +13,7 @@ from optode.language.functions import transformed
 from optode.language.matrices import operator_named
 from optode.language.symbols import FieldTransposed, Oracle, Tangent, symbol
 from optode.language.text import operator_text, to_text
+from optode.model.following import Following
 from optode.model.model import Initial, LearnedParameter
 from optode.show.dialect import Dialect
 
@@ -80,3 +81,32 @@ def _function(partial: tuple[sp.Expr, ...]) -> str:
     if partial and isinstance(partial[0], Tangent):
         return f"{of}: that of J(u) for u = {to_text(partial[0].args[1])}"
     return f"{of} with respect to {to_text(partial[-1])}" if partial and of == "f" else of
+
+
+def given_along(following: Following) -> str:
+    """Return what is given along the solution: ``given f``, and the held states."""
+    return f"given {_listed(['f', *map(str, following.held)])} along the solution"
+
+
+def order_text(states: tuple[sp.Symbol, ...], following: Following) -> str:
+    """Return the order in which the states follow: ``m and v relax at alpha and beta, then h``."""
+    rates = dict(zip(states, following.rates, strict=True))
+    return ", then ".join(_group_text(layer, rates) for layer in following.layers)
+
+
+def _group_text(layer: tuple[sp.Symbol, ...], rates: dict[sp.Symbol, sp.Expr]) -> str:
+    relaxing = [z for z in layer if rates[z] != 0]
+    others = [str(z) for z in layer if z not in relaxing]
+    if not relaxing:
+        return _listed(others)
+    distinct = dict.fromkeys(to_text(rates[z]) for z in relaxing)
+    at = distinct if len(distinct) == 1 else [to_text(rates[z]) for z in relaxing]
+    verb = "relaxes" if len(relaxing) == 1 else "relax"
+    text = f"{_listed(map(str, relaxing))} {verb} at {_listed(at)}"
+    return f"{text}, beside {_listed(others)}" if others else text
+
+
+def _listed(names: Iterable[str]) -> str:
+    """``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

@@ -15,6 +15,7 @@ from optode.language.matrices import MatrixFunction, matmul, trace
 from optode.language.symbols import TIME, Field, Oracle, Tangent, dot, mean, symbol, total
 from optode.model.following import derive_following
 from optode.model.model import Initial, LearnedParameter, NeuralODE
+from optode.show.as_json import as_json
 
 h, m, p, q, v, gamma, c = map(symbol, ["h", "m", "p", "q", "v", "gamma", "c"])
 t, f = TIME, Field(TIME, h)
@@ -280,3 +281,40 @@ def test_many_states_in_one_cycle_are_cut_in_little_time():
     )
     assert len(found.held) == 14
     assert states[0] in found.held
+
+
+# In words
+
+
+ORDERS = {
+    "gradient_descent": ("f", "h"),
+    "weight_decay": ("f", "h relaxes at decay"),
+    "adam": ("f", "m and v relax at alpha and beta, then h"),
+    "adamw": ("f", "m and v relax at alpha and beta, then h relaxes at decay"),
+    "adafactor_factored": ("f", "r and c relax at b, then h"),
+    "aggmo": ("f", "v1, v2 and v3 relax at a1, a2 and a3, then h"),
+    "generalized_heavy_ball": ("f and h", "m relaxes at gamma, then h"),
+    "yogi": ("f and v", "m relaxes at alpha, beside v, then h"),
+    "kate": ("f", "b and w, then h"),
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_the_order_in_words(name):
+    given, order = ORDERS[name]
+    shown = derive(name).show("stepper").splitlines()
+    assert shown[-4:-2] == [f"  given {given} along the solution", f"    order = {order}"]
+    for form in ("latex", "markdown"):
+        assert rf"\text{{{order}}}" in derive(name).show("stepper", form=form).replace("\\_", "_")
+
+
+def test_the_order_as_json():
+    document = as_json("ghb", derive("generalized_heavy_ball").stages("stepper"))["stepper"]
+    assert document["following"] == {
+        "layers": [["m"], ["h"]],
+        "held": ["h"],
+        "rates": {"h": "0", "m": "gamma"},
+        "relative_degree": 2,
+    }
+    document = as_json("nesterov", derive("nesterov").stages("stepper"))["stepper"]
+    assert document["following"]["rates"] == {"h": "0", "m": "3/t"}
