@@ -94,6 +94,7 @@ class Node(nn.Module):
     followers_see_f: ClassVar[bool] = False
     layers: ClassVar[tuple[tuple[str, ...], ...]] = ()
     held: ClassVar[tuple[str, ...]] = ()
+    linear_only: ClassVar[tuple[str, ...]] = ()
     relative_degree: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = frozenset({"Node"})
     regular_start: Callable[[Tensor, Tensor, Inputs], Tensors] | None = None

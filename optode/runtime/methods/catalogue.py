@@ -17,7 +17,7 @@ METHODS: dict[str, AnyMethod] = {
     **{name: RungeKutta(tableau) for name, tableau in (FIXED | ADAPTIVE).items()},
     **{name: Nystrom(tableau) for name, tableau in NYSTROM.items()},
     **{name: Splitting(tableau) for name, tableau in SPLITTING.items()},
-    **{f"interpolation{len(nodes)}": Interpolation(nodes, 1) for nodes in NODES},
+    **{f"interpolation{len(nodes)}": Interpolation(nodes) for nodes in NODES},
 }
 """Every method of this package. Each needs the base class that its ``needs`` names."""
 

@@ -116,7 +116,8 @@ class Method(ABC, Generic[G]):
     integral over the step, ``error_weights`` those of its error. With
     ``ends_as_next`` the last stage is the first of the next step; with ``ends_alone`` that stage
     has a weight in the error alone. ``takes_first`` says whether a step begins with an evaluation of
-    ``part``, which may be known. ``needs`` names the base class that a node must have.
+    ``part``, which may be known. ``needs`` names the base class that a node must have. ``reach`` is
+    how many times longer than a Runge-Kutta method's the first step is tried.
     """
 
     needs: ClassVar[str] = "Node"
@@ -129,6 +130,7 @@ class Method(ABC, Generic[G]):
     error_weights: Sequence[float] = ()
     ends_as_next: bool = False
     ends_alone: bool = False
+    reach: ClassVar[float] = 1.0
 
     @abstractmethod
     def numbers(self, problem: Problem, steps: Sequence[Interval]) -> Sequence[G]:

@@ -104,7 +104,7 @@ class Controller:
         second = max(1e-6, 1e-3 * first_guess)
         if 1e-15 < steepest < math.inf:
             second = (0.01 / steepest) ** (1 / method.error_order)
-        return min(100 * first_guess, second, abs(longest))
+        return min(method.reach * min(100 * first_guess, second), abs(longest))
 
     def _size(self, tensor: Tensor, largest: Tensor) -> float:
         return self.tolerances.sizes(tensor, largest).max().item()
