@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from optode.adjoint.adjoint import AdjointSystem
 from optode.codegen.documentation import documentation, plain
 from optode.codegen.expressions import float_text
-from optode.codegen.following import following_attributes, relaxation_method
+from optode.codegen.following import following_attributes, linear_method
 from optode.codegen.layout import (
     BODY,
     call_lines,
@@ -123,7 +123,7 @@ def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         *_initial_method(model, initial),
         *_branch_method(model),
         rates_method(system, Signature("equations", meaning, "States")),
-        *relaxation_method(model, following),
+        *linear_method(model, following),
         *part_methods(stepper),
     ]
     features = any(map(feature_layer, model.states, model.initial))

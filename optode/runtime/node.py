@@ -92,8 +92,6 @@ class Node(nn.Module):
     singular_values: ClassVar[tuple[tuple[str, float], ...]] = ()
     followers: ClassVar[tuple[tuple[str, ...], ...]] = ()
     followers_see_f: ClassVar[bool] = False
-    layers: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    held: ClassVar[tuple[str, ...]] = ()
     linear_only: ClassVar[tuple[str, ...]] = ()
     relative_degree: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = frozenset({"Node"})
@@ -186,13 +184,6 @@ class Node(nn.Module):
         The row of a follower has no other than its own.
         """
         return ((0.0,) * len(self.state_names),) * len(self.state_names)
-
-    def relaxation(self, t: Tensor) -> Rates:
-        """Return the rates at which the states relax, z' = -rate z + what is free of z, at times t.
-
-        0 for a state that does not relax. The times are of any shape.
-        """
-        return (0.0,) * len(self.state_names)
 
     def best_method(self, clock: Clock) -> str:
         """Return the method that "auto" takes, by the structure, the tolerance and the times."""

@@ -130,10 +130,12 @@ def _entries_of_general(stepper: General) -> Json:
 def _stepper(stepper: Stepper, found: Json) -> Json:
     """Add how the states follow from f to the structure that was found."""
     states, following = stepper.model.states, derive_following(stepper.model)
+    linear = zip(states, following.linear_part, strict=True)
     order: Json = {
-        "layers": [_names(layer) for layer in following.layers],
-        "held": _names(following.held),
-        "rates": _system(states, following.rates),
+        "followers": [_names(group) for group in following.followers],
+        "followers_see_f": following.followers_see_f,
+        "rests": _names(following.rests),
+        "linear_part": {str(z): _system(states, row) for z, row in linear},
         "relative_degree": following.relative_degree,
     }
     return {"stepper": {**found, "following": order}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import sympy as sp
@@ -84,25 +84,37 @@ def _function(partial: tuple[sp.Expr, ...]) -> str:
 
 
 def given_along(following: Following) -> str:
-    """Return what is given along the solution: ``given f``, and the held states."""
-    return f"given {_listed(['f', *map(str, following.held)])} along the solution"
+    """Return what is given along the solution: ``given f and the rest of m'``."""
+    rests = [f"the rest of {z}'" for z in following.rests]
+    return f"given {_listed(['f', *rests])} along the solution"
 
 
 def order_text(states: tuple[sp.Symbol, ...], following: Following) -> str:
     """Return the order in which the states follow: ``m and v relax at alpha and beta, then h``."""
-    rates = dict(zip(states, following.rates, strict=True))
-    return ", then ".join(_group_text(layer, rates) for layer in following.layers)
+    rows = dict(zip(states, following.linear_part, strict=True))
+    linear = {z: {x: n for x, n in zip(states, rows[z], strict=True) if n} for z in states}
+    followers = following.followers
+    driven = tuple(z for z in states if all(z not in group for group in followers))
+    return ", then ".join(_group_text(group, linear) for group in (driven, *followers) if group)
 
 
-def _group_text(layer: tuple[sp.Symbol, ...], rates: dict[sp.Symbol, sp.Expr]) -> str:
-    relaxing = [z for z in layer if rates[z] != 0]
-    others = [str(z) for z in layer if z not in relaxing]
-    if not relaxing:
+def _group_text(
+    group: tuple[sp.Symbol, ...], linear: Mapping[sp.Symbol, Mapping[sp.Symbol, sp.Expr]]
+) -> str:
+    relaxing = {z: to_text(-linear[z][z]) for z in group if [*linear[z]] == [z]}
+    others = [str(z) for z in group if not linear[z]]
+    clauses = []
+    if relaxing:
+        distinct = dict.fromkeys(relaxing.values())
+        at = distinct if len(distinct) == 1 else relaxing.values()
+        verb = "relaxes" if len(relaxing) == 1 else "relax"
+        clauses = [f"{_listed(map(str, relaxing))} {verb} at {_listed(at)}"]
+    for z in group:
+        if linear[z] and z not in relaxing:
+            clauses.append(f"{z} moves linearly with {_listed(map(str, linear[z]))}")
+    if not clauses:
         return _listed(others)
-    distinct = dict.fromkeys(to_text(rates[z]) for z in relaxing)
-    at = distinct if len(distinct) == 1 else [to_text(rates[z]) for z in relaxing]
-    verb = "relaxes" if len(relaxing) == 1 else "relax"
-    text = f"{_listed(map(str, relaxing))} {verb} at {_listed(at)}"
+    text = "; ".join(clauses)
     return f"{text}, beside {_listed(others)}" if others else text
 
 

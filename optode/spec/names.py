@@ -36,12 +36,11 @@ ATTRIBUTES = frozenset((
     "States", "adjoint_field", "atol", "automatic_grid", "best_method", "branch_evaluations",
     "compilations", "compiled", "constant_names", "damping", "damping_is_learned", "damping_slopes",
     "drift", "each_feature", "equations", "feature_axis", "feature_sum", "features", "field",
-    "followers", "followers_see_f", "force", "gradient", "graph_bytes", "grid", "held",
-    "initial_states", "integrate", "kick", "kinds", "layers", "learned_names", "learned_start",
-    "linear_part", "linear_start", "linearize", "method", "observe", "operator_names", "options",
-    "record", "regular_start", "relative_degree", "relaxation", "rtol", "running", "settled",
-    "singular_times", "singular_values", "span", "start_evaluations", "state_names", "timeless",
-    "timeless_loss", "vector_field",
+    "followers", "followers_see_f", "force", "gradient", "graph_bytes", "grid", "initial_states",
+    "integrate", "kick", "kinds", "learned_names", "learned_start", "linear_part", "linear_start",
+    "linearize", "method", "observe", "operator_names", "options", "record", "regular_start",
+    "relative_degree", "rtol", "running", "settled", "singular_times", "singular_values", "span",
+    "start_evaluations", "state_names", "timeless", "timeless_loss", "vector_field",
 ))  # fmt: skip
 """Of the classes of optode.runtime, from which the emitted class inherits."""
 

@@ -1,4 +1,4 @@
-"""The text of ``relaxation`` and of the groups: as ruff leaves it, and right for times of any shape."""
+"""The text of ``linear_part`` and of followers: as ruff leaves it, and right for times of any shape."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ t, f = TIME, Field(TIME, h)
 A, E = 1 / (1 + math.exp(-1)), 0.25  # sigmoid(1), and the constant
 LONG = sp.Add(*(sp.sin(k * alpha * t + eps) * sp.exp(-k * eps * t) for k in range(1, 8)))
 
-# a rate, and its value at t as typed in Python
-RATES = [
+# a number at each time, and its value as typed in Python
+NUMBERS = [
     (alpha, lambda t: A),
     (eps, lambda t: E),
     (sp.Integer(2), lambda t: 2.0),
@@ -79,14 +79,15 @@ def formatted(text):
     return done.stdout
 
 
-@pytest.mark.parametrize(("rate", "value"), RATES, ids=[str(i) for i in range(len(RATES))])
-def test_rates_as_text(rate, value):
-    text = text_of({h: sp.tanh(m), m: f - rate * m})
+@pytest.mark.parametrize(("number", "value"), NUMBERS, ids=[str(i) for i in range(len(NUMBERS))])
+def test_numbers_as_text(number, value):
+    text = text_of({h: sp.tanh(m), m: f + number * m})
     assert text == formatted(text)
-    node = class_from_text(text, "hand_rates", "Hand")(torch.nn.Identity()).double()
+    node = class_from_text(text, "hand_numbers", "Hand")(torch.nn.Identity()).double()
     for times in (torch.tensor(0.3), torch.tensor([0.2, 0.9, 1.6]), torch.rand(2, 3) + 0.1):
-        first, found = node.relaxation(times.double())
-        assert first == 0.0
+        first, (other, found) = node.linear_part(times.double())
+        assert (*first, other) == (0.0, 0.0, 0.0)
+        assert isinstance(found, (float, torch.Tensor))
         found = torch.as_tensor(found, dtype=torch.float64)
         assert found.shape in ((), times.shape)
         expected = [value(float(x)) for x in times.double().flatten()]
@@ -94,41 +95,43 @@ def test_rates_as_text(rate, value):
         assert found == pytest.approx(expected, rel=1e-12)
 
 
-def test_gradients_of_rates_reach_what_is_learned():
+def test_gradients_of_numbers_reach_what_is_learned():
     text = text_of({h: sp.tanh(m), m: f - m * alpha / (eps * t + 1)})
-    node = class_from_text(text, "hand_rates", "Hand")(torch.nn.Identity())
+    node = class_from_text(text, "hand_numbers", "Hand")(torch.nn.Identity())
     times = torch.tensor([0.5, 2.0], dtype=torch.float64)
-    node.relaxation(times)[1].sum().backward()
-    expected = A * (1 - A) * (1 / (E * 0.5 + 1) + 1 / (E * 2.0 + 1))
+    node.linear_part(times)[1][1].sum().backward()
+    expected = -A * (1 - A) * (1 / (E * 0.5 + 1) + 1 / (E * 2.0 + 1))
     assert node.raw_alpha.grad.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_without_rates_there_is_no_method():
-    text = text_of({h: m, m: f})
-    assert "relaxation" not in text
+def test_without_numbers_there_is_no_method():
+    text = text_of({h: sp.tanh(m), m: f})
+    assert "linear_part" not in text
     assert "Rates" not in text
-    made = class_from_text(text, "hand_rates", "Hand")
-    assert made(torch.nn.Identity()).relaxation(torch.ones(3)) == (0.0, 0.0)
-    assert (made.layers, made.held, made.relative_degree) == ((("m",), ("h",)), (), 2)
+    made = class_from_text(text, "hand_numbers", "Hand")
+    assert made(torch.nn.Identity()).linear_part(torch.ones(3)) == ((0.0, 0.0), (0.0, 0.0))
+    assert (made.followers, made.relative_degree) == ((("h",),), 2)
 
 
 def test_what_the_base_class_says_is_not_said_again():
     text = text_of({h: f})
-    assert 'layers = (("h",),)' in text
-    assert "held" not in text
-    assert "relative_degree" not in text
-    text = text_of({h: f - sp.sin(h)})
-    assert 'held = ("h",)' in text
+    assert all(name not in text for name in ("followers", "linear_part", "relative_degree"))
+    text = text_of({h: f * m, m: f})
+    assert 'followers = (("h",),)' in text
+    assert "followers_see_f = True" in text
+    text = text_of({h: m, m: f})
+    assert "return (0.0, 1.0), (0.0, 0.0)" in text
+    assert "return ((-1.0,),)" in text_of({h: f - h})
 
 
 @pytest.mark.parametrize("count", [3, 9])
 def test_names_that_fill_many_lines(count):
-    """More than a line of states in one group, all of them held, each with its rate."""
+    """More than a line of followers, and rows that fill several lines."""
     states = [symbol(f"momentum_number_{i}") for i in range(count)]
     long = {z: f - alpha * eps * z / (1 + eps * t) for z in states}
     text = text_of({h: sp.Add(*states), **long})
     assert text == formatted(text)
-    text = text_of({h: f, **{z: -sp.sin(z) for z in states}})
+    text = text_of({h: f, **{z: sp.sin(h) for z in states}})
     assert text == formatted(text)
     made = class_from_text(text, "hand_names", "Hand")
-    assert made.held == tuple(map(str, states))
+    assert made.followers == (tuple(map(str, states)),)

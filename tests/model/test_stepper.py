@@ -395,7 +395,7 @@ def test_the_stage_is_shown():
         "    w'  = R*(c*h/2 + m)",
         "    w'' = 3*w/(4*t**2) + (t/t0)**(3/2)*f(t, h)",
         "  given f along the solution",
-        "    order = m relaxes at 3/t, then h",
+        "    order = m relaxes at 3/t; h moves linearly with m",
         "  integrated by",
         "    methods = nystrom4, nystrom5, nystrom6",
     ]
