@@ -12,6 +12,7 @@ from .aliases import Inputs, Pull, Rates, Tensors, Times
 from .automatic_grid import AutomaticGrid
 from .evaluation.field import BoundField
 from .integration import integrate
+from .methods.catalogue import interpolation_for
 from .parameters import unknown_argument
 from .quadrature import Running
 from .settings import equal_steps, settle
@@ -187,6 +188,8 @@ class Node(nn.Module):
 
     def best_method(self, clock: Clock) -> str:
         """Return the method that "auto" takes, by the structure, the tolerance and the times."""
+        if self.relative_degree > 1:
+            return interpolation_for(self.rtol, equal_steps(self))
         return "rk4" if equal_steps(self) and self.rtol > 1e-3 else "tsit5"
 
     def vector_field(self, t: Tensor, states: Tensors, inputs: Inputs = None) -> Tensors:

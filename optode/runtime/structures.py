@@ -9,8 +9,6 @@ from torch import Tensor
 from .aliases import Pull, Tensors
 from .evaluation.field import BoundField
 from .node import Node
-from .settings import equal_steps
-from .times import Clock
 
 
 class Damping(NamedTuple):
@@ -58,16 +56,6 @@ class DampedNode(Node):
         """Whether a subclass says how the damping depends on learned parameters."""
         return type(self).damping_slopes is not DampedNode.damping_slopes
 
-    def best_method(self, clock: Clock) -> str:
-        """Return a Nyström method, but where R changes too much in a step, near a singular time."""
-        first, last = clock.knots[0], clock.knots[-1]
-        far = all(abs(last - pole) < 100 * abs(first - pole) for pole in self.singular_times)
-        if clock.speeds is not None or not far:
-            return super().best_method(clock)
-        if equal_steps(self):
-            return "nystrom5"
-        return "nystrom4" if self.rtol > 1e-3 else "nystrom6"
-
 
 class SeparableNode(Node):
     """States of which the first moves with the others held, and they with it held.
@@ -87,9 +75,3 @@ class SeparableNode(Node):
     ) -> tuple[Tensors, Pull]:
         """Return the mean rates while the first state is held, and their pull."""
         raise NotImplementedError(f"{type(self).__name__} has no kick")
-
-    def best_method(self, clock: Clock) -> str:
-        """Return a splitting in equal steps."""
-        if clock.speeds is None and equal_steps(self):
-            return "splitting4"
-        return super().best_method(clock)

@@ -41,7 +41,9 @@ class Following:
         following = {i for layer in self.layers for i in layer}
         driven = [i for i in place.values() if i not in following]
         self.groups = _groups(driven, node.linear_part(evaluation.clock.like.new_ones(())))
-        self.resting = [i for name, i in place.items() if i in driven and name not in node.linear_only]
+        self.resting = [
+            i for name, i in place.items() if i in driven and name not in node.linear_only
+        ]
         self.sees_f = node.followers_see_f
 
     def __call__(self, part: Part, s: Any, y: Tensor, *length: float) -> Evaluated:

@@ -49,3 +49,18 @@ def solver_of(method: str) -> tuple[str, str]:
     """Return whose solver takes the steps, "" for this package, and the method's name there."""
     solver, _, name = method.rpartition(":")
     return solver or ("" if name in (*METHODS, "auto") else "torchdiffeq"), name
+
+
+def interpolation_for(rtol: float, equal: bool) -> str:
+    """Return the interpolation of f that needs the fewest evaluations, in equal steps or fitted."""
+    if equal:
+        return "interpolation5"
+    return next(name for least, name in _BY_TOLERANCE if rtol >= least)
+
+
+_BY_TOLERANCE = (
+    (1e-3, "interpolation5"),
+    (1e-6, "interpolation7"),
+    (0.0, "interpolation9"),
+)
+"""From which relative tolerance on which method is taken."""

@@ -52,7 +52,9 @@ def tables(legs: tuple[Leg, ...], like: Tensor) -> Tables:
 
 @cache
 def _tables(legs: tuple[Leg, ...], dtype: torch.dtype, device: torch.device) -> Tables:
-    size, values = (max(len(x) for x in row) for row in zip(*((g.nodes, g.weights[0]) for g in legs)))
+    size, values = (
+        max(len(x) for x in row) for row in zip(*((g.nodes, g.weights[0]) for g in legs))
+    )
     nodes = [_filled(x.nodes, size) for x in legs]
     integrals = [_square(x.integrals, size, size) for x in legs]
     responses = [_square(_product(x.integrals, x.weights), size, values) for x in legs]

@@ -32,9 +32,7 @@ class Way:
     and the rests of their rates at the nodes so far.
     """
 
-    def __init__(
-        self, follow: Following, step: Step, legs: tuple[Leg, ...], nodes: Row
-    ) -> None:
+    def __init__(self, follow: Following, step: Step, legs: tuple[Leg, ...], nodes: Row) -> None:
         self.follow, self.step, self.legs = follow, step, legs
         self.exact = follow.evaluation.clock.times.detach()
         self.tables = tables(legs, self.exact)
