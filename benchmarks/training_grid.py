@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
     from benchmarks.speed.cases import Problem
     from benchmarks.speed.contender import Setting
-    from benchmarks.speed.running import Report
     from benchmarks.speed.torch_contenders import Optode
 
 METHOD = "nystrom6"
@@ -461,8 +460,6 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(asked: argparse.Namespace) -> None:
     """Train on every model and case that is asked for."""
-    from benchmarks.speed.running import Report
-
     report, first = Report(asked.text), 1 if asked.quick else None
     settings = {
         "clock": asked.clock,
