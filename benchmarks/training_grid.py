@@ -42,7 +42,7 @@ from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.records import rounded, write_document
+from benchmarks.records import Report, rounded, write_document
 from benchmarks.speed.environment import environment, environment_line, pin
 
 # What brings a numerical library is imported where it is used: once the threads are pinned.
