@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -21,14 +21,16 @@ def commit() -> dict[str, str | bool | None]:
     }
 
 
-def code_hash(*places: str) -> str:
+def code_hash(*places: str, without: Collection[str] = ()) -> str:
     """Return a hash of Python files, by paths of files and folders from the project's root.
 
     Results are measured anew where it differs. A commit that changes a page leaves it as it is.
     """
     found = hashlib.sha256()
     for file in _files(places):
-        found.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+        name = file.relative_to(ROOT).as_posix()
+        if name not in without:
+            found.update(name.encode() + b"\0" + file.read_bytes())
     return found.hexdigest()[:DIGITS]
 
 

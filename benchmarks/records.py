@@ -27,6 +27,21 @@ def rounded(value: Any) -> Any:
     return value
 
 
+class Report:
+    """Prints, and writes what it prints into a file if there is one."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        if path:
+            path.write_text("")
+
+    def __call__(self, text: str) -> None:
+        print(text, flush=True)
+        if self.path:
+            with self.path.open("a") as file:
+                file.write(text + "\n")
+
+
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
     """Write a document to a JSON file, with a line for each record in it."""
     path.write_text(_laid_out(document) + "\n")

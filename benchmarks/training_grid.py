@@ -42,7 +42,7 @@ from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.records import rounded, write_document
+from benchmarks.records import Report, rounded, write_document
 from benchmarks.speed.environment import environment, environment_line, pin
 
 # What brings a numerical library is imported where it is used: once the threads are pinned.
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
     from benchmarks.speed.cases import Problem
     from benchmarks.speed.contender import Setting
-    from benchmarks.speed.running import Report
     from benchmarks.speed.torch_contenders import Optode
 
 METHOD = "nystrom6"
@@ -461,8 +460,6 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(asked: argparse.Namespace) -> None:
     """Train on every model and case that is asked for."""
-    from benchmarks.speed.running import Report
-
     report, first = Report(asked.text), 1 if asked.quick else None
     settings = {
         "clock": asked.clock,

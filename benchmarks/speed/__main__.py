@@ -4,66 +4,110 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from benchmarks.records import write_document
+from benchmarks.progress import progress
+from benchmarks.provenance import ROOT
 from benchmarks.speed.environment import environment, environment_line, pin
+
+RESULTS = ROOT / "benchmarks" / "results" / "speed"
+GOAL = 1e-4
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speed",
-        description="A training step of neural ODEs, optode's and its peers', at equal error of "
-        "the gradient.",
+        description="A training step of neural ODEs, optode's and its peers', at equal error. "
+        "Each result is a file of its own, written as soon as it is measured; a run that was "
+        "stopped goes on where it was.",
     )
-    parser.add_argument("--quick", action="store_true", help="one case, in less than two minutes")
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="HBNODE, GHBNODE, ...")
-    parser.add_argument("--cases", nargs="+", metavar="NAME", help="small, medium, large, image")
-    parser.add_argument("--only", default="", metavar="TEXT", help="contenders with it in the name")
-    parser.add_argument("--tolerance-goal", type=float, default=1e-4, metavar="ERROR")
-    parser.add_argument(
-        "--budget", type=float, default=30.0, help="seconds of timing for each case"
-    )
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--clock",
-        default="wall",
-        choices=["wall", "cpu"],
-        help="cpu, with --threads 1, on a machine that is not idle",
-    )
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--growth", action="store_true", help="how the cost grows, instead")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--text", type=Path, metavar="FILE", help="what is printed, too")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png")
-    return parser.parse_args()
+    add = parser.add_argument
+    add("--quick", action="store_true", help="one case in two minutes, printed, not kept")
+    add("--models", nargs="+", metavar="NAME", help="HBNODE, GHBNODE, ...; by default all")
+    add("--cases", nargs="+", metavar="NAME", help="small, medium, large, image; by default all")
+    add("--only", default="", metavar="TEXT", help="contenders with it in the name, not kept")
+    add("--goals", nargs="+", type=float, default=[GOAL], metavar="ERROR")
+    add("--growth", action="store_true", help="how the cost grows, instead")
+    add("--budget", type=float, default=30.0, help="seconds of timing for each problem")
+    add("--threads", type=int, default=2)
+    clocks = "cpu, with --threads 1, on a machine that is not idle"
+    add("--clock", default="wall", choices=["wall", "cpu"], help=clocks)
+    add("--device", default="cpu", choices=["cpu", "cuda"])
+    add("--results", type=Path, metavar="DIR", help="where results are kept")
+    add("--again", action="store_true", help="measure what is there already")
+    add("--tables", action="store_true", help="write the pages from the results, measure nothing")
+    add("--plot", type=Path, metavar="FILE.png", help="of the results that are measured now")
+    asked = parser.parse_args()
+    asked.usual_goal = GOAL
+    if asked.results is None and not (asked.quick or asked.only):
+        asked.results = RESULTS
+    return asked
 
 
 def main() -> None:
     asked = arguments()
+    if asked.tables:
+        from benchmarks.speed import page
+
+        page.write_pages(asked.results)
+        return
     pin(asked.threads)
-    with TemporaryDirectory() as folder:  # nothing was compiled before
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-        run(asked)
+    run(asked)
 
 
 def run(asked: argparse.Namespace) -> None:
+    """Measure every piece that is asked for and not kept yet."""
     import torch  # after the threads are pinned
 
     torch.set_num_threads(asked.threads)
-    from benchmarks.speed import running
+    from benchmarks.speed import page, pieces
+    from benchmarks.speed.cases import CASES
+    from benchmarks.speed.equations import MODELS
+    from benchmarks.speed.store import Identity, Store
     from optode.runtime.torch_internals import unlimited_compilations
 
+    first = 1 if asked.quick else None
+    asked.models = chosen("--models", asked.models, [*MODELS])[:first]
+    asked.cases = chosen("--cases", asked.cases, [*CASES])[:first]
+    make = pieces.growth_pieces if asked.growth else pieces.problem_pieces
     where = environment(asked.device) | {"clock": asked.clock}
-    report = running.Report(asked.text)
-    report(environment_line(where))
-    work = running.run_growth if asked.growth else running.run_tables
-    with unlimited_compilations():  # every contender compiles the same functions once more
-        results: dict[str, Any] = work(asked, report)
-    if asked.json:
-        write_document(asked.json, {"environment": where, **results})
+    print(environment_line(where))
+    store, found = Store(asked.results), []
+    known = {
+        piece.name: (piece, Identity(where, piece.settings, piece.modules)) for piece in make(asked)
+    }
+    kept = {} if asked.again else {n: store.current(n, each[1]) for n, each in known.items()}
+    total = sum(piece.parts for n, (piece, _) in known.items() if not kept.get(n))
+    with progress("parts", total) as done:
+        for name, (piece, identity) in known.items():
+            document = kept.get(name)
+            if document is None:
+                with fresh_cache(), unlimited_compilations():
+                    result = piece.measure(done)
+                document = store.keep(name, identity, piece.kind, result)
+            found.append(document)
+            print("\n" + page.document_text(document), flush=True)
+    if asked.plot:
+        page.plot_documents(found, asked.plot)
+
+
+def chosen(option: str, names: list[str] | None, known: list[str]) -> list[str]:
+    """Return the names that are asked for, by default all; exit where one is not known."""
+    for name in names or ():
+        if name not in known:
+            sys.exit(f"{option}: no {name}, expected some of {', '.join(known)}")
+    return names or known
+
+
+class fresh_cache(TemporaryDirectory):
+    """A folder for what torch.compile keeps, so that nothing was compiled before."""
+
+    def __enter__(self) -> str:
+        folder = super().__enter__()
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        return folder
 
 
 if __name__ == "__main__":

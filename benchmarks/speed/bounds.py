@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.bounds", description=__doc__)
     parser.add_argument("--model", default="HBNODE")
     parser.add_argument("--case", default="small")
-    parser.add_argument("--method", default="nystrom5")
+    parser.add_argument("--method", default="auto")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()

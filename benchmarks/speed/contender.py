@@ -90,12 +90,16 @@ class Contender(ABC):
     peer: whose it is; ratios are against the fastest of each peer.
     form: how the floor under it runs f: "eager", "compiled" (torch.compile) or "jit" (JAX).
     needs: packages beyond optode's own, without which it is skipped.
+    family: those of one family reach equal errors at equal settings, which are sought once.
+    group: of one group only those with the fewest evaluations are timed.
     """
 
     name: str
     peer: str
     form: str = "eager"
     needs: tuple[str, ...] = ()
+    family: str = ""
+    group: str = ""
     ladder: tuple[Setting, ...] = TOLERANCES
 
     @abstractmethod

@@ -33,7 +33,7 @@ def environment(device: str) -> dict[str, Any]:
         "cpu": processor(),
         "cores": cores,
         "threads": torch.get_num_threads(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load": load(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "system": platform.system(),
@@ -42,9 +42,14 @@ def environment(device: str) -> dict[str, Any]:
     return found | {name: _version(name) for name in PACKAGES}
 
 
+def load() -> float | None:
+    """Return the mean number of processes that wanted a core in the last minute."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
 def environment_line(where: Mapping[str, Any]) -> str:
-    """Return the environment as one line of words."""
-    return ", ".join(f"{key} {value}" for key, value in where.items())
+    """Return the environment as one line of words, without what is not known or not installed."""
+    return ", ".join(f"{key} {value}" for key, value in where.items() if value is not None)
 
 
 def processor() -> str:

@@ -15,15 +15,14 @@ import numpy as np
 from benchmarks.records import rounded
 from benchmarks.speed.cases import Case, Problem, problem
 from benchmarks.speed.contender import Contender, Setting
-from benchmarks.speed.environment import environment_line
 from benchmarks.speed.tables import aligned
 from benchmarks.speed.timing import Clock, interleaved
 from benchmarks.speed.torch_contenders import Optode, Torchdiffeq
 
 CONTENDERS: tuple[Contender, ...] = (
-    Optode("discrete", "nystrom6"),
+    Optode("discrete", "auto"),
     Optode("discrete", "dopri5"),
-    Optode("adjoint", "nystrom6"),
+    Optode("adjoint", "auto"),
     Optode("adjoint", "dopri5"),
     Torchdiffeq("odeint_adjoint", "dopri5"),
     Torchdiffeq("odeint", "dopri5"),
@@ -88,7 +87,9 @@ def fitted_exponent(values: Any, seconds: Any) -> float:
     return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
 
 
-def grow(axis: Axis, device: str, budget: float, clock: Clock) -> list[Curve]:
+def grow(
+    axis: Axis, device: str, budget: float, clock: Clock, done: Callable[[str], None]
+) -> list[Curve]:
     """Measure the curves of all contenders along an axis; budget is seconds for each value."""
     seconds: dict[str, list[float]] = {contender.name: [] for contender in CONTENDERS}
     nfe: dict[str, list[int]] = {contender.name: [] for contender in CONTENDERS}
@@ -101,6 +102,7 @@ def grow(axis: Axis, device: str, budget: float, clock: Clock) -> list[Curve]:
             seconds[name].append(float(np.median(times)))
             work = steps[name].work()
             nfe[name].append(work.forward + work.backward)
+        done(f"growth: {axis.name} {value:g}")
     return [
         Curve(name, axis.values, tuple(rounded(seconds[name])), tuple(nfe[name]))
         for name in seconds
@@ -116,9 +118,11 @@ def growth_text(name: str, curves: Sequence[Curve]) -> str:
     return f"ms of a training step by {name}\n\n{aligned(lines)}"
 
 
-def document_text(document: Mapping[str, Any]) -> str:
-    """Return what a run prints, from what it writes as JSON."""
-    parts = [environment_line(document["environment"])]
-    for name, curves in document["growth"].items():
-        parts.append(growth_text(name, [Curve(**curve) for curve in curves]))
-    return "\n\n".join(parts) + "\n"
+def curves_of(result: Mapping[str, Any]) -> list[Curve]:
+    """Return the curves of a result."""
+    return [Curve(**curve) for curve in result["curves"]]
+
+
+def result_text(result: Mapping[str, Any]) -> str:
+    """Return the table of an axis."""
+    return growth_text(result["axis"], curves_of(result))

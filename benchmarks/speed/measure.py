@@ -27,18 +27,30 @@ def measure(
     for i, entry in enumerate(entries):
         calls |= {f"training {i}": entry.step, f"forward {i}": entry.step.forward}
     times = interleaved(calls, budget, clock=clock)
+    least = least_work(entries)
     for i, entry in enumerate(entries):
         entry.training, entry.forward = times[f"training {i}"], times[f"forward {i}"]
         form, work = entry.contender.form, entry.work
         each = (times[f"{form} {kind}"] / bares[form].evaluations for kind in KINDS_OF_WORK)
         plain, recorded, both = each
-        entry.forward_floor = work.forward * plain
+        entry.forward_floor, entry.forward_least = work.forward * plain, least.forward * plain
         entry.training_floor = floor(work, plain, recorded, both)
+        entry.training_least = floor(least, plain, recorded, both)
 
 
 def floor(work: Work, plain: Any, recorded: Any, both: Any) -> Any:
     """Return the least time of the work: evaluations without a graph, with one, and VJPs."""
     return work.plain * plain + work.recorded * recorded + work.pullbacks * (both - recorded)
+
+
+def least_work(entries: Sequence[Entry]) -> Work:
+    """Return the fewest evaluations and the fewest VJPs of any contender, as one training step.
+
+    Each evaluation is made once, with a graph.
+    """
+    forward = min((entry.work.forward for entry in entries), default=0)
+    backward = min((entry.work.backward for entry in entries), default=0)
+    return Work(0, forward, backward, forward, backward)
 
 
 def ratio(slower: np.ndarray, faster: np.ndarray) -> float:

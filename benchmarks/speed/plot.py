@@ -10,33 +10,30 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed.growth import Curve
-from benchmarks.speed.qualification import Point
 
 # A colour for each peer; markers tell its contenders apart.
 MARKERS = "osv^Dx+*<>"
 
-Panel = Mapping[str, Sequence[Point]]
+Panel = Sequence[Mapping[str, Any]]
+"""The points of each contender of a problem: name, peer, errors and seconds."""
 
 
-def work_precision(panels: Mapping[str, Panel], peers: Mapping[str, str], path: Path) -> None:
+def work_precision(panels: Mapping[str, Panel], path: Path) -> None:
     """Draw gradient errors against times of a training step, one panel for each title."""
     figure, axes = _panels(len(panels), 7.0)
-    kinds = list(dict.fromkeys(peers.values()))
+    kinds = list(dict.fromkeys(each["peer"] for panel in panels.values() for each in panel))
     for axis, (title, panel) in zip(axes, panels.items(), strict=False):
         seen: Counter[str] = Counter()
-        for name, points in panel.items():
-            peer = peers[name]
-            finite = [p for p in points if 0 < p.error < np.inf]
-            if not finite:
-                continue
+        for each in panel:
+            peer = each["peer"]
             axis.loglog(
-                [1e3 * p.seconds for p in finite],
-                [p.error for p in finite],
+                [1e3 * x for x in each["seconds"]],
+                each["errors"],
                 color=f"C{kinds.index(peer)}",
                 marker=MARKERS[seen[peer] % len(MARKERS)],
                 markersize=4,
                 linewidth=0.8,
-                label=name,
+                label=each["contender"],
             )
             seen[peer] += 1
         axis.set(title=title, xlabel="training step (ms)", ylabel="error of the gradient")

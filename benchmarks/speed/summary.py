@@ -1,26 +1,28 @@
-"""Print tables of results as Markdown: python -m benchmarks.speed.summary FILE.json ..."""
+"""Turn results into the Markdown tables of the documents."""
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 
-from benchmarks.speed.environment import environment_line
+from benchmarks.speed.cases import CASES
 from benchmarks.speed.equations import MODELS
-from benchmarks.speed.tables import KINDS, Record
+from benchmarks.speed.store import environment_lines, of_kind
+from benchmarks.speed.tables import KINDS, Record, decimals
 
 PEERS = ("torchdiffeq odeint_adjoint", "torchdiffeq odeint", "torchode", "diffrax")
 # Goals for a compiled step: the time of each of PEERS divided by optode's, by the network. Those of
 # an eager step are half as high.
 GOALS = {
-    "MLP 2-20-20-2, batch 50": (10.0, 5.0, 5.0, 1.5),
-    "MLP 24-48-48-24, batch 256": (10.0, 5.0, 5.0, 2.0),
-    "MLP 64-256-256-64, batch 1024": (5.0, 3.0, 3.0, 2.0),
-    "convolution on 28x28 5-49-49-5, batch 32": (2.5, 2.0, 2.0, 1.0),
+    "MLP 2-20-20-2, batch 50": (15.0, 10.0, 8.0, 1.3),
+    "MLP 24-48-48-24, batch 256": (12.0, 8.0, 6.0, 4.0),
+    "MLP 64-256-256-64, batch 1024": (8.0, 5.0, 5.0, 6.0),
+    "convolution on 28x28 5-49-49-5, batch 32": (8.0, 6.0, 5.0, 8.0),
 }
 FORMS = {"optode": 0.5, "optode compiled": 1.0}
+USUAL = 1e-4
+"""The goal of the error for which the ratios of times are shown."""
 
 
 def ratio_rows(problems: Iterable[Record], kind: str) -> list[list[str]]:
@@ -39,9 +41,30 @@ def ratio_rows(problems: Iterable[Record], kind: str) -> list[list[str]]:
             for peer, goal in zip(PEERS, GOALS[case], strict=True):
                 times = row.get(peer)
                 met = times is not None and times >= part * goal
-                cell = "-" if times is None else f"{times:.2f}"
-                cells.append(f"**{cell}**" if met else cell)
+                cells.append(f"**{times:.2f}**" if met else decimals(times))
             rows.append([model, case, form.partition(" ")[2] or "eager", *cells])
+    return rows
+
+
+def met_rows(problems: Iterable[Record]) -> list[list[str]]:
+    """Return how many goals each model meets, of those for the libraries that were measured."""
+    met: Counter[tuple[str, str, str]] = Counter()
+    every: Counter[tuple[str, str, str]] = Counter()
+    for problem in problems:
+        model, case = parted(problem["problem"])
+        for kind in KINDS:
+            for form, part in FORMS.items():
+                row = problem["times_faster"][kind].get(form, {})
+                for peer, goal in zip(PEERS, GOALS[case], strict=True):
+                    if peer in row:
+                        place = (model.partition(" ")[0], form, kind)
+                        every[place] += 1
+                        met[place] += row[peer] >= part * goal
+    rows = [["model", "form", *KINDS.values()]]
+    for model, form in dict.fromkeys((model, form) for model, form, _ in every):
+        counts = [(met[model, form, kind], every[model, form, kind]) for kind in KINDS]
+        words = form.partition(" ")[2] or "eager"
+        rows.append([model, words, *(f"{found} of {all_}" for found, all_ in counts)])
     return rows
 
 
@@ -53,13 +76,15 @@ def goal_rows() -> list[list[str]]:
 
 def step_rows(problems: Iterable[Record]) -> list[list[str]]:
     """Return the numbers of each library's fastest contender of a training step."""
-    head = ["model", "network and batch", "contender", "setting", "ms", "over floor", "NFE"]
-    rows = [[*head, "error", "MiB", "compile s"]]
+    head = ["model", "network and batch", "contender", "setting", "ms", "quartiles", "over floor"]
+    rows = [[*head, "over least", "NFE", "error", "MiB", "compile s", "load"]]
     for problem in problems:
         model, case = parted(problem["problem"])
+        loads = [x for x in problem.get("load", ()) if x is not None]
         for entry in fastest(problem["entries"], "training"):
             work, training = entry["work"], entry["training"]
-            memory, compiling = entry["peak_bytes"], entry["compile_seconds"]
+            memory = entry["peak_bytes"]
+            low, high = (1e3 * x for x in training["quartiles"])
             rows.append(
                 [
                     model,
@@ -67,11 +92,14 @@ def step_rows(problems: Iterable[Record]) -> list[list[str]]:
                     entry["contender"],
                     entry["setting"],
                     f"{1e3 * training['seconds']:.2f}",
+                    f"{low:.2f} to {high:.2f}",
                     f"{training['over_floor']:.2f}",
+                    decimals(training.get("over_least")),
                     f"{work['forward']} / {work['backward']}",
                     f"{entry['error']:.0e}",
-                    "-" if memory is None else f"{memory / 2**20:.2f}",
-                    "-" if compiling is None else f"{compiling:.0f}",
+                    decimals(None if memory is None else memory / 2**20),
+                    decimals(entry["compile_seconds"], 0),
+                    decimals(max(loads, default=None), 1),
                 ]
             )
     return rows
@@ -99,49 +127,32 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *body))
 
 
-def environments(documents: Iterable[Record]) -> str:
-    """Return hardware, versions and date: one line for runs that differ in load only."""
-    found = {}
-    for document in documents:
-        where = {key: x for key, x in document["environment"].items() if key != "load"}
-        found[tuple(where.items())] = environment_line(where)
-    return "\n\n".join(found.values())
+def in_order(problems: Iterable[Record]) -> list[Record]:
+    """Return problems in the order of the models and networks, whichever files they are in."""
+    models, cases = [*MODELS], [str(case) for case in CASES.values()]
+
+    def place(problem: Record) -> tuple[int, int]:
+        model, case = parted(problem["problem"])
+        return models.index(model.split(" ")[0]), cases.index(case)
+
+    return sorted(problems, key=place)
 
 
-def tables(files: Iterable[Path], model: str = "") -> dict[str, str]:
-    """Return all tables by name, of the models whose names begin with the given text."""
-    documents = [json.loads(file.read_text()) for file in files]
-    problems = [
-        problem
-        for document in documents
-        for problem in document.get("problems", ())
-        if problem["problem"].startswith(model)
-    ]
-    # in the order of the models and networks, whichever file they are in
-    order = [f"{name} on" for name in MODELS]
-    problems.sort(
-        key=lambda problem: (
-            [problem["problem"].startswith(name) for name in order].index(True),
-            [*GOALS].index(parted(problem["problem"])[1]),
-        )
-    )
-    found = {kind: markdown(ratio_rows(problems, kind)) for kind in KINDS}
-    found["steps"] = markdown(step_rows(problems))
+def speed_tables(documents: list[Record]) -> Mapping[str, str]:
+    """Return all tables by name.
+
+    Those of the fastest contenders are named by the goal of the error, as in "steps 1e-04".
+    """
+    problems = in_order(of_kind(documents, "problem"))
+    usual = [problem for problem in problems if problem["goal"] == USUAL]
+    found = {kind: markdown(ratio_rows(usual, kind)) for kind in KINDS}
+    for model in MODELS:
+        own = [problem for problem in usual if problem["problem"].startswith(f"{model} ")]
+        found[f"training {model}"] = markdown(ratio_rows(own, "training"))
+    by_goal = sorted(problems, key=lambda problem: -problem["goal"])
+    for goal, each in groupby(by_goal, key=lambda problem: problem["goal"]):
+        found[f"steps {goal:.0e}"] = markdown(step_rows(in_order(each)))
+    found["met"] = markdown(met_rows(usual))
     found["goals"] = markdown(goal_rows())
-    found["environment"] = environments(documents)
+    found["environment"] = "\n\n".join(environment_lines(documents))
     return found
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.summary", description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
-    parser.add_argument("--model", default="", metavar="NAME", help="of models that begin so")
-    parser.add_argument("--table", choices=[*KINDS, "steps", "goals", "environment"])
-    asked = parser.parse_args()
-    for name, text in tables(asked.files, asked.model).items():
-        if asked.table in (None, name):
-            print(text + "\n" * (asked.table is None))
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.records import rounded
-from benchmarks.speed.environment import environment_line
 from benchmarks.speed.measure import fastest, ratio
 from benchmarks.speed.qualification import Entry, Refused
 
@@ -34,8 +33,8 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 def entry_table(records: Iterable[Record], kind: str) -> str:
     """Return a table with a row for each contender, fastest first; kind is training or forward."""
-    head = ("contender", "setting", "ms", "quartiles", "over floor", "NFE", "error", "MiB")
-    lines = [(*head, "compile s")]
+    head = ("contender", "setting", "ms", "quartiles", "over floor", "over least", "NFE", "error")
+    lines = [(*head, "MiB", "compile s")]
     for record in sorted(records, key=lambda record: record[kind]["seconds"]):
         times, work = record[kind], record["work"]
         low, high = (1e3 * x for x in times["quartiles"])
@@ -47,20 +46,31 @@ def entry_table(records: Iterable[Record], kind: str) -> str:
                 f"{1e3 * times['seconds']:.2f}",
                 f"{low:.2f} to {high:.2f}",
                 f"{times['over_floor']:.2f}",
+                decimals(times.get("over_least")),
                 f"{work['forward']} / {work['backward']}",
                 f"{record['error']:.1e}",
-                "-" if memory is None else f"{memory / 2**20:.2f}",
-                "-" if compiling is None else f"{compiling:.1f}",
+                decimals(None if memory is None else memory / 2**20),
+                decimals(compiling, 1),
             )
         )
     return aligned(lines)
 
 
+def decimals(x: float | None, digits: int = 2) -> str:
+    """Return a number with so many decimals, a dash where there is none."""
+    return "-" if x is None else f"{x:.{digits}f}"
+
+
 def numbers(entry: Entry, kind: str) -> dict[str, Any]:
-    """Return the median and quartiles (seconds), and the median ratio to a round's floor."""
-    times, floors = getattr(entry, kind), getattr(entry, f"{kind}_floor")
+    """Return the median and quartiles (seconds), and the median ratios to a round's floors."""
+    times = getattr(entry, kind)
     low, middle, high = (float(x) for x in np.quantile(times, (0.25, 0.5, 0.75)))
-    return {"seconds": middle, "quartiles": (low, high), "over_floor": ratio(times, floors)}
+    return {
+        "seconds": middle,
+        "quartiles": (low, high),
+        "over_floor": ratio(times, getattr(entry, f"{kind}_floor")),
+        "over_least": ratio(times, getattr(entry, f"{kind}_least")),
+    }
 
 
 def ratios(entries: Sequence[Entry], kind: str) -> dict[str, dict[str, float]]:
@@ -107,16 +117,23 @@ def entry_record(entry: Entry) -> Record:
 
 
 def problem_record(
-    title: str, precision: str, goal: float, entries: Sequence[Entry], refused: Iterable[Refused]
+    title: str,
+    precision: str,
+    goal: float,
+    entries: Sequence[Entry],
+    refused: Iterable[Refused],
+    load: Sequence[float | None] = (),
 ) -> Record:
     """Return all numbers of a problem: its contenders, those left out, and the ratios of times.
 
-    precision is the name of the dtype; goal is the largest error of the gradient that is allowed.
+    precision is the name of the dtype; goal is the largest error that is allowed; load is the
+    machine's before and after the timing.
     """
     return {
         "problem": title,
         "precision": precision,
         "goal": goal,
+        "load": [*load],
         "entries": [entry_record(entry) for entry in entries],
         "refused": [{"contender": each.contender.name, "reason": each.reason} for each in refused],
         "times_faster": rounded({kind: ratios(entries, kind) for kind in KINDS}),
@@ -125,8 +142,11 @@ def problem_record(
 
 def problem_text(problem: Record) -> str:
     """Return the tables of a problem, and below them the contenders that are left out."""
-    goal = f"error of the gradient within {problem['goal']:g}"
-    parts = [f"{problem['problem']}, {problem['precision']}, {goal}"]
+    error = problem.get("error", "error of the gradient")
+    goal = f"{error} within {problem['goal']:.3g}"
+    loads = " to ".join(decimals(x) for x in problem.get("load", ()))
+    load = f", load {loads}" if loads else ""
+    parts = [f"{problem['problem']}, {problem['precision']}, {goal}{load}"]
     for kind, words in KINDS.items():
         parts += [words, entry_table(problem["entries"], kind)]
     refused = [f"not measured: {r['contender']}: {r['reason']}" for r in problem["refused"]]
@@ -145,10 +165,3 @@ def comparison_text(problems: Iterable[Record]) -> str:
         }
         parts += [f"fastest of each, {words}, times faster than", ratio_table(rows)]
     return "\n\n".join(parts)
-
-
-def document_text(document: Record) -> str:
-    """Return what a run prints, from what it writes as JSON."""
-    problems = document["problems"]
-    parts = [environment_line(document["environment"]), *map(problem_text, problems)]
-    return "\n\n".join([*parts, comparison_text(problems)]) + "\n"

@@ -47,25 +47,54 @@ class TorchContender(Contender):
 
 
 class Optode(TorchContender):
-    """A generated module, by one of its methods and gradients, and more of its arguments."""
+    """A generated module, by one of its methods and gradients, and more of its arguments.
+
+    What is compiled is the solve with its loss; with compile=True it is the module's own solve.
+    """
 
     def __init__(
         self, gradient: str, method: str, steps: bool = False, compiled: bool = False, **more: Any
     ) -> None:
-        words = "".join(f", {name} {value}" for name, value in more.items())
-        super().__init__(f"optode {gradient}, {method}{words}", steps, compiled)
+        by_module = bool(more.get("compile"))
+        words = "".join(f", {k} {v}" for k, v in more.items() if k != "compile")
+        words += ", fixed" * (steps and by_module) + ", compile=True" * by_module
+        super().__init__(f"optode {gradient}, {method}{words}", steps and not by_module, compiled)
+        self.ladder = STEPS if steps else TOLERANCES
         self.more = {"gradient": gradient, "method": method, **more}
-        self.peer = "optode compiled" if compiled else "optode"
+        self.by_module = by_module
+        if compiled or by_module:
+            self.peer, self.form = "optode compiled", "compiled"
+        else:
+            self.peer = "optode"
+        if steps and gradient != "adjoint":  # both gradients are exact, up to rounding
+            self.family = f"optode {method} in equal steps"
+            self.group = f"{self.form} {gradient}"
 
     def build(self, problem: Problem, setting: Setting) -> tuple[nn.Module, Any]:
+        return self.module(problem, setting, self.more)
+
+    def module(
+        self, problem: Problem, setting: Setting, more: dict[str, Any]
+    ) -> tuple[nn.Module, Any]:
+        """Return the module with its arguments, as model and as solve."""
         module = import_module(f"generated.{MODELS[problem.model].module}")
         settings: dict[str, Any] = {"rtol": setting.value, "atol": setting.value}
         if setting.kind == "steps":
             settings = {"options": {"steps": int(setting.value)}}
         node = getattr(module, problem.model)(
-            problem.field(), span=problem.span, **settings, **self.more
+            problem.field(), span=problem.span, **settings, **more
         )
         return node.to(problem.device, problem.dtype), node
+
+    def trial(self, problem: Problem, setting: Setting) -> Step:
+        more = {**self.more, "compile": False}
+        return TorchStep(problem, *self.module(problem, setting, more))
+
+    def prepare(self, problem: Problem, setting: Setting) -> Step:
+        if not self.by_module:
+            return super().prepare(problem, setting)
+        eager = self.trial(problem, setting)
+        return CompiledStep(problem, *self.build(problem, setting), eager)
 
     def compiler(self, problem: Problem) -> Any:
         # on a GPU the whole solve as CUDA graphs

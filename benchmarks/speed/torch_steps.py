@@ -77,12 +77,13 @@ class TorchStep(Step):
 class CompiledStep(TorchStep):
     """A step whose solve is compiled, in training with its loss, as whole graphs or in parts.
 
-    Counts are those of the eager one it was compiled from.
+    Without a compiler the solve compiles itself. Counts are those of the eager step.
     """
 
     def __init__(
-        self, problem: Problem, model: nn.Module, solve: Solve, eager: Step, compiler: Any
+        self, problem: Problem, model: nn.Module, solve: Solve, eager: Step, compiler: Any = None
     ) -> None:
+        compiler = compiler or (lambda function: function)
         super().__init__(problem, model, compiler(solve))
         self.eager = eager
         self._loss = compiler(lambda h0: problem.loss(solve(h0)))

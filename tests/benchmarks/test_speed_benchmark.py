@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,18 +14,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.speed import bounds, summary, tables
+from benchmarks.speed import bounds, page, pieces, plot, qualification, summary, tables
 from benchmarks.speed import reference as references
 from benchmarks.speed.cases import CASES, Case, Problem, problem
 from benchmarks.speed.contender import Contender, Setting, Step, Work
-from benchmarks.speed.contenders import CONTENDERS, QUICK
+from benchmarks.speed.contenders import QUICK, contenders
 from benchmarks.speed.equations import MODELS
 from benchmarks.speed.growth import fitted_exponent, width_of
 from benchmarks.speed.jax_contenders import Diffrax, arrays, network, rates
-from benchmarks.speed.measure import floor, measure
-from benchmarks.speed.qualification import Entry, Refused, as_arrays, qualify
+from benchmarks.speed.measure import floor, least_work, measure
+from benchmarks.speed.qualification import (
+    Candidate,
+    Entry,
+    Goal,
+    Refused,
+    as_arrays,
+    gradient_goal,
+    prepared,
+    shortlisted,
+)
 from benchmarks.speed.reference import gradient_error, reference
-from benchmarks.speed.running import Found, problem_record, run_problem
 from benchmarks.speed.timing import interleaved
 from benchmarks.speed.torch_contenders import Optode, Torchdiffeq, Torchode
 
@@ -99,6 +106,17 @@ def test_the_error_is_of_the_worst_tensor() -> None:
     assert gradient_error(wanted | {"b": np.array(np.nan)}, wanted) == np.inf
 
 
+def qualify(
+    contender: Contender, given: Problem, wanted: Mapping[str, np.ndarray], limit: float
+) -> tuple[Entry | Refused, Sequence[qualification.Point]]:
+    """Search a contender's setting, then prepare it."""
+    goal = Goal(limit, lambda step: gradient_error(as_arrays(step()[1]), dict(wanted)))
+    found = qualification.candidate(contender, given, goal, {})
+    if isinstance(found, Refused):
+        return found, []
+    return prepared(found, given, goal), found.points
+
+
 class Scaled(Step):
     """A right gradient, times one plus an error."""
 
@@ -134,9 +152,11 @@ class Wrong(Contender):
 
 def test_a_wrong_gradient_is_not_measured() -> None:
     given = tiny()
-    outcome, points = qualify(Wrong(1e-2, 2e-4), given, reference(given), 1e-4)
+    goal = gradient_goal(given, 1e-4)
+    outcome = qualification.candidate(Wrong(1e-2, 2e-4), given, goal, {})
     assert isinstance(outcome, Refused)
     assert "2.0e-04" in outcome.reason
+    _, points = qualification.search(Wrong(1e-2, 2e-4), given, goal)
     assert [point.error for point in points] == pytest.approx([1e-2, 2e-4], rel=1e-2)
 
 
@@ -159,6 +179,35 @@ def test_a_gradient_that_goes_wrong_once_prepared_is_not_measured() -> None:
     assert "fails" in outcome.reason
 
 
+def test_a_family_is_searched_once() -> None:
+    class Known(Wrong):
+        family = "all of them"
+
+        def trial(self, problem: Problem, setting: Setting) -> Step:
+            raise AssertionError("searched again")
+
+    given = tiny()
+    goal, setting = gradient_goal(given, 1e-2), Setting("tolerance", 1e-3)
+    known = {"all of them": (setting, [])}
+    found = qualification.candidate(Known(1e-1), given, goal, known)
+    assert isinstance(found, Candidate)
+    assert found.setting == setting
+
+
+def test_of_a_group_those_with_the_fewest_evaluations_are_timed() -> None:
+    def of(group: str, evaluations: int) -> Candidate:
+        contender = Wrong(1e-3)
+        contender.group = group
+        return Candidate(contender, Setting("steps", 1), [], evaluations)
+
+    every = [of("a", 8), of("a", 30), of("a", 12), of("a", 14), of("a", 13), of("", 99), of("b", 9)]
+    kept, refused = shortlisted(every)
+    assert [each.evaluations for each in kept] == [8, 12, 13, 99, 9]
+    assert "takes 30 evaluations where others take 8" in {each.reason for each in refused}
+    kept, _ = shortlisted(every[:2])
+    assert [each.evaluations for each in kept] == [8]
+
+
 def test_a_method_that_the_model_does_not_have_is_not_measured() -> None:
     outcome, _ = qualify(Optode("discrete", "explicit_adams"), tiny(), {}, 1e-4)
     assert isinstance(outcome, Refused)
@@ -179,7 +228,7 @@ def test_every_contender_in_pytorch_has_the_gradient(model: str) -> None:
     given = tiny(model)
     wanted = reference(given)
     tight = {"tolerance": Setting("tolerance", 1e-7), "steps": Setting("steps", 32)}
-    for contender in CONTENDERS:
+    for contender in contenders():
         if contender.form == "eager" and not contender.missing():
             try:
                 step = contender.prepare(given, tight[contender.ladder[0].kind])
@@ -208,6 +257,12 @@ def test_the_floor_is_the_sum_of_the_work() -> None:
     assert floor(work, 1.0, 2.0, 5.0) == 10 * 1.0 + 7 * 2.0 + 5 * (5.0 - 2.0)
 
 
+def test_the_least_work_is_the_fewest_of_any_contender() -> None:
+    one, other = made_up("one", 1.0), made_up("other", 1.0)
+    one.work, other.work = Work(10, 10, 9, 10, 9), Work(0, 6, 12, 6, 12)
+    assert least_work([one, other]) == Work(0, 6, 9, 6, 9)
+
+
 def made_up(peer: str, *seconds: float) -> Entry:
     contender = Wrong()
     contender.peer = contender.name = peer
@@ -215,6 +270,7 @@ def made_up(peer: str, *seconds: float) -> Entry:
     entry = Entry(contender, Setting("steps", 1), None, 1e-5, work)  # type: ignore[arg-type]
     entry.training = entry.forward = times
     entry.training_floor = entry.forward_floor = times / 2
+    entry.training_least = entry.forward_least = times / 4
     return entry
 
 
@@ -229,7 +285,8 @@ def test_ratios_pair_the_rounds_of_the_fastest_of_each_peer() -> None:
     rows = tables.ratios(entries, "training")
     assert rows == {"optode": {"peer": 3.0}, "optode compiled": {"peer": 6.0}}
     assert tables.ratio_table(rows).splitlines()[2].split() == ["optode", "compiled", "6.00"]
-    assert tables.numbers(entries[1], "training")["over_floor"] == 2.0
+    found = tables.numbers(entries[1], "training")
+    assert (found["over_floor"], found["over_least"]) == (2.0, 4.0)
     first = tables.entry_table(map(tables.entry_record, entries), "training").splitlines()[1]
     assert first.split()[:5] == ["optode", "compiled", "1", "steps", "1000.00"]
 
@@ -260,21 +317,51 @@ def test_rounds_time_every_call_without_garbage_collection() -> None:
     assert gc.isenabled()
 
 
+def asked_for(**settings: Any) -> argparse.Namespace:
+    """What the command line gives, for short measurements."""
+    usual = {"budget": 0.0, "plot": None, "clock": "cpu", "device": "cpu", "only": "", "threads": 2}
+    goals = {"goals": [1e-4], "usual_goal": 1e-4, "quick": False}
+    return argparse.Namespace(**{**usual, **goals, **settings})
+
+
 def test_without_the_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.speed.contender.find_spec", lambda name: None)
-    contenders = (
+    some = (
         Optode("discrete", "rk4", steps=True),
         Torchdiffeq("odeint", "rk4", steps=True),
         Torchode("Tsit5"),
         Diffrax("RecursiveCheckpointAdjoint", "Tsit5"),
     )
-    asked = argparse.Namespace(tolerance_goal=1e-4, budget=0.0, plot=None, clock="cpu")
-    found: Found = run_problem(tiny(), contenders, asked)
-    printed = tables.problem_text(problem_record(found))
+    given, said = tiny(), []
+    goal = gradient_goal(given, 1e-4)
+    found = pieces.measured_problem(given, some, goal, asked_for(), said.append)
+    printed = tables.problem_text(found)
     assert "not measured: torchode Tsit5: not installed: torchode" in printed
     assert "Tsit5: not installed: jax, diffrax" in printed
-    assert {entry.contender.peer for entry in found.entries} == {"optode", "torchdiffeq odeint"}
-    assert all(len(entry.training) >= 5 and entry.peak_bytes for entry in found.entries)
+    assert {entry["peer"] for entry in found["entries"]} == {"optode", "torchdiffeq odeint"}
+    assert all(entry["peak_bytes"] for entry in found["entries"])
+    assert len(said) == len(some) + 1
+
+
+def test_jax_without_the_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.speed.contender.find_spec", lambda name: name)
+    monkeypatch.setattr(pieces.jax_contenders, "configure", lambda double, device: False)
+    chosen = [Optode("discrete", "rk4"), Diffrax("BacksolveAdjoint", "Tsit5")]
+    first, second = pieces.with_device(chosen, torch.float32, "cuda")
+    assert first is chosen[0]
+    assert isinstance(second, Refused)
+    assert second.reason == "JAX sees no cuda"
+
+
+def test_pieces_are_named_by_what_is_measured() -> None:
+    asked = asked_for(cases=["small", "large"], models=["HBNODE"], goals=[1e-6, 1e-4])
+    found = pieces.problem_pieces(asked)
+    names = ["hbnode_small", "hbnode_large", "hbnode_small_1e-06", "hbnode_large_1e-06"]
+    assert [piece.name for piece in found] == names
+    assert found[0].parts == len(contenders()) + 1
+    asked.device = "cuda"
+    assert pieces.problem_pieces(asked)[0].name == "hbnode_small_cuda"
+    assert pieces.growth_pieces(asked)[0].name == "growth_batch_cuda"
 
 
 def test_measured_floors_lie_below_the_times() -> None:
@@ -314,9 +401,20 @@ def test_exponents_and_widths() -> None:
 
 
 def test_contenders_are_named_once() -> None:
-    names = [contender.name for contender in CONTENDERS]
+    names = [contender.name for contender in contenders()]
     assert len({*names}) == len(names)
-    assert {*QUICK} <= {*names}
+    assert len({*QUICK} & {*names}) >= 7
+
+
+def test_a_compiled_module_counts_as_its_eager_twin() -> None:
+    contender = Optode("discrete", "rk4", steps=True, compile=True)
+    assert contender.name == "optode discrete, rk4, fixed, compile=True"
+    assert (contender.peer, contender.form) == ("optode compiled", "compiled")
+    given, setting = tiny(), Setting("steps", 2)
+    node, _ = contender.build(given, setting)
+    assert node.compiled is True
+    assert contender.trial(given, setting).model.compiled is False
+    assert contender.prepare(given, setting).work() == contender.trial(given, setting).work()
 
 
 def result(name: str, peer: str, seconds: float) -> dict[str, Any]:
@@ -334,34 +432,77 @@ def result(name: str, peer: str, seconds: float) -> dict[str, Any]:
     }
 
 
-def test_summary_of_results(tmp_path):
-    title = f"HBNODE on [0, 1], {CASES['small']}"
+def problem_document(goal: float = 1e-4, **more: Any) -> dict[str, Any]:
+    """A result of HBNODE on the smallest network, as it is kept."""
     entries = [
         result("a", "optode", 3e-3),
         result("b", "optode", 2e-3),
         result("c", "diffrax", 1e-3),
     ]
-    times = {"optode": {"torchode": 2.6, "diffrax": 0.5}}
-    faster = {"training": times, "forward": times}
-    document = {
-        "environment": {"cpu": "a cpu", "load": 0.1},
-        "problems": [{"problem": title, "entries": entries, "refused": [], "times_faster": faster}],
+    times = {"optode": {"torchode": 4.6, "diffrax": 0.5}}
+    found = {
+        "problem": f"HBNODE on [0, 1], {CASES['small']}",
+        "precision": "float32",
+        "goal": goal,
+        "load": [0.5, 1.25],
+        "entries": entries,
+        "refused": [{"contender": "d", "reason": "too slow"}],
+        "times_faster": {"training": times, "forward": times},
     }
-    file = tmp_path / "results.json"
-    file.write_text(json.dumps(document))
-    found = summary.tables([file])
-    # half of the goal of 5 is met, half of 1.5 is not
+    where = {"cpu": "a cpu", "load": 0.1, "jax": None}
+    return {"kind": "problem", "environment": where, "identity": {}, "result": found | more}
+
+
+def test_tables_of_results():
+    found = summary.speed_tables([problem_document(), problem_document(1e-6)])
+    # half of the goal of 8 is met, half of 1.3 is not
     row = f"| HBNODE on [0, 1] | {CASES['small']} | eager | - | - | {{}} | 0.50 |"
-    assert found["training"].splitlines()[2:] == [row.format("**2.60**")]
-    assert found["forward"] == found["training"]
-    assert [line.split(" | ")[2] for line in found["steps"].splitlines()[2:]] == ["c", "b"]
-    assert "| 2.00 | 1.50 | 8 / 8 | 4e-05 | - | - |" in found["steps"]
+    assert found["training"].splitlines()[2:] == [row.format("**4.60**")]
+    assert found["forward"] == found["training"] == found["training HBNODE"]
+    assert found["training AdamNODE"].count("\n") == 1
+    assert found["met"].splitlines()[2:] == ["| HBNODE | eager | 1 of 2 | 1 of 2 |"]
+    for goal in ("1e-04", "1e-06"):
+        rows = found[f"steps {goal}"].splitlines()[2:]
+        assert [row.split(" | ")[2] for row in rows] == ["c", "b"]
+        assert "| 2.00 | 2.00 to 2.00 | 1.50 | - | 8 / 8 | 4e-05 | - | - | 1.2 |" in rows[1]
     assert found["environment"] == "cpu a cpu"
-    assert summary.tables([file], "AdamNODE")["training"].count("\n") == 1
+
+
+def test_a_page_has_every_result_once():
+    axis = {"contender": "a", "values": [1, 2, 4], "seconds": [1.0, 2.0, 4.0], "nfe": [6, 6, 6]}
+    grown = {"kind": "growth", "environment": {"cpu": "a cpu"}, "identity": {}}
+    grown["result"] = {"axis": "batch", "curves": [axis]}
+    printed = page.page_text([grown, problem_document(1e-6), problem_document()])
+    assert printed.startswith("cpu a cpu\n\nHBNODE on [0, 1]")
+    assert printed.index("within 0.0001, load 0.50 to 1.25") < printed.index("within 1e-06")
+    assert printed.count("not measured: d: too slow") == 2
+    assert "ms of a training step by batch" in printed
+    assert page.document_text(grown) in printed
+
+
+def test_tables_in_a_document_are_replaced():
+    text = "a\n<!-- table: one -->\nold\nold\n<!-- end -->\nb\n<!-- table: two -->\n<!-- end -->"
+    found = page.filled(text, {"one": "| 1 |", "two": "| 2 |"})
+    assert found == text.replace("old\nold", "| 1 |").replace("two -->\n", "two -->\n| 2 |\n")
+    assert page.filled(found, {"one": "| 1 |", "two": "| 2 |"}) == found
+    with pytest.raises(KeyError, match="two"):
+        page.filled(text, {"one": "| 1 |"})
+
+
+def test_plots_are_drawn_of_results(tmp_path):
+    point = {"contender": "a", "peer": "optode", "errors": [1e-2, 1e-3], "seconds": [1.0, 2.0]}
+    document = problem_document(points=[point, point | {"contender": "b"}])
+    page.plot_documents([document], tmp_path / "precision.png")
+    curve = {"contender": "a", "values": [1, 2, 4, 8], "seconds": [1.0] * 4, "nfe": [6] * 4}
+    grown = {"kind": "growth", "result": {"axis": "batch", "curves": [curve]}}
+    page.plot_documents([grown], tmp_path / "growth.png")
+    assert all(file.stat().st_size > 10_000 for file in tmp_path.glob("*.png"))
+    assert len(plot.MARKERS) >= 10
 
 
 def test_every_network_has_a_goal():
     assert [*summary.GOALS] == [str(case) for case in CASES.values()]
+    assert all(len(goals) == len(summary.PEERS) for goals in summary.GOALS.values())
 
 
 def test_groups_of_a_profile():

@@ -1,4 +1,4 @@
-"""The committed results of the speed benchmark, and the documents that show them."""
+"""The committed results of the benchmarks, and the documents that show them."""
 
 from __future__ import annotations
 
@@ -8,36 +8,32 @@ from pathlib import Path
 import pytest
 
 from benchmarks import generation
+from benchmarks.methods import tables as methods
 from benchmarks.records import rounded, write_document
-from benchmarks.speed import growth, summary, tables
+from benchmarks.speed import page, summary
+from benchmarks.speed.store import documents
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
+SPEED = [*documents(RESULTS / "speed")]
 FILES = sorted(file for file in RESULTS.glob("*.json") if file.stem != "corpus")
-"""The results of timings; those of the corpus have tests of their own."""
-SPEED = (ROOT / "docs" / "speed" / "speed.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+"""The results of other timings; those of the corpus have tests of their own."""
 
 
-@pytest.mark.parametrize("table", ["training", "forward", "steps", "goals", "environment"])
-def test_speed_shows_the_results(table):
-    assert summary.tables(RESULTS.glob("step_*.json"))[table] in SPEED
+def test_the_page_is_made_from_the_results():
+    assert page.page_text(SPEED) == (RESULTS / "speed.txt").read_text()
 
 
-@pytest.mark.parametrize("goal", ["1e-6"])
-def test_speed_shows_the_other_goals(goal):
-    (file,) = RESULTS.glob(f"goal_{goal}.json")
-    assert {p["goal"] for p in json.loads(file.read_text())["problems"]} == {float(goal)}
-    assert summary.tables([file])["steps"] in SPEED
-
-
-def test_readme_shows_the_results():
-    assert summary.tables(RESULTS.glob("step_*.json"), "HBNODE")["training"] in README
+@pytest.mark.parametrize("path", page.DOCUMENTS, ids=lambda path: path.name)
+def test_documents_show_the_results(path):
+    text = path.read_text(encoding="utf-8")
+    assert page.TABLE.search(text)
+    assert page.filled(text, summary.speed_tables(SPEED)) == text
 
 
 def printed(document):
     """What the command that wrote a document printed."""
-    texts = {"problems": tables, "growth": growth, "commands": generation}
+    texts = {"models": methods, "commands": generation}
     (module,) = (module for key, module in texts.items() if key in document)
     return module.document_text(document)
 
@@ -59,6 +55,6 @@ def test_a_document_has_a_record_a_line(tmp_path):
     assert rounded([float("nan"), float("inf"), 1, "x"]) == [None, None, 1, "x"]
 
 
-def test_every_result_is_of_one_environment():
-    documents = [json.loads(file.read_text()) for file in FILES]
-    assert len({d["environment"]["cpu"] + d["environment"]["torch"] for d in documents}) == 1
+def test_every_result_is_of_one_machine():
+    assert len({d["environment"]["cpu"] for d in SPEED}) == 1
+    assert len({d["environment"]["torch"] for d in SPEED}) == 1
