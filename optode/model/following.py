@@ -94,7 +94,9 @@ def derive_following(model: NeuralODE) -> Following:
         for z in states
     )
     moved = (sp.Add(*map(sp.Mul, row, states)) for row in linear_part)
-    whole = {z: e for z, e, m in zip(states, model.equations, moved) if is_zero(e - m)}
+    rows = zip(states, model.equations, moved, strict=True)
+    plain = {z for z, e in equations.items() if not e.sees_f and not e.bent}
+    whole = {z for z, rate, linear in rows if z in plain and is_zero(rate - linear)}
     return Following(
         followers=tuple(
             tuple(z for z in states if levels.get(z) == n)

@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from numpy.polynomial import Polynomial
-from numpy.polynomial import legendre
+from numpy.polynomial import Polynomial, legendre
 from torch import Tensor, nn
 
 from generated.adam import AdamNODE
@@ -64,7 +63,9 @@ def solved(node: Node, h: Tensor) -> tuple[Tensor, tuple[Tensor, ...], int]:
 
 
 def far(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> float:
-    return max(float((x - y).abs().max() / y.abs().max()) for x, y in zip(found, wanted))
+    return max(
+        float((x - y).abs().max() / y.abs().max()) for x, y in zip(found, wanted, strict=True)
+    )
 
 
 # Collocation

@@ -44,7 +44,7 @@ class Group(NamedTuple):
     def path(self, rows: Tensor, basis: Sequence[Tensor]) -> Tensor:
         """Return the states at nodes, of shape (states, nodes, ...)."""
         found = mixed_rows(rows, torch.stack(tuple(basis)))
-        return found.unflatten(0, (len(self.states), -1))
+        return found.view(len(self.states), -1, *found.shape[1:])
 
 
 def groups(follow: Following, step: Step, legs: tuple[Leg, ...], linear: Linear) -> list[Group]:
@@ -62,27 +62,33 @@ def _group(
     like: Tensor,
 ) -> Group:
     """Return one group: the solution of its system with all starts and values as right sides."""
-    nodes, integrals, responses = tables(legs, like)
+    _, integrals, responses = tables(legs, like)
     rests = [i for i in states if i in follow.resting]
-    size, (count, most, values) = len(states), responses.shape
-    unit = torch.eye(size, dtype=like.dtype, device=like.device)
-    starts = unit[:, None, :].expand(size, most, size).expand(count, size, most, size)
+    count, most, _ = responses.shape
+    unit = torch.eye(len(states), dtype=like.dtype, device=like.device)
+    starts = unit[:, None, :].expand(count, -1, most, -1)
     inner = unit[:, [states.index(i) for i in rests]]
     added = step.length * responses[:, None, :, :, None] * inner[:, None, None, :]
-    right = torch.cat([starts, added.flatten(-2)], -1)
-    coupled = [[linear[i][j] for j in states] for i in states]
-    present = [x for row in coupled for x in row if x is not None]
-    if not present:
-        return Group(states, rests, right.to(step.states.dtype))
-    zero = torch.zeros_like(present[0])
-    table = torch.stack([x if x is not None else zero for row in coupled for x in row], -2)
-    table = table.unflatten(-1, (count, most)).movedim(-2, -3).unflatten(-2, (size, size))
-    system = (step.length * integrals)[:, None, :, None, :] * table[..., :, None, :, :]
-    system = torch.eye(size * most, dtype=like.dtype, device=like.device) - system.flatten(
-        -2
-    ).flatten(-3, -2)
-    sides = right.flatten(1, 2)
-    if system.ndim > 3:  # each sample's own
-        sides = sides.expand(*system.shape[:-2], -1, -1)
-    rows = torch.linalg.solve_ex(system, sides)[0].unflatten(-2, (size, most))
+    rows = torch.cat([starts, added.flatten(-2)], -1)
+    coupled = [linear[i][j] for i in states for j in states]
+    if any(x is not None for x in coupled):
+        rows = _solved(coupled, step.length * integrals, rows)
     return Group(states, rests, rows.to(step.states.dtype))
+
+
+def _solved(coupled: Sequence[Tensor | None], integrals: Tensor, right: Tensor) -> Tensor:
+    """Solve the systems of all legs, one for each sample where these have times of their own.
+
+    ``coupled`` are the entries of L at the nodes of all legs, ``right`` (legs, states, nodes, right
+    sides).
+    """
+    legs, size, most, _ = right.shape
+    there = next(x for x in coupled if x is not None)
+    entries = torch.stack([torch.zeros_like(there) if x is None else x for x in coupled], -1)
+    samples = entries.shape[:-2]
+    table = entries.view(*samples, legs, most, size, size).movedim(-3, -1)
+    moved = integrals[:, None, :, None, :] * table[..., :, None, :, :]
+    unit = torch.eye(size * most, dtype=right.dtype, device=right.device)
+    system = unit - moved.reshape(*samples, legs, size * most, size * most)
+    sides = right.flatten(1, 2).expand(*samples, -1, -1, -1)
+    return torch.linalg.solve_ex(system, sides)[0].view(*samples, *right.shape)

@@ -25,7 +25,6 @@ from .legs import Row, leg
 from .step import EQUATIONS, Evaluate, Evaluated, Interval, Method, Problem, Stages, Step, Taken
 from .way import Way
 
-
 _MORE = 2
 """Points of collocation beyond the number of values of f. With one more, activations lose digits."""
 
@@ -68,13 +67,13 @@ class Interpolation(Method[None]):
                 first = evaluate(EQUATIONS, step.start + node * step.length, states)
             way.pass_by(k, states, first)
             states = way.end(k)
-        return Taken(states, Stages(way.found, way.basis, []))
+        return Taken(states, Stages(way.found, [x for basis in way.basis for x in basis], []))
 
     def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
         """Return the difference between the ends with all values of f, and with one left out."""
         with torch.no_grad():  # the lengths of steps are held fixed
             way = Way(cast("Following", evaluate), step, (self.embedded,), ())
-            way.found, way.basis = stages.found, stages.basis
+            way.resume(stages)
             return ends - way.end(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from ..aliases import Tensors
 from ..evaluation.following import Following, fold, unfold
 from .driven import Linear, groups
 from .legs import Leg, Row, mixed_rows, scaled_rows, tables
-from .step import Evaluated, Step
+from .step import Evaluated, Stages, Step
 
 
 class Relaxing(NamedTuple):
@@ -61,7 +62,7 @@ class Way:
         for i in (i for layer in self.follow.layers for i in layer):
             rate = self.linear[i][i]
             if rate is not None:
-                rate = rate.unflatten(-1, self.times.shape)
+                rate = rate.reshape(*rate.shape[:-1], *self.times.shape)
                 unit = torch.eye(table.shape[-1], dtype=table.dtype, device=table.device)
                 inverse = torch.linalg.inv_ex(unit - table * rate[..., None, :])[0]
                 dtype = self.step.states.dtype
@@ -78,6 +79,12 @@ class Way:
                     if x is not None:
                         rest = rest - x[..., k].to(rest.dtype) * states[j]
                 basis.append(rest)
+
+    def resume(self, stages: Stages) -> None:
+        """Take what another way through the whole step has found."""
+        self.found, left = stages.found, iter(stages.basis)
+        counts = (len(g.states) + len(stages.found) * len(g.rests) for g in self.groups)
+        self.basis = [[*islice(left, count)] for count in counts]
 
     def end(self, k: int) -> Tensor:
         """Return the states at the end of the k-th leg."""
