@@ -59,8 +59,7 @@ def interpolation_for(rtol: float, equal: bool) -> str:
 
 
 _BY_TOLERANCE = (
-    (1e-3, "interpolation5"),
-    (1e-6, "interpolation7"),
-    (0.0, "interpolation9"),
+    (1e-2, "interpolation5"),
+    (0.0, "interpolation8"),
 )
 """From which relative tolerance on which method is taken."""

@@ -199,6 +199,11 @@ NODES: tuple[tuple[float, ...], ...] = (
     (0.0, 0.1017, 0.3014, 0.5682, 0.8445),
     (0.0, 0.0639, 0.203, 0.4102, 0.6488, 0.8761),
     (0.0, 0.0418, 0.1463, 0.3088, 0.5076, 0.7149, 0.9018),
-    (0.0, 0.04, 0.115, 0.235, 0.39, 0.56, 0.74, 0.91),
-    (0.0, 0.04, 0.1, 0.19, 0.31, 0.45, 0.6, 0.76, 0.92),
+    (0.0, 0.0462, 0.0924, 0.2643, 0.4334, 0.6009, 0.7914, 0.9392),
 )
+"""The nodes of methods that interpolate f, in parts of a step, with 3 to 8 evaluations.
+
+They were fitted: by the mean logarithm of the gradient's error after one step, over random networks
+in heavy balls, Adam and Nesterov's method with several activations and starts, and compared on
+others. From 0.04 on, float32 holds the polynomials. With 8 the second node is forgotten.
+"""

@@ -67,7 +67,7 @@ def _group(
     count, most, _ = responses.shape
     unit = torch.eye(len(states), dtype=like.dtype, device=like.device)
     starts = unit[:, None, :].expand(count, -1, most, -1)
-    inner = unit[:, [states.index(i) for i in rests]]
+    inner = torch.stack([unit[states.index(i)] for i in rests], 1) if rests else unit[:, :0]
     added = step.length * responses[:, None, :, :, None] * inner[:, None, None, :]
     rows = torch.cat([starts, added.flatten(-2)], -1)
     coupled = [linear[i][j] for i in states for j in states]

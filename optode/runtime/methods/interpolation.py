@@ -21,12 +21,15 @@ import torch
 from torch import Tensor
 
 from ..evaluation.following import Following
-from .legs import Row, leg
+from .legs import Leg, Row, leg
 from .step import EQUATIONS, Evaluate, Evaluated, Interval, Method, Problem, Stages, Step, Taken
 from .way import Way
 
 _MORE = 2
-"""Points of collocation beyond the number of values of f. With one more, activations lose digits."""
+"""Points of collocation beyond the number of values of f. With fewer, activations lose digits."""
+
+_EARLY = 5
+"""From so many values of f on a second node that is forgotten has no weight."""
 
 
 class Interpolation(Method[None]):
@@ -42,14 +45,14 @@ class Interpolation(Method[None]):
     estimates = True
 
     def __init__(self, nodes: Row) -> None:
-        self.nodes, left_out = nodes, max(1, len(nodes) - 3)
-        self.order, self.error_order = order(nodes, 2), len(nodes)
+        self.nodes, size = nodes, len(nodes)
+        self.order, self.error_order = order(nodes, 2), size
         ends = (*nodes[1:], 1.0)
-        self.legs = tuple(leg(nodes[:k], end, k + _MORE) for k, end in enumerate(ends, 1))
-        fewer = tuple(x for k, x in enumerate(nodes) if k != left_out)
-        rows = leg(fewer, 1.0, len(nodes) + _MORE).weights
-        rows = tuple((*row[:left_out], 0.0, *row[left_out:]) for row in rows)
-        self.embedded = self.legs[-1]._replace(weights=rows)
+        without = {1} if forgets(nodes) else set()
+        used = [_places(k, without if k >= _EARLY else set()) for k in range(1, size + 1)]
+        self.legs = tuple(_leg(nodes, places, end) for places, end in zip(used, ends))
+        fewer = [k for k in used[-1] if k != max(1, size - 3)]
+        self.embedded = _leg(nodes, fewer, 1.0, size)
 
     def numbers(self, problem: Problem, steps: Sequence[Interval]) -> Sequence[None]:
         """Return nothing for each step."""
@@ -77,13 +80,41 @@ class Interpolation(Method[None]):
             return ends - way.end(0)
 
 
+def _places(count: int, without: set[int]) -> list[int]:
+    return [k for k in range(count) if k not in without]
+
+
+def _leg(nodes: Row, used: Sequence[int], end: float, count: int = 0) -> Leg:
+    """Return the leg to an end from the values at the used ones of the first nodes."""
+    count = count or used[-1] + 1
+    made = leg(tuple(nodes[k] for k in used), end, count + _MORE)
+    rows = [dict(zip(used, row)) for row in made.weights]
+    return made._replace(weights=tuple(tuple(r.get(k, 0.0) for k in range(count)) for r in rows))
+
+
+def forgets(nodes: Row) -> bool:
+    """Return whether the second node helps to find the next ones alone.
+
+    So it does where the third is twice as far. Then the integral from the start to the third of the
+    defect of a straight line through both, times the distance from there, is 0.
+    """
+    return len(nodes) > _EARLY and nodes[2] == 2 * nodes[1]
+
+
 def order(nodes: Row, degree: int) -> int:
     """Return the proven order for f that reaches what it reads after ``degree`` integrations.
 
-    The polynomial through k values is wrong by the k-th power of the step H, so the state at node
-    k + 1 by H^(degree + k). The first of these errors, at the second node, is the largest. It comes
-    back in the final polynomial, with the defect H^s of that itself. States on which f acts at once
-    have both times H, and over all steps the sum is a power of H less. The weight of the second node
-    is small, and its error goes with the cube of its place: at usual tolerances errors fall faster.
+    The polynomial through k values is wrong by H^k, H the length of the step, so the states at node
+    k + 1 by H^(degree + k): most of all at the second node. That error comes back in the final
+    polynomial, beside the defect H^s of this itself; states on which f acts at once have both times
+    H, and the sum over all steps is a power of H less. So it is of order degree + 1. The second
+    node's weight is small, and its error goes with a power of its place: at usual tolerances errors
+    fall faster.
+
+    Where the second node is forgotten, its error reaches the end by the nodes after it alone, after
+    ``degree`` integrations more. With two of them also the third node's is of H^5: the line's defect
+    of H^4 integrates to 0 there. Then the order is 5.
     """
-    return min(len(nodes), degree + 1)
+    if forgets(nodes) and degree == 2:
+        return min(len(nodes) - 1, 5)
+    return min(len(nodes) - forgets(nodes), degree + 1)
