@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import generation
+from benchmarks import compile_time, generation
 from benchmarks.methods import tables as methods
 from benchmarks.records import rounded, write_document
 from benchmarks.speed import page, summary
@@ -33,7 +33,7 @@ def test_documents_show_the_results(path):
 
 def printed(document):
     """What the command that wrote a document printed."""
-    texts = {"models": methods, "commands": generation}
+    texts = {"models": methods, "commands": generation, "compile_times": compile_time}
     (module,) = (module for key, module in texts.items() if key in document)
     return module.document_text(document)
 
