@@ -6,35 +6,32 @@ there once for each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
 from ..aliases import Rates, Tensors
-from ..methods.step import Evaluated, Part
+from ..methods.step import Evaluated
 from .replay import Replayed
 
 if TYPE_CHECKING:
     from .field import BoundField
     from .parts import Evaluation
 
-Look = Callable[..., Evaluated]
-"""An ``Evaluation``'s way to evaluate a part: its first argument is the interval."""
-
 
 class Following:
-    """The evaluations of one interval; ``look`` is how f is evaluated.
+    """The evaluations of one interval.
 
     ``groups`` are driven states that move each other linearly, ``resting`` those of them with a
     rest to interpolate. ``layers`` are the groups of states that follow. All are places of states.
     """
 
-    __slots__ = ("evaluation", "groups", "interval", "layers", "look", "resting", "sees_f")
+    __slots__ = ("evaluation", "groups", "interval", "layers", "resting", "sees_f")
 
-    def __init__(self, evaluation: Evaluation, look: Look, interval: int) -> None:
-        self.evaluation, self.look, self.interval = evaluation, look, interval
+    def __init__(self, evaluation: Evaluation, interval: int) -> None:
+        self.evaluation, self.interval = evaluation, interval
         node = evaluation.node
         place = {name: i for i, name in enumerate(node.state_names)}
         self.layers = [[place[name] for name in layer] for layer in node.followers]
@@ -46,9 +43,9 @@ class Following:
         ]
         self.sees_f = node.followers_see_f
 
-    def __call__(self, part: Part, s: Any, y: Tensor, *length: float) -> Evaluated:
-        """Return what a part gives at the solver's own time s."""
-        return self.look(self.interval, part, s, y, *length)
+    def __call__(self, s: Any, y: Tensor) -> Evaluated:
+        """Return what the equations give at the solver's own time s."""
+        return self.evaluation.plain(self.interval, s, y)
 
     def replayed(self, s: Tensor, states: Tensors, values: Tensors | Tensor) -> Tensors:
         """Return the rates of folded states at the times s, with folded values in the place of f."""

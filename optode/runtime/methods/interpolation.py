@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..evaluation.following import Following
 from .legs import Leg, Row, leg
-from .step import EQUATIONS, Evaluate, Evaluated, Interval, Method, Problem, Stages, Step, Taken
+from .step import Evaluate, Evaluated, Method, Stages, Step, Taken
 from .way import Way
 
 _MORE = 2
@@ -32,7 +32,7 @@ _EARLY = 5
 """From so many values of f on a second node that is forgotten has no weight."""
 
 
-class Interpolation(Method[None]):
+class Interpolation(Method):
     """A step that evaluates f at nodes, the first of which is its start.
 
     From k values of f the next state is found by k + 2 points of collocation. For the error the end
@@ -40,7 +40,6 @@ class Interpolation(Method[None]):
     to six times the error.
     """
 
-    needs: ClassVar[str] = "Node"
     reach: ClassVar[float] = 5.0
     estimates = True
 
@@ -54,10 +53,6 @@ class Interpolation(Method[None]):
         fewer = [k for k in used[-1] if k != max(1, size - 3)]
         self.embedded = _leg(nodes, fewer, 1.0, size)
 
-    def numbers(self, problem: Problem, steps: Sequence[Interval]) -> Sequence[None]:
-        """Return nothing for each step."""
-        return [None] * len(steps)
-
     def evaluations(self, known: bool, whole: bool) -> int:
         """Return the number of nodes where f is evaluated."""
         return len(self.nodes) - known
@@ -67,10 +62,10 @@ class Interpolation(Method[None]):
         way, states = Way(cast("Following", evaluate), step, self.legs, self.nodes), step.states
         for k, node in enumerate(self.nodes):
             if k or first is None:
-                first = evaluate(EQUATIONS, step.start + node * step.length, states)
+                first = evaluate(step.start + node * step.length, states)
             way.pass_by(k, states, first)
             states = way.end(k)
-        return Taken(states, Stages(way.found, [x for basis in way.basis for x in basis], []))
+        return Taken(states, Stages(way.found, [x for basis in way.basis for x in basis]))
 
     def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
         """Return the difference between the ends with all values of f, and with one left out."""
