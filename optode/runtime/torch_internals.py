@@ -39,6 +39,11 @@ def widest(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+def is_watched() -> bool:
+    """Return whether tensors are made under a dispatch mode, as those of a trace without values."""
+    return bool(torch._C._len_torch_dispatch_stack())
+
+
 def is_exporting() -> bool:
     """Return whether ``torch.export`` traces this call."""
     exporting = getattr(torch.compiler, "is_exporting", None)  # PyTorch 2.7 has it

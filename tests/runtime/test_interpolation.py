@@ -21,7 +21,7 @@ from optode.runtime import Node
 from optode.runtime.methods.catalogue import METHODS
 from optode.runtime.methods.coefficients import NODES
 from optode.runtime.methods.collocation import collocation, lagrange, radau
-from optode.runtime.methods.interpolation import Interpolation, order
+from optode.runtime.methods.interpolation import Interpolation, forgets, order
 
 MODELS = (HBNODE, GHBNODE, AdamNODE, NesterovNODE, AdamWNODE)
 SPANS = {NesterovNODE: (1.0, 2.0)}
@@ -41,7 +41,7 @@ class Force(nn.Module):
 
     def forward(self, t: Tensor, h: Tensor) -> Tensor:
         inner, outer = self.layers
-        drift = torch.sin(3 * t) if self.timed else 0.0
+        drift = torch.sin(t) if self.timed else 0.0
         return outer(torch.tanh(inner(h) + drift))
 
 
@@ -110,14 +110,17 @@ def test_a_step_of_heavy_ball_is_that_of_closed_forms(nodes: tuple[float, ...]) 
     """h' = m, m' = -gamma m + P with a polynomial P has a solution in moments of exponentials."""
     field, h0 = Force(), torch.randn(4, 3, dtype=torch.float64)
     node = made(HBNODE, field, method=f"interpolation{len(nodes)}", options={"steps": 1}, gamma=0.3)
-    m0, gamma = torch.randn_like(h0), 0.3
+    m0, gamma = torch.randn_like(h0), node.gamma.item()  # as float32 holds it
     with torch.no_grad():
         values: list[Tensor] = []
         h = h0
         for k, end in enumerate((*nodes[1:], 1.0), 1):
             values.append(field(torch.tensor(nodes[k - 1]), h))
-            basis = np.linalg.inv(np.vander(nodes[:k], increasing=True))
-            coefficients = [sum(row[j] * values[j] for j in range(k)) for row in basis]
+            used = [j for j in range(k) if not (forgets(nodes) and j == 1 and k >= 5)]
+            basis = np.linalg.inv(np.vander([nodes[j] for j in used], increasing=True))
+            coefficients = [
+                sum(x * values[j] for x, j in zip(row, used, strict=True)) for row in basis
+            ]
             m = math.exp(-gamma * end) * m0
             h = h0 + (1 - math.exp(-gamma * end)) / gamma * m0
             for power, x in enumerate(coefficients):
@@ -177,24 +180,23 @@ def test_second_derivatives_pass_gradgradcheck() -> None:
 
 
 @pytest.mark.parametrize("timed", [False, True])
-@pytest.mark.parametrize("name", NAMES[:3])
-@pytest.mark.parametrize("model", [HBNODE, AdamNODE, RMSPropNODE])
+@pytest.mark.parametrize("name", [NAMES[0], NAMES[3], NAMES[-1]])
+@pytest.mark.parametrize("model", [HBNODE, GHBNODE, AdamNODE, RMSPropNODE])
 def test_the_observed_order_is_the_proven_one(model: type[Node], name: str, timed: bool) -> None:
-    field, h = Force(timed=timed), torch.randn(4, 3, dtype=torch.float64)
-    with torch.no_grad():
-        exact, _, _ = solved_without_gradient(
-            made(model, field, method="dopri8", options={"steps": 40}), h
-        )
-        errors = []
-        for steps in (48, 96):
-            node = made(model, field, method=name, options={"steps": steps})
-            errors.append(float((solved_without_gradient(node, h)[0] - exact).norm()))
-    method = METHODS[name]
+    method, field = METHODS[name], Force(timed=timed)
     assert isinstance(method, Interpolation)
+    h = torch.randn(4, 3, dtype=torch.float64)
+    with torch.no_grad():
+        settings = {"span": (0.0, 4.0), "method": "dopri8", "options": {"steps": 200}}
+        exact, _, _ = solved_without_gradient(model(field, **settings).double(), h)
+        errors = []
+        for steps in (64, 128):
+            settings |= {"method": name, "options": {"steps": steps}}
+            found, _, _ = solved_without_gradient(model(field, **settings).double(), h)
+            errors.append(float((found - exact).norm()))
     proven = order(method.nodes, model.relative_degree)
-    observed = math.log2(errors[-2] / errors[-1])
-    assert observed > proven - 0.1
-    assert observed < proven + 1.1  # not by chance far above it
+    observed = math.log2(errors[0] / errors[1])
+    assert proven - 0.1 < observed < proven + 0.5
 
 
 def solved_without_gradient(node: Node, h: Tensor) -> tuple[Tensor, None, int]:

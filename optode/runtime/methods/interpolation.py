@@ -108,8 +108,8 @@ def order(nodes: Row, degree: int) -> int:
 
     Where the second node is forgotten, its error reaches the end by the nodes after it alone, after
     ``degree`` integrations more. With two of them also the third node's is of H^5: the line's defect
-    of H^4 integrates to 0 there. Then the order is 5.
+    of H^4 integrates to 0 there. Then the order is 5, and with one integration it is 3.
     """
-    if forgets(nodes) and degree == 2:
-        return min(len(nodes) - 1, 5)
-    return min(len(nodes) - forgets(nodes), degree + 1)
+    if forgets(nodes):
+        return min(len(nodes) - 1, 2 * degree + 1, 5)
+    return min(len(nodes), degree + 1)

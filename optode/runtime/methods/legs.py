@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..torch_internals import is_watched
 from .collocation import collocation, lagrange, radau
 
 Row = tuple[float, ...]
@@ -46,11 +47,14 @@ class Tables(NamedTuple):
 
 
 def tables(legs: tuple[Leg, ...], like: Tensor) -> Tables:
-    """Return the numbers of legs with the dtype and the device of a tensor."""
-    return _tables(legs, like.dtype, like.device)
+    """Return the numbers of legs with the dtype and the device of a tensor.
+
+    They are made once, but where a mode makes tensors that nobody else may see.
+    """
+    make = _tables if is_watched() or torch.compiler.is_compiling() else _known_tables
+    return make(legs, like.dtype, like.device)
 
 
-@cache
 def _tables(legs: tuple[Leg, ...], dtype: torch.dtype, device: torch.device) -> Tables:
     size, values = (
         max(len(x) for x in row) for row in zip(*((g.nodes, g.weights[0]) for g in legs))
@@ -60,6 +64,9 @@ def _tables(legs: tuple[Leg, ...], dtype: torch.dtype, device: torch.device) -> 
     responses = [_square(_product(x.integrals, x.weights), size, values) for x in legs]
     made = (torch.tensor(x, dtype=dtype, device=device) for x in (nodes, integrals, responses))
     return Tables(*made)
+
+
+_known_tables = cache(_tables)
 
 
 def _product(left: tuple[Row, ...], right: tuple[Row, ...]) -> tuple[Row, ...]:
