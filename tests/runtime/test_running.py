@@ -47,11 +47,11 @@ def augmented(node, running, x, times, inputs=None):
 
 
 @every_gradient
-@pytest.mark.parametrize("method", ["dopri5", "nystrom6", "splitting4"])
+@pytest.mark.parametrize("method", ["dopri5", "interpolation5", "interpolation8"])
 def test_values_and_gradients_are_those_of_an_augmented_state(method, gradient):
     """Of the start, the parameters and the inputs, from costs at every time."""
-    cls = AdamNODE if method == "splitting4" else HBNODE
-    options = {"options": {"steps": 12}} if method == "splitting4" else {}
+    cls = AdamNODE if method == "interpolation8" else HBNODE
+    options = {"options": {"steps": 12}} if method == "interpolation8" else {}
     node = cls(
         TanhField(3, 5, inputs=2), method=method, gradient=gradient, running=kinetic, **PRECISE
     )
@@ -76,7 +76,7 @@ def test_values_and_gradients_are_those_of_an_augmented_state(method, gradient):
 
 @pytest.mark.parametrize(
     ("method", "order"),
-    [("euler", 1), ("midpoint", 2), ("rk4", 4), ("dopri5", 5), ("nystrom5", 5)],
+    [("euler", 1), ("midpoint", 2), ("rk4", 4), ("dopri5", 5), ("interpolation5", 3)],
 )
 def test_the_observed_order_is_at_least_that_of_the_method(method, order):
     field, x = TanhField(3, 5), torch.randn(2, 3)
