@@ -20,9 +20,19 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from ..evaluation.following import Following
 from .legs import Leg, Row, leg
-from .step import EQUATIONS, Evaluate, Evaluated, Interval, Method, Problem, Stages, Step, Taken
+from .step import (
+    EQUATIONS,
+    Evaluate,
+    Evaluated,
+    Follow,
+    Interval,
+    Method,
+    Problem,
+    Stages,
+    Step,
+    Taken,
+)
 from .way import Way
 
 _MORE = 2
@@ -64,7 +74,7 @@ class Interpolation(Method[None]):
 
     def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
         """Take one step."""
-        way, states = Way(cast("Following", evaluate), step, self.legs, self.nodes), step.states
+        way, states = Way(cast("Follow", evaluate), step, self.legs, self.nodes), step.states
         for k, node in enumerate(self.nodes):
             if k or first is None:
                 first = evaluate(EQUATIONS, step.start + node * step.length, states)
@@ -75,7 +85,7 @@ class Interpolation(Method[None]):
     def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
         """Return the difference between the ends with all values of f, and with one left out."""
         with torch.no_grad():  # the lengths of steps are held fixed
-            way = Way(cast("Following", evaluate), step, (self.embedded,), ())
+            way = Way(cast("Follow", evaluate), step, (self.embedded,), ())
             way.resume(stages)
             return ends - way.end(0)
 

@@ -59,6 +59,31 @@ class Evaluate(Protocol):
     def __call__(self, part: Part, s: Any, y: Tensor, *length: float) -> Evaluated: ...
 
 
+class Follow(Evaluate, Protocol):
+    """Evaluates also what follows from given values of f, in one interval.
+
+    ``groups`` are driven states that move each other linearly, ``resting`` those of them with a
+    rest to interpolate. ``layers`` are the groups of states that follow. All are places of states.
+    ``exact`` is a tensor like the times.
+    """
+
+    groups: list[list[int]]
+    resting: list[int]
+    layers: list[list[int]]
+    sees_f: bool
+
+    @property
+    def exact(self) -> Tensor: ...
+
+    def replayed(self, s: Tensor, states: Tensors, values: Tensors | Tensor) -> Tensors:
+        """Return the rates of folded states at the times s, with folded values in the place of f."""
+        ...
+
+    def linear(self, s: Tensor) -> list[list[Tensor | None]]:
+        """Return L of ``z' = L z + rest`` at the times s, its last dimension; None for what is 0."""
+        ...
+
+
 class Step(NamedTuple):
     """An accepted step: its start and length, the stacked states there, and its interval.
 

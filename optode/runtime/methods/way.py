@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ..aliases import Tensors
-from ..evaluation.following import Following, fold, unfold
 from .driven import Linear, groups
+from .folding import fold, unfold
 from .legs import Leg, Row, mixed_rows, scaled_rows, tables
-from .step import Evaluated, Stages, Step
+from .step import Evaluated, Follow, Stages, Step
 
 
 class Relaxing(NamedTuple):
@@ -33,9 +33,9 @@ class Way:
     and the rests of their rates at the nodes so far.
     """
 
-    def __init__(self, follow: Following, step: Step, legs: tuple[Leg, ...], nodes: Row) -> None:
+    def __init__(self, follow: Follow, step: Step, legs: tuple[Leg, ...], nodes: Row) -> None:
         self.follow, self.step, self.legs = follow, step, legs
-        self.exact = follow.evaluation.clock.times.detach()
+        self.exact = follow.exact
         self.tables = tables(legs, self.exact)
         self.times = step.start + step.length * self.tables.nodes
         self.linear, self.at_nodes = self._linear(nodes)
