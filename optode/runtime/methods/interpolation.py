@@ -52,6 +52,7 @@ class Interpolation(Method[None]):
 
     needs: ClassVar[str] = "Node"
     reach: ClassVar[float] = 5.0
+    reads_between: ClassVar[bool] = False
     estimates = True
 
     def __init__(self, nodes: Row) -> None:

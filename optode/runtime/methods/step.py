@@ -142,7 +142,8 @@ class Method(ABC, Generic[G]):
     ``ends_as_next`` the last stage is the first of the next step; with ``ends_alone`` that stage
     has a weight in the error alone. ``takes_first`` says whether a step begins with an evaluation of
     ``part``, which may be known. ``needs`` names the base class that a node must have. ``reach`` is
-    how many times longer than a Runge-Kutta method's the first step is tried.
+    how many times longer than a Runge-Kutta method's the first step is tried. ``reads_between`` says
+    whether steps are short enough for Hermite interpolation between their ends.
     """
 
     needs: ClassVar[str] = "Node"
@@ -156,6 +157,7 @@ class Method(ABC, Generic[G]):
     ends_as_next: bool = False
     ends_alone: bool = False
     reach: ClassVar[float] = 1.0
+    reads_between: ClassVar[bool] = True
 
     @abstractmethod
     def numbers(self, problem: Problem, steps: Sequence[Interval]) -> Sequence[G]:
