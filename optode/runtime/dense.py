@@ -45,8 +45,10 @@ def interpolates(node: Node, grid: Grid) -> bool:
 
 def obstacle_of(node: Node, grid: Grid) -> str:
     """Return what keeps a solve from being read between its steps, "" where nothing does."""
+    solver, name = solver_of(node.method)
     obstacles = {
-        "steps of another solver": solver_of(node.method)[0] != "",
+        "steps of another solver": solver != "",
+        f"steps as long as those of {name}": name in METHODS and not METHODS[name].reads_between,
         "times of each sample's own": grid.times.ndim > 1,
         "a gradient by the times": grid.times.requires_grad and torch.is_grad_enabled(),
         "step_t and jump_t": bool(Options.of(node.options).cuts),

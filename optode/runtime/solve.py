@@ -77,7 +77,7 @@ class Solve:
         self.tolerances = Tolerances(node.rtol, node.atol, self.options.norm == "sample")
         self.clock = Clock(grid, self.like)
         self.solver = solver_of(node.method)[0]
-        self.stats = Stats(plan.method or method_name(node, self.clock))
+        self.stats = Stats(plan.method or method_name(node, self.clock, plan.dense))
         self.replayed = self.method = method_of(self.stats.method)
         self.marks, self.intervals = self.clock.knots, [*range(len(self.clock.knots) - 1)]
         if plan.dense:

@@ -277,3 +277,17 @@ def test_one_sample_autocast_and_vmap() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             cast = single(h.float())
         torch.testing.assert_close(cast, single(h.float()), rtol=0.05, atol=0.05)
+
+
+def test_solutions_are_not_read_between_long_steps() -> None:
+    """A cubic through the ends of one step would be wrong by far more than the tolerance."""
+    field, h = Force(), torch.randn(4, 3, dtype=torch.float64)
+    node = made(HBNODE, field, method="interpolation8", observe="interpolate")
+    with pytest.raises(ValueError, match="steps as long as those of interpolation8"):
+        node.integrate(h, torch.linspace(0, 1, 50, dtype=torch.float64))
+    times = torch.linspace(0, 1, 50, dtype=torch.float64)
+    with torch.no_grad():
+        found = made(HBNODE, field, method="auto", rtol=1e-6, atol=1e-6).integrate(h, times)
+        exact = made(HBNODE, field, method="dopri8", rtol=1e-11, atol=1e-11).integrate(h, times)
+    assert (found.stats.method, found.stats.observed) == ("tsit5", "interpolate")
+    torch.testing.assert_close(found.states.h, exact.states.h, rtol=0, atol=2e-5)

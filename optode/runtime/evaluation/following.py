@@ -1,8 +1,4 @@
-"""Evaluate the equations in one interval of time, with f and with given values in its place.
-
-Several times are seen at once: their states are folded into one batch, in which every sample is
-there once for each time.
-"""
+"""Evaluate the equations in one interval of time, with f and with given values in its place."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..aliases import Rates, Tensors
+from ..methods.folding import spread_times
 from ..methods.step import Evaluated
 from .replay import Replayed
 
@@ -42,6 +39,11 @@ class Following:
             i for name, i in place.items() if i in driven and name not in node.linear_only
         ]
         self.sees_f = node.followers_see_f
+
+    @property
+    def exact(self) -> Tensor:
+        """The times: what is as exact as they are has their dtype."""
+        return self.evaluation.clock.times.detach()
 
     def __call__(self, s: Any, y: Tensor) -> Evaluated:
         """Return what the equations give at the solver's own time s."""
@@ -84,27 +86,3 @@ def _groups(driven: list[int], linear: Sequence[Rates]) -> list[list[int]]:
 
 def _links(linear: Sequence[Rates], i: int, j: int) -> bool:
     return any(isinstance(x, Tensor) or x != 0 for x in (linear[i][j], linear[j][i]))
-
-
-def fold(x: Tensor) -> Tensor:
-    """Return states at several times, the times first, as one batch.
-
-    A state without a batch becomes one of a batch of times.
-    """
-    if x.ndim > 2:
-        return x.flatten(0, 1)
-    return x if x.ndim == 2 else x[:, None]
-
-
-def unfold(x: Tensor, like: Tensor) -> Tensor:
-    """Return folded states with the times as dimensions of their own, before those of a state."""
-    return x.reshape(-1, *like.shape)
-
-
-def spread_times(time: Tensor, like: Tensor, count: int) -> Tensor:
-    """Return times, the first dimension of a tensor, so that they broadcast with folded states."""
-    samples = len(like) // count
-    if time.ndim > 2:  # each sample's own
-        return time.flatten(0, 1).to(like.dtype)
-    column = time.reshape(count, -1).expand(count, samples).reshape(-1, *[1] * (like.ndim - 1))
-    return column.to(like.dtype)

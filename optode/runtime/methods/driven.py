@@ -9,16 +9,13 @@ values of g, weighed by numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .legs import Leg, mixed_rows, tables
-from .step import Step
-
-if TYPE_CHECKING:
-    from ..evaluation.following import Following
+from .step import Follow, Step
 
 Linear = Sequence[Sequence[Tensor | None]]
 """L at several times, which are the last dimension of its entries; None for those that are 0."""
@@ -47,14 +44,14 @@ class Group(NamedTuple):
         return found.view(len(self.states), -1, *found.shape[1:])
 
 
-def groups(follow: Following, step: Step, legs: tuple[Leg, ...], linear: Linear) -> list[Group]:
+def groups(follow: Follow, step: Step, legs: tuple[Leg, ...], linear: Linear) -> list[Group]:
     """Return the groups of driven states, with L at the nodes of all legs."""
-    exact = follow.evaluation.clock.times
+    exact = follow.exact
     return [_group(follow, step, legs, linear, states, exact) for states in follow.groups]
 
 
 def _group(
-    follow: Following,
+    follow: Follow,
     step: Step,
     legs: tuple[Leg, ...],
     linear: Linear,

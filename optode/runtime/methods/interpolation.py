@@ -20,9 +20,8 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from ..evaluation.following import Following
 from .legs import Leg, Row, leg
-from .step import Evaluate, Evaluated, Method, Stages, Step, Taken
+from .step import Evaluate, Evaluated, Follow, Method, Stages, Step, Taken
 from .way import Way
 
 _MORE = 2
@@ -41,6 +40,7 @@ class Interpolation(Method):
     """
 
     reach: ClassVar[float] = 5.0
+    reads_between: ClassVar[bool] = False
     estimates = True
 
     def __init__(self, nodes: Row) -> None:
@@ -59,7 +59,7 @@ class Interpolation(Method):
 
     def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
         """Take one step."""
-        way, states = Way(cast("Following", evaluate), step, self.legs, self.nodes), step.states
+        way, states = Way(cast("Follow", evaluate), step, self.legs, self.nodes), step.states
         for k, node in enumerate(self.nodes):
             if k or first is None:
                 first = evaluate(step.start + node * step.length, states)
@@ -70,7 +70,7 @@ class Interpolation(Method):
     def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
         """Return the difference between the ends with all values of f, and with one left out."""
         with torch.no_grad():  # the lengths of steps are held fixed
-            way = Way(cast("Following", evaluate), step, (self.embedded,), ())
+            way = Way(cast("Follow", evaluate), step, (self.embedded,), ())
             way.resume(stages)
             return ends - way.end(0)
 

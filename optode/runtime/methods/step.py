@@ -29,6 +29,31 @@ class Evaluate(Protocol):
     def __call__(self, s: Any, y: Tensor) -> Evaluated: ...
 
 
+class Follow(Evaluate, Protocol):
+    """Evaluates also what follows from given values of f, in one interval.
+
+    ``groups`` are driven states that move each other linearly, ``resting`` those of them with a
+    rest to interpolate. ``layers`` are the groups of states that follow. All are places of states.
+    ``exact`` is a tensor like the times.
+    """
+
+    groups: list[list[int]]
+    resting: list[int]
+    layers: list[list[int]]
+    sees_f: bool
+
+    @property
+    def exact(self) -> Tensor: ...
+
+    def replayed(self, s: Tensor, states: Tensors, values: Tensors | Tensor) -> Tensors:
+        """Return the rates of folded states at the times s, with folded values in the place of f."""
+        ...
+
+    def linear(self, s: Tensor) -> list[list[Tensor | None]]:
+        """Return L of ``z' = L z + rest`` at the times s, its last dimension; None for what is 0."""
+        ...
+
+
 class Step(NamedTuple):
     """An accepted step: its start and length, the stacked states there, and its interval.
 
@@ -62,7 +87,8 @@ class Method(ABC):
     ``order`` is the order of convergence. ``estimates`` says whether a step has an error, which
     shrinks with ``error_order`` powers of its length. With ``ends_as_next`` the last stage is the
     first of the next step, and has a weight in the error alone. ``reach`` is how many times longer
-    than a Runge-Kutta method's the first step is tried.
+    than a Runge-Kutta method's the first step is tried. ``reads_between`` says whether steps are
+    short enough for Hermite interpolation between their ends.
     """
 
     order: int
@@ -70,6 +96,7 @@ class Method(ABC):
     estimates: bool = False
     ends_as_next: bool = False
     reach: ClassVar[float] = 1.0
+    reads_between: ClassVar[bool] = True
 
     @abstractmethod
     def evaluations(self, known: bool, whole: bool) -> int:

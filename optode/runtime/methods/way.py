@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -9,10 +10,13 @@ import torch
 from torch import Tensor
 
 from ..aliases import Tensors
-from ..evaluation.following import Following, fold, unfold
 from .driven import Linear, groups
+from .folding import fold, unfold
 from .legs import Leg, Row, mixed_rows, scaled_rows, tables
-from .step import Evaluated, Stages, Step
+from .step import Evaluated, Follow, Stages, Step
+
+AtNodes = Sequence[Sequence[tuple[int, Sequence[Tensor]]]]
+"""For each state the places in its row of L that are not 0, with their numbers at each node."""
 
 
 class Relaxing(NamedTuple):
@@ -33,9 +37,9 @@ class Way:
     and the rests of their rates at the nodes so far.
     """
 
-    def __init__(self, follow: Following, step: Step, legs: tuple[Leg, ...], nodes: Row) -> None:
+    def __init__(self, follow: Follow, step: Step, legs: tuple[Leg, ...], nodes: Row) -> None:
         self.follow, self.step, self.legs = follow, step, legs
-        self.exact = follow.evaluation.clock.times.detach()
+        self.exact = follow.exact
         self.tables = tables(legs, self.exact)
         self.times = step.start + step.length * self.tables.nodes
         self.linear, self.at_nodes = self._linear(nodes)
@@ -44,8 +48,8 @@ class Way:
         self.found: list[Evaluated] = []
         self.basis = [[step.states[i] for i in group.states] for group in self.groups]
 
-    def _linear(self, nodes: Row) -> tuple[Linear, Linear]:
-        """Return L at the nodes of all legs, and at those where f is evaluated."""
+    def _linear(self, nodes: Row) -> tuple[Linear, AtNodes]:
+        """Return L at the nodes of all legs, and at those where f is evaluated, one by one."""
         step, times = self.step, self.times.flatten()
         if nodes:
             there = torch.tensor(nodes, dtype=self.exact.dtype, device=self.exact.device)
@@ -53,7 +57,11 @@ class Way:
         found = self.follow.linear(times)
         n = self.times.numel()
         legs = [[None if x is None else x[..., :n] for x in row] for row in found]
-        at_nodes = [[None if x is None else x[..., n:] for x in row] for row in found]
+        dtype = step.states.dtype
+        at_nodes = [
+            [(j, x[..., n:].to(dtype).unbind(-1)) for j, x in enumerate(row) if x is not None]
+            for row in found
+        ]
         return legs, at_nodes
 
     def _relaxing(self) -> dict[int, Relaxing]:
@@ -75,9 +83,8 @@ class Way:
         for group, basis in zip(self.groups, self.basis):
             for i in group.rests:
                 rest = found.rates[i]
-                for j, x in enumerate(self.at_nodes[i]):
-                    if x is not None:
-                        rest = rest - x[..., k].to(rest.dtype) * states[j]
+                for j, numbers in self.at_nodes[i]:
+                    rest = rest - numbers[k] * states[j]
                 basis.append(rest)
 
     def resume(self, stages: Stages) -> None:
