@@ -84,7 +84,7 @@ def test_discrete_costates_are_the_gradients_at_the_ends_of_steps(case, keep):
 
 
 @pytest.mark.parametrize("observe", ["steps", "interpolate"])
-@pytest.mark.parametrize("method", ["dopri5", "interpolation5", "tsit5"])
+@pytest.mark.parametrize("method", ["dopri5", "bosh3", "tsit5"])
 def test_costates_of_fitted_steps(method, observe):
     """One at the end of every step; the first is that of the loss, the last that of the start."""
     node = HBNODE(TanhField(3, 5), method=method, record=True, observe=observe)

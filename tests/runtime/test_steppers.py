@@ -237,7 +237,9 @@ def test_evaluations_of_fixed_steps(model, gradient):
     for method, count in METHODS.items():
         field = CountingField(3, 5)
         node, states = build(model, field, method=method, gradient=gradient)
-        for n, keep in [(1, {"keep": 0}), (5, {"keep": 0}), (5, {}), (5, {"keep": 2000})]:
+        some = int(2.5 * count * weight_of(node, states))
+        field.taken()
+        for n, keep in [(1, {"keep": 0}), (5, {"keep": 0}), (5, {}), (5, {"keep": some})]:
             node.options = {"steps": n} | keep
             solution = node.integrate(states)
             stats, expected = solution.stats, count * n
@@ -274,10 +276,10 @@ def test_evaluations_of_fitted_steps(method):
 @every("method", METHODS)
 @every("model", MODELS)
 def test_fitted_steps_hold_the_tolerance(model, method, tolerance):
-    """Of states of size one, at the end; nor are they far shorter than that takes."""
+    """Of states of size one, at the end, where errors of steps add up; nor are these far shorter."""
     node, states = build(model, method=method, rtol=tolerance, atol=tolerance)
     exact, _ = reference(model)
-    assert tolerance / 10_000 < error_of(ends_of(node, states), exact) < tolerance
+    assert tolerance / 10_000 < error_of(ends_of(node, states), exact) < 2 * tolerance
 
 
 class Driven(nn.Module):
@@ -453,7 +455,7 @@ AUTO += [(model, {}, 1e-2, "interpolation5") for model in (HBNODE, AdamNODE)]
 AUTO += [(model, {"steps": 3}, 1e-5, "interpolation5") for model in DAMPED]
 AUTO += [(model, {"step_size": 0.4}, 1e-5, "interpolation5") for model in SEPARABLE]
 AUTO += [(NODE, {}, 1e-5, "tsit5"), (NODE, {"steps": 3}, 1e-2, "rk4")]
-AUTO += [(SONODE, {}, 1e-5, "interpolation8")]
+AUTO += [(SONODE, {}, 1e-5, "tsit5")]
 
 
 @pytest.mark.parametrize(("model", "options", "tolerance", "method"), AUTO, ids=named)
