@@ -189,7 +189,7 @@ def test_settings_are_checked_when_they_change():
 
 def test_the_page_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     exec(compile("\n".join(blocks), str(PAGE), "exec"), {"__name__": "page"})
     printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
     assert set(printed) == {"discrete", "adjoint", "autograd"}
