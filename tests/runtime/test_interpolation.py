@@ -266,6 +266,23 @@ def test_fitted_steps_hold_the_tolerance(model: type[Node], name: str, tolerance
     assert float(((found - exact).abs() / (1 + exact.abs())).max()) < 5 * tolerance
 
 
+@pytest.mark.parametrize("model", [GHBNODE, AdamNODE])
+def test_errors_of_collocation_are_seen(model: type[Node]) -> None:
+    """Where f is constant its polynomial is exact, and the rest of the equations still bends."""
+
+    def field(t: Tensor, h: Tensor) -> Tensor:
+        return torch.full_like(h, 40.0)
+
+    h = torch.randn(4, 3, dtype=torch.float64)
+    with torch.no_grad():
+        exact, _, _ = solved_without_gradient(
+            model(field, (0.0, 3.0), "dopri8", 1e-11, 1e-11).double(), h
+        )
+        node = model(field, (0.0, 3.0), "interpolation5", 1e-6, 1e-6).double()
+        found, _, _ = solved_without_gradient(node, h)
+    assert float(((found - exact).abs() / (1 + exact.abs())).max()) < 1e-6
+
+
 def test_one_sample_autocast_and_vmap() -> None:
     field, h = Force(), torch.randn(4, 3, dtype=torch.float64)
     node = made(AdamNODE, field, method="interpolation5", options={"steps": 2})
