@@ -99,7 +99,9 @@ def test_a_grid_that_is_too_coarse_is_not_compared() -> None:
     assert {name: each.times for name, each in claim.ratios.items()} == {
         fine.contender.name: fine.total / auto.total
     }
-    assert "too coarse, with their worst errors: autograd, interpolation5, fixed 1" in claim_lines(claim)
+    assert "too coarse, with their worst errors: autograd, interpolation5, fixed 1" in claim_lines(
+        claim
+    )
 
 
 @pytest.mark.parametrize("model", ["HBNODE", "NesterovNODE"])
