@@ -106,7 +106,7 @@ class Stages(NamedTuple):
     """What the stages of a step evaluated, and the tensors that its rows weigh.
 
     ``positions`` are those of the transformed position at each stage, in methods that take the
-    damping out.
+    damping out; of an interpolation how far the states go in the step.
     """
 
     found: list[Evaluated]
