@@ -24,8 +24,9 @@ Linear = Sequence[Sequence[Tensor | None]]
 class Group(NamedTuple):
     """Driven states that move each other: which, those with a rest, and the rows of every leg.
 
-    ``rows`` (legs, states, nodes, starts and values of g) have dimensions of the samples before
-    these where samples have times of their own. Values of g are in the order of the nodes.
+    ``rows`` (legs, states, nodes, starts and values of g) weigh how far the states go from their
+    starts. Where samples have times of their own, dimensions of the samples come before these.
+    Values of g are in the order of the nodes.
     """
 
     states: list[int]
@@ -38,8 +39,8 @@ class Group(NamedTuple):
         found = self.rows[..., k, :, :nodes, :columns]
         return (found if whole else found[..., -1:, :]).flatten(-3, -2)
 
-    def path(self, rows: Tensor, basis: Sequence[Tensor]) -> Tensor:
-        """Return the states at nodes, of shape (states, nodes, ...)."""
+    def moved(self, rows: Tensor, basis: Sequence[Tensor]) -> Tensor:
+        """Return how far the states have gone at nodes, of shape (states, nodes, ...)."""
         found = mixed_rows(rows, torch.stack(tuple(basis)))
         return found.view(len(self.states), -1, *found.shape[1:])
 
@@ -70,6 +71,7 @@ def _group(
     coupled = [linear[i][j] for i in states for j in states]
     if any(x is not None for x in coupled):
         rows = _solved(coupled, step.length * integrals, rows)
+    rows = torch.cat([rows[..., : len(states)] - starts, rows[..., len(states) :]], -1)
     return Group(states, rests, rows.to(step.states.dtype))
 
 

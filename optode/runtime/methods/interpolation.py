@@ -64,15 +64,18 @@ class Interpolation(Method):
             if k or first is None:
                 first = evaluate(step.start + node * step.length, states)
             way.pass_by(k, states, first)
-            states = way.end(k)
-        return Taken(states, Stages(way.found, [x for basis in way.basis for x in basis]))
+            moved = way.moved(k)
+            states = step.states + moved
+        basis = [x for basis in way.basis for x in basis]
+        return Taken(states, Stages(way.found, basis, moved))
 
     def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
         """Return the difference between the ends with all values of f, and with one left out."""
         with torch.no_grad():  # the lengths of steps are held fixed
             way = Way(cast("Follow", evaluate), step, (self.embedded,), ())
             way.resume(stages)
-            return ends - way.end(0)
+            assert stages.moved is not None  # by the step
+            return stages.moved - way.moved(0)
 
 
 def _places(count: int, without: set[int]) -> list[int]:

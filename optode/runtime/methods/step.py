@@ -68,10 +68,14 @@ class Step(NamedTuple):
 
 
 class Stages(NamedTuple):
-    """What the stages of a step evaluated, and the tensors that its rows weigh."""
+    """What the stages of a step evaluated, and the tensors that its rows weigh.
+
+    ``moved`` is how far the states go in the step, where its error is estimated from that.
+    """
 
     found: list[Evaluated]
     basis: list[Tensor]
+    moved: Tensor | None = None
 
 
 class Taken(NamedTuple):

@@ -20,7 +20,7 @@ AtNodes = Sequence[Sequence[tuple[int, Sequence[Tensor]]]]
 
 
 class Relaxing(NamedTuple):
-    """Where a follower is that relaxes by itself, at the nodes of every leg.
+    """How far a follower that relaxes by itself has gone at the nodes of every leg.
 
     ``starts`` (legs, nodes) weigh its start, ``rests`` (legs, nodes, nodes) the rest of its rate
     there; dimensions of the samples come before these where samples have times of their own.
@@ -74,7 +74,8 @@ class Way:
                 unit = torch.eye(table.shape[-1], dtype=table.dtype, device=table.device)
                 inverse = torch.linalg.inv_ex(unit - table * rate[..., None, :])[0]
                 dtype = self.step.states.dtype
-                found[i] = Relaxing(inverse.sum(-1).to(dtype), (inverse @ table).to(dtype))
+                starts, rests = inverse.sum(-1) - 1, inverse @ table
+                found[i] = Relaxing(starts.to(dtype), rests.to(dtype))
         return found
 
     def pass_by(self, k: int, states: Tensor, found: Evaluated) -> None:
@@ -93,25 +94,25 @@ class Way:
         counts = (len(g.states) + len(stages.found) * len(g.rests) for g in self.groups)
         self.basis = [[*islice(left, count)] for count in counts]
 
-    def end(self, k: int) -> Tensor:
-        """Return the states at the end of the k-th leg."""
-        one, layers = self.legs[k], self.follow.layers
-        values = len(self.found)
+    def moved(self, k: int) -> Tensor:
+        """Return how far the states go from their starts to the end of the k-th leg."""
+        layers, nodes, values = self.follow.layers, len(self.legs[k].nodes), len(self.found)
         ends: list[Tensor] = [*self.step.states]
         paths: dict[int, Tensor] = {}
         for group, basis in zip(self.groups, self.basis):
-            rows = group.of(k, len(one.nodes), values, whole=bool(layers))
-            path = group.path(rows, basis)
-            if len(path) == len(ends) and not layers:
-                return path[:, -1]
-            for i, x in zip(group.states, path):
-                paths[i], ends[i] = x, x[-1]
+            rows = group.of(k, nodes, values, whole=bool(layers))
+            moved = group.moved(rows, basis)
+            if len(moved) == len(ends) and not layers:
+                return moved[:, -1]
+            for i, x in zip(group.states, moved):
+                ends[i] = x[-1]
+                paths[i] = self.step.states[i] + x if layers else x
         if layers:
             self._follow_on(k, paths, ends)
         return torch.stack(ends)
 
     def _follow_on(self, k: int, paths: dict[int, Tensor], ends: list[Tensor]) -> None:
-        """Add the followers to the paths and to the ends, one layer after another."""
+        """Add the followers to the paths, and how far they go to the ends, one layer after another."""
         one, like, follow = self.legs[k], self.step.states[0], self.follow
         n = len(one.nodes)
         values = self._values(one, like)
@@ -125,12 +126,11 @@ class Way:
                 rest, start = unfold(rates[i], like), self.step.states[i]
                 if i in self.relaxing:
                     starts, rests = self.relaxing[i]
-                    start = scaled_rows(starts[..., k, :n][..., last], start[None])
-                    rows = rests[..., k, :n, :n][..., last, :]
+                    moved = mixed_rows(rests[..., k, :n, :n][..., last, :], rest)
+                    moved = scaled_rows(starts[..., k, :n][..., last], start[None]) + moved
                 else:
-                    rows = table[last]
-                path = start + mixed_rows(rows, rest)
-                paths[i], ends[i] = path, path[-1]
+                    moved = mixed_rows(table[last], rest)
+                paths[i], ends[i] = start + moved, moved[-1]
 
     def _values(self, one: Leg, like: Tensor) -> Tensors:
         """Return the values of f, and whatever else is called, at the nodes of a leg."""
