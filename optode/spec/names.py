@@ -36,9 +36,9 @@ ATTRIBUTES = frozenset((
     "States", "adjoint_field", "atol", "automatic_grid", "best_method", "branch_evaluations",
     "compilations", "compiled", "constant_names", "each_feature", "equations", "feature_axis",
     "feature_sum", "features", "field", "followers", "followers_see_f", "gradient", "graph_bytes",
-    "grid", "initial_states", "integrate", "learned_names", "learned_start", "linear_only", "linear_part",
-    "linear_start", "linearize", "method", "observe", "operator_names", "options", "record",
-    "regular_start", "relative_degree", "rtol", "running", "settled", "singular_times",
+    "grid", "initial_states", "integrate", "learned_names", "learned_start", "linear_only",
+    "linear_part", "linear_start", "linearize", "method", "observe", "operator_names", "options",
+    "record", "regular_start", "relative_degree", "rtol", "running", "settled", "singular_times",
     "singular_values", "span", "start_evaluations", "state_names", "timeless", "timeless_loss",
     "vector_field",
 ))  # fmt: skip

@@ -59,11 +59,14 @@ class Interpolation(Method):
 
     def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
         """Take one step."""
-        way, states = Way(cast("Follow", evaluate), step, self.legs, self.nodes), step.states
+        states = step.states
+        # first of all, as where it is known: autograd adds in the order of its graph
+        found = evaluate(step.start, states) if first is None else first
+        way = Way(cast("Follow", evaluate), step, self.legs, self.nodes)
         for k, node in enumerate(self.nodes):
-            if k or first is None:
-                first = evaluate(step.start + node * step.length, states)
-            way.pass_by(k, states, first)
+            if k:
+                found = evaluate(step.start + node * step.length, states)
+            way.pass_by(k, states, found)
             moved = way.moved(k)
             states = step.states + moved
         basis = [x for basis in way.basis for x in basis]
