@@ -60,7 +60,7 @@ def _group(
     like: Tensor,
 ) -> Group:
     """Return one group: the solution of its system with all starts and values as right sides."""
-    _, integrals, responses = tables(legs, like)
+    _, integrals, _, responses = tables(legs, like)
     rests = [i for i in states if i in follow.resting]
     count, most, _ = responses.shape
     unit = torch.eye(len(states), dtype=like.dtype, device=like.device)

@@ -37,12 +37,13 @@ def leg(given: Row, end: float, count: int) -> Leg:
 class Tables(NamedTuple):
     """The numbers of all legs of a step, filled up with zeros to one size.
 
-    ``nodes`` (legs, n), ``integrals`` (legs, n, n), and ``responses`` (legs, n, values): what a
-    value at a node adds to an integral.
+    ``nodes`` (legs, n), ``integrals`` (legs, n, n), ``weights`` (legs, n, values), and ``responses``
+    of their shape: what a value at a node adds to an integral.
     """
 
     nodes: Tensor
     integrals: Tensor
+    weights: Tensor
     responses: Tensor
 
 
@@ -61,12 +62,26 @@ def _tables(legs: tuple[Leg, ...], dtype: torch.dtype, device: torch.device) -> 
     )
     nodes = [_filled(x.nodes, size) for x in legs]
     integrals = [_square(x.integrals, size, size) for x in legs]
+    weights = [_square(x.weights, size, values) for x in legs]
     responses = [_square(_product(x.integrals, x.weights), size, values) for x in legs]
-    made = (torch.tensor(x, dtype=dtype, device=device) for x in (nodes, integrals, responses))
-    return Tables(*made)
+    every = (nodes, integrals, weights, responses)
+    return Tables(*(torch.tensor(x, dtype=dtype, device=device) for x in every))
 
 
 _known_tables = cache(_tables)
+
+
+def row_tensor(row: Row, like: Tensor) -> Tensor:
+    """Return numbers as a tensor like another, made once as ``tables`` are."""
+    make = _row if is_watched() or torch.compiler.is_compiling() else _known_row
+    return make(row, like.dtype, like.device)
+
+
+def _row(row: Row, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(row, dtype=dtype, device=device)
+
+
+_known_row = cache(_row)
 
 
 def _product(left: tuple[Row, ...], right: tuple[Row, ...]) -> tuple[Row, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..aliases import Tensors
 from .driven import Linear, groups
 from .folding import fold, unfold
-from .legs import Leg, Row, mixed_rows, scaled_rows, tables
+from .legs import Leg, Row, mixed_rows, row_tensor, scaled_rows, tables
 from .step import Evaluated, Follow, Stages, Step
 
 AtNodes = Sequence[Sequence[tuple[int, Sequence[Tensor]]]]
@@ -52,8 +52,7 @@ class Way:
         """Return L at the nodes of all legs, and at those where f is evaluated, one by one."""
         step, times = self.step, self.times.flatten()
         if nodes:
-            there = torch.tensor(nodes, dtype=self.exact.dtype, device=self.exact.device)
-            times = torch.cat([times, step.start + step.length * there])
+            times = torch.cat([times, step.start + step.length * row_tensor(nodes, self.exact)])
         found = self.follow.linear(times)
         n = self.times.numel()
         legs = [[None if x is None else x[..., :n] for x in row] for row in found]
@@ -115,7 +114,7 @@ class Way:
         """Add the followers to the paths, and how far they go to the ends, one layer after another."""
         one, like, follow = self.legs[k], self.step.states[0], self.follow
         n = len(one.nodes)
-        values = self._values(one, like)
+        values = self._values(k, one, like)
         absent = like.new_zeros(()).expand(fold(like.expand(n, *like.shape)).shape)
         table = (self.step.length * self.tables.integrals[k, :n, :n]).to(like.dtype)
         for layer in follow.layers:
@@ -132,10 +131,11 @@ class Way:
                     moved = mixed_rows(table[last], rest)
                 paths[i], ends[i] = start + moved, moved[-1]
 
-    def _values(self, one: Leg, like: Tensor) -> Tensors:
+    def _values(self, k: int, one: Leg, like: Tensor) -> Tensors:
         """Return the values of f, and whatever else is called, at the nodes of a leg."""
         if not self.follow.sees_f:
             return ()
-        weights = like.new_tensor(one.weights)
+        n, values = len(one.nodes), len(self.found)
+        weights = self.tables.weights[k, :n, :values].to(like.dtype)
         found = zip(*(f.values for f in self.found))
         return tuple(fold(mixed_rows(weights, torch.stack(x))) for x in found)
