@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from ..methods.step import Evaluated, Part
 from .replay import Replayed
 
 if TYPE_CHECKING:
+    from ..node import Node
     from .field import BoundField
     from .parts import Evaluation
 
@@ -21,27 +22,38 @@ Look = Callable[..., Evaluated]
 """An ``Evaluation``'s way to evaluate a part: its first argument is the interval."""
 
 
-class Following:
-    """The evaluations of one interval; ``look`` is how f is evaluated.
+class Structure(NamedTuple):
+    """How the states of a node follow from f, by their places.
 
     ``groups`` are driven states that move each other linearly, ``resting`` those of them with a
-    rest to interpolate. ``layers`` are the groups of states that follow. All are places of states.
+    rest to interpolate. ``layers`` are the groups of states that follow.
     """
+
+    groups: list[list[int]]
+    resting: list[int]
+    layers: list[list[int]]
+    sees_f: bool
+
+
+def structure_of(node: Node) -> Structure:
+    """Return how the states of a node follow from f."""
+    place = {name: i for i, name in enumerate(node.state_names)}
+    layers = [[place[name] for name in layer] for layer in node.followers]
+    following = {i for layer in layers for i in layer}
+    driven = [i for i in place.values() if i not in following]
+    groups = _groups(driven, node.linear_part(torch.ones((), device="cpu")))
+    alone = {place[name] for name in node.linear_only}
+    return Structure(groups, [i for i in driven if i not in alone], layers, node.followers_see_f)
+
+
+class Following:
+    """The evaluations of one interval; ``look`` is how f is evaluated."""
 
     __slots__ = ("evaluation", "groups", "interval", "layers", "look", "resting", "sees_f")
 
     def __init__(self, evaluation: Evaluation, look: Look, interval: int) -> None:
         self.evaluation, self.look, self.interval = evaluation, look, interval
-        node = evaluation.node
-        place = {name: i for i, name in enumerate(node.state_names)}
-        self.layers = [[place[name] for name in layer] for layer in node.followers]
-        following = {i for layer in self.layers for i in layer}
-        driven = [i for i in place.values() if i not in following]
-        self.groups = _groups(driven, node.linear_part(evaluation.clock.like.new_ones(())))
-        self.resting = [
-            i for name, i in place.items() if i in driven and name not in node.linear_only
-        ]
-        self.sees_f = node.followers_see_f
+        self.groups, self.resting, self.layers, self.sees_f = evaluation.structure
 
     @property
     def exact(self) -> Tensor:
