@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
 from ..aliases import Rates, Tensors
 from ..methods.folding import spread_times
-from ..methods.step import Evaluated, Part
+from ..methods.step import Evaluated, Part, Structure
 from .replay import Replayed
 
 if TYPE_CHECKING:
@@ -20,19 +20,6 @@ if TYPE_CHECKING:
 
 Look = Callable[..., Evaluated]
 """An ``Evaluation``'s way to evaluate a part: its first argument is the interval."""
-
-
-class Structure(NamedTuple):
-    """How the states of a node follow from f, by their places.
-
-    ``groups`` are driven states that move each other linearly, ``resting`` those of them with a
-    rest to interpolate. ``layers`` are the groups of states that follow.
-    """
-
-    groups: list[list[int]]
-    resting: list[int]
-    layers: list[list[int]]
-    sees_f: bool
 
 
 def structure_of(node: Node) -> Structure:
@@ -49,11 +36,17 @@ def structure_of(node: Node) -> Structure:
 class Following:
     """The evaluations of one interval; ``look`` is how f is evaluated."""
 
-    __slots__ = ("evaluation", "groups", "interval", "layers", "look", "resting", "sees_f")
+    __slots__ = ("evaluation", "interval", "look")
 
     def __init__(self, evaluation: Evaluation, look: Look, interval: int) -> None:
         self.evaluation, self.look, self.interval = evaluation, look, interval
-        self.groups, self.resting, self.layers, self.sees_f = evaluation.structure
+
+    @property
+    def structure(self) -> Structure:
+        """How the states follow from f."""
+        found = self.evaluation.structure
+        assert found is not None  # a solve by such a method has found it before its first step
+        return found
 
     @property
     def exact(self) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from ..aliases import Pull, Tensors
 from ..methods.combinations import joined
-from ..methods.step import Evaluated, Part, PullJoined
+from ..methods.step import Evaluated, Part, PullJoined, Structure
 from ..solution import Stats
 from ..times import Clock
 from ..torch_internals import age
 from .field import BoundField
-from .following import Following, Look, Structure, structure_of
+from .following import Following, Look
 from .guards import Guard
 from .sources import Sources
 from .weight import Room, weighed
@@ -48,11 +48,7 @@ class Evaluation:
         self.node, self.inputs, self.clock, self.room = node, sources.inputs, clock, room
         self.stats, self.sources, self.guard = stats, sources, guard
         self.learned, self.drops, self.counts = learned, drops, counts
-
-    @cached_property
-    def structure(self) -> Structure:
-        """How the states follow from f."""
-        return structure_of(self.node)
+        self.structure: Structure | None = None
 
     def within(self, interval: int, look: Look | None = None) -> Following:
         """Return the evaluations of one interval, by a way to look: plain ones unless given."""

@@ -48,7 +48,7 @@ class Group(NamedTuple):
 def groups(follow: Follow, step: Step, legs: tuple[Leg, ...], linear: Linear) -> list[Group]:
     """Return the groups of driven states, with L at the nodes of all legs."""
     exact = follow.exact
-    return [_group(follow, step, legs, linear, states, exact) for states in follow.groups]
+    return [_group(follow, step, legs, linear, states, exact) for states in follow.structure.groups]
 
 
 def _group(
@@ -61,7 +61,7 @@ def _group(
 ) -> Group:
     """Return one group: the solution of its system with all starts and values as right sides."""
     _, integrals, _, responses = tables(legs, like)
-    rests = [i for i in states if i in follow.resting]
+    rests = [i for i in states if i in follow.structure.resting]
     count, most, _ = responses.shape
     unit = torch.eye(len(states), dtype=like.dtype, device=like.device)
     starts = unit[:, None, :].expand(count, -1, most, -1)

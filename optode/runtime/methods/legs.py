@@ -52,7 +52,7 @@ def tables(legs: tuple[Leg, ...], like: Tensor) -> Tables:
 
     They are made once, but where a mode makes tensors that nobody else may see.
     """
-    make = _tables if is_watched() or torch.compiler.is_compiling() else _known_tables
+    make = _tables if torch.compiler.is_compiling() or is_watched() else _known_tables
     return make(legs, like.dtype, like.device)
 
 
@@ -73,7 +73,7 @@ _known_tables = cache(_tables)
 
 def row_tensor(row: Row, like: Tensor) -> Tensor:
     """Return numbers as a tensor like another, made once as ``tables`` are."""
-    make = _row if is_watched() or torch.compiler.is_compiling() else _known_row
+    make = _row if torch.compiler.is_compiling() or is_watched() else _known_row
     return make(row, like.dtype, like.device)
 
 

@@ -59,18 +59,27 @@ class Evaluate(Protocol):
     def __call__(self, part: Part, s: Any, y: Tensor, *length: float) -> Evaluated: ...
 
 
-class Follow(Evaluate, Protocol):
-    """Evaluates also what follows from given values of f, in one interval.
+class Structure(NamedTuple):
+    """How the states of a node follow from f, by their places.
 
     ``groups`` are driven states that move each other linearly, ``resting`` those of them with a
-    rest to interpolate. ``layers`` are the groups of states that follow. All are places of states.
-    ``exact`` is a tensor like the times.
+    rest to interpolate. ``layers`` are the groups of states that follow.
     """
 
     groups: list[list[int]]
     resting: list[int]
     layers: list[list[int]]
     sees_f: bool
+
+
+class Follow(Evaluate, Protocol):
+    """Evaluates also what follows from given values of f, in one interval.
+
+    ``exact`` is a tensor like the times.
+    """
+
+    @property
+    def structure(self) -> Structure: ...
 
     @property
     def exact(self) -> Tensor: ...
@@ -143,7 +152,8 @@ class Method(ABC, Generic[G]):
     has a weight in the error alone. ``takes_first`` says whether a step begins with an evaluation of
     ``part``, which may be known. ``needs`` names the base class that a node must have. ``reach`` is
     how many times longer than a Runge-Kutta method's the first step is tried. ``reads_between`` says
-    whether steps are short enough for Hermite interpolation between their ends.
+    whether steps are short enough for Hermite interpolation between their ends, ``follows`` whether
+    they ask how the states follow from f.
     """
 
     needs: ClassVar[str] = "Node"
@@ -158,6 +168,7 @@ class Method(ABC, Generic[G]):
     ends_alone: bool = False
     reach: ClassVar[float] = 1.0
     reads_between: ClassVar[bool] = True
+    follows: ClassVar[bool] = False
 
     @abstractmethod
     def numbers(self, problem: Problem, steps: Sequence[Interval]) -> Sequence[G]:
