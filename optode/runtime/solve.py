@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .aliases import Inputs, Tensors
 from .dense import longest_step
+from .evaluation.following import structure_of
 from .evaluation.guards import Guard
 from .evaluation.parts import Evaluation
 from .evaluation.sources import sources_of
@@ -97,6 +98,8 @@ class Solve:
         if self.apart:  # leaves, since the solve has no part in the graph that made them
             self.inner = tuple(x.detach().requires_grad_(x.requires_grad) for x in self.learned)
         self.evaluation = self._evaluation(room)
+        if self.method.follows:
+            self.evaluation.structure = structure_of(node)
         self.notices = Notices(node, self.clock, self.stats)
         self.record = Record()
         self.errors: Errors = []

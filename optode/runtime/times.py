@@ -189,10 +189,7 @@ class Clock:
                 return torch.minimum(time, self.times[i + 1]).to(dtype), None
         else:  # round-off may have led out of the interval
             low, high = self.knots[i], self.knots[i + 1]
-            if s < low:
-                s = low
-            elif s > high:
-                s = high
+            s = low if s < low else high if s > high else s
         if self.speeds is None:
             return s.to(dtype) if isinstance(s, Tensor) else self.like.new_full((), s), None
         speed = self.speeds[i]

@@ -130,7 +130,7 @@ def test_a_grid_too_coarse_is_not_returned(method):
         solution = node.integrate(h0)
     expected, stats = exact(node, h0), solution.stats
     missed = error(node, coarse(h0).detach(), expected)  # what was not returned
-    assert missed > 10
+    assert missed > (1 if method.startswith("interpolation") else 10)
     assert error(node, solution.states.h[-1], expected) < min(1, missed / 10)  # 0.37 is seen
     assert 1 <= stats.repeated <= 3
     assert before.accepted < stats.accepted

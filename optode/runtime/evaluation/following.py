@@ -10,35 +10,40 @@ from torch import Tensor
 
 from ..aliases import Rates, Tensors
 from ..methods.folding import spread_times
-from ..methods.step import Evaluated
+from ..methods.step import Evaluated, Structure
 from .replay import Replayed
 
 if TYPE_CHECKING:
+    from ..node import Node
     from .field import BoundField
     from .parts import Evaluation
 
 
+def structure_of(node: Node) -> Structure:
+    """Return how the states of a node follow from f."""
+    place = {name: i for i, name in enumerate(node.state_names)}
+    layers = [[place[name] for name in layer] for layer in node.followers]
+    following = {i for layer in layers for i in layer}
+    driven = [i for i in place.values() if i not in following]
+    groups = _groups(driven, node.linear_part(torch.ones((), device="cpu")))
+    alone = {place[name] for name in node.linear_only}
+    return Structure(groups, [i for i in driven if i not in alone], layers, node.followers_see_f)
+
+
 class Following:
-    """The evaluations of one interval.
+    """The evaluations of one interval."""
 
-    ``groups`` are driven states that move each other linearly, ``resting`` those of them with a
-    rest to interpolate. ``layers`` are the groups of states that follow. All are places of states.
-    """
-
-    __slots__ = ("evaluation", "groups", "interval", "layers", "resting", "sees_f")
+    __slots__ = ("evaluation", "interval")
 
     def __init__(self, evaluation: Evaluation, interval: int) -> None:
         self.evaluation, self.interval = evaluation, interval
-        node = evaluation.node
-        place = {name: i for i, name in enumerate(node.state_names)}
-        self.layers = [[place[name] for name in layer] for layer in node.followers]
-        following = {i for layer in self.layers for i in layer}
-        driven = [i for i in place.values() if i not in following]
-        self.groups = _groups(driven, node.linear_part(evaluation.clock.like.new_ones(())))
-        self.resting = [
-            i for name, i in place.items() if i in driven and name not in node.linear_only
-        ]
-        self.sees_f = node.followers_see_f
+
+    @property
+    def structure(self) -> Structure:
+        """How the states follow from f."""
+        found = self.evaluation.structure
+        assert found is not None  # a solve by such a method has found it before its first step
+        return found
 
     @property
     def exact(self) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..aliases import Pull, Tensors
 from ..methods.combinations import joined
-from ..methods.step import Evaluated
+from ..methods.step import Evaluated, Structure
 from ..solution import Stats
 from ..times import Clock
 from ..torch_internals import age
@@ -47,6 +47,7 @@ class Evaluation:
         self.node, self.inputs, self.clock, self.room = node, sources.inputs, clock, room
         self.stats, self.sources, self.guard = stats, sources, guard
         self.learned, self.drops, self.counts = learned, drops, counts
+        self.structure: Structure | None = None
 
     def within(self, interval: int) -> Following:
         """Return the evaluations of one interval."""

@@ -42,13 +42,14 @@ class Group(NamedTuple):
     def moved(self, rows: Tensor, basis: Sequence[Tensor]) -> Tensor:
         """Return how far the states have gone at nodes, of shape (states, nodes, ...)."""
         found = mixed_rows(rows, torch.stack(tuple(basis)))
-        return found.view(len(self.states), -1, *found.shape[1:])
+        count = len(self.states)
+        return found.view(count, len(found) // count, *found.shape[1:])
 
 
 def groups(follow: Follow, step: Step, legs: tuple[Leg, ...], linear: Linear) -> list[Group]:
     """Return the groups of driven states, with L at the nodes of all legs."""
     exact = follow.exact
-    return [_group(follow, step, legs, linear, states, exact) for states in follow.groups]
+    return [_group(follow, step, legs, linear, states, exact) for states in follow.structure.groups]
 
 
 def _group(
@@ -60,8 +61,8 @@ def _group(
     like: Tensor,
 ) -> Group:
     """Return one group: the solution of its system with all starts and values as right sides."""
-    _, integrals, responses = tables(legs, like)
-    rests = [i for i in states if i in follow.resting]
+    _, integrals, _, responses = tables(legs, like)
+    rests = [i for i in states if i in follow.structure.resting]
     count, most, _ = responses.shape
     unit = torch.eye(len(states), dtype=like.dtype, device=like.device)
     starts = unit[:, None, :].expand(count, -1, most, -1)

@@ -15,9 +15,9 @@ def fold(x: Tensor) -> Tensor:
     return x if x.ndim == 2 else x[:, None]
 
 
-def unfold(x: Tensor, like: Tensor) -> Tensor:
-    """Return folded states with the times as dimensions of their own, before those of a state."""
-    return x.reshape(-1, *like.shape)
+def unfold(x: Tensor, count: int, like: Tensor) -> Tensor:
+    """Return states folded from so many times with these as the first dimension again."""
+    return x.reshape(count, *like.shape)
 
 
 def spread_times(time: Tensor, like: Tensor, count: int) -> Tensor:

@@ -41,6 +41,7 @@ class Interpolation(Method):
 
     reach: ClassVar[float] = 5.0
     reads_between: ClassVar[bool] = False
+    follows: ClassVar[bool] = True
     estimates = True
 
     def __init__(self, nodes: Row) -> None:

@@ -37,12 +37,13 @@ def leg(given: Row, end: float, count: int) -> Leg:
 class Tables(NamedTuple):
     """The numbers of all legs of a step, filled up with zeros to one size.
 
-    ``nodes`` (legs, n), ``integrals`` (legs, n, n), and ``responses`` (legs, n, values): what a
-    value at a node adds to an integral.
+    ``nodes`` (legs, n), ``integrals`` (legs, n, n), ``weights`` (legs, n, values), and ``responses``
+    of their shape: what a value at a node adds to an integral.
     """
 
     nodes: Tensor
     integrals: Tensor
+    weights: Tensor
     responses: Tensor
 
 
@@ -51,8 +52,7 @@ def tables(legs: tuple[Leg, ...], like: Tensor) -> Tables:
 
     They are made once, but where a mode makes tensors that nobody else may see.
     """
-    apart = torch.compiler.is_compiling() or is_watched()
-    make = _tables if apart else _known_tables
+    make = _tables if torch.compiler.is_compiling() or is_watched() else _known_tables
     return make(legs, like.dtype, like.device)
 
 
@@ -62,12 +62,26 @@ def _tables(legs: tuple[Leg, ...], dtype: torch.dtype, device: torch.device) -> 
     )
     nodes = [_filled(x.nodes, size) for x in legs]
     integrals = [_square(x.integrals, size, size) for x in legs]
+    weights = [_square(x.weights, size, values) for x in legs]
     responses = [_square(_product(x.integrals, x.weights), size, values) for x in legs]
-    made = (torch.tensor(x, dtype=dtype, device=device) for x in (nodes, integrals, responses))
-    return Tables(*made)
+    every = (nodes, integrals, weights, responses)
+    return Tables(*(torch.tensor(x, dtype=dtype, device=device) for x in every))
 
 
 _known_tables = cache(_tables)
+
+
+def row_tensor(row: Row, like: Tensor) -> Tensor:
+    """Return numbers as a tensor like another, made once as ``tables`` are."""
+    make = _row if torch.compiler.is_compiling() or is_watched() else _known_row
+    return make(row, like.dtype, like.device)
+
+
+def _row(row: Row, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(row, dtype=dtype, device=device)
+
+
+_known_row = cache(_row)
 
 
 def _product(left: tuple[Row, ...], right: tuple[Row, ...]) -> tuple[Row, ...]:
@@ -89,7 +103,8 @@ def mixed_rows(rows: Tensor, x: Tensor) -> Tensor:
     Rows may have dimensions of samples before them.
     """
     if rows.ndim == 2:
-        return (rows @ x.flatten(1)).view(-1, *x.shape[1:])
+        columns = x.flatten(1) if x.ndim > 1 else x[:, None]
+        return (rows @ columns).view(len(rows), *x.shape[1:])
     return (rows.movedim((-2, -1), (0, 1)) * x).sum(1)
 
 

@@ -29,18 +29,27 @@ class Evaluate(Protocol):
     def __call__(self, s: Any, y: Tensor) -> Evaluated: ...
 
 
-class Follow(Evaluate, Protocol):
-    """Evaluates also what follows from given values of f, in one interval.
+class Structure(NamedTuple):
+    """How the states of a node follow from f, by their places.
 
     ``groups`` are driven states that move each other linearly, ``resting`` those of them with a
-    rest to interpolate. ``layers`` are the groups of states that follow. All are places of states.
-    ``exact`` is a tensor like the times.
+    rest to interpolate. ``layers`` are the groups of states that follow.
     """
 
     groups: list[list[int]]
     resting: list[int]
     layers: list[list[int]]
     sees_f: bool
+
+
+class Follow(Evaluate, Protocol):
+    """Evaluates also what follows from given values of f, in one interval.
+
+    ``exact`` is a tensor like the times.
+    """
+
+    @property
+    def structure(self) -> Structure: ...
 
     @property
     def exact(self) -> Tensor: ...
@@ -92,7 +101,8 @@ class Method(ABC):
     shrinks with ``error_order`` powers of its length. With ``ends_as_next`` the last stage is the
     first of the next step, and has a weight in the error alone. ``reach`` is how many times longer
     than a Runge-Kutta method's the first step is tried. ``reads_between`` says whether steps are
-    short enough for Hermite interpolation between their ends.
+    short enough for Hermite interpolation between their ends, ``follows`` whether they ask how the
+    states follow from f.
     """
 
     order: int
@@ -101,6 +111,7 @@ class Method(ABC):
     ends_as_next: bool = False
     reach: ClassVar[float] = 1.0
     reads_between: ClassVar[bool] = True
+    follows: ClassVar[bool] = False
 
     @abstractmethod
     def evaluations(self, known: bool, whole: bool) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..aliases import Tensors
 from .driven import Linear, groups
 from .folding import fold, unfold
-from .legs import Leg, Row, mixed_rows, scaled_rows, tables
+from .legs import Leg, Row, mixed_rows, row_tensor, scaled_rows, tables
 from .step import Evaluated, Follow, Stages, Step
 
 AtNodes = Sequence[Sequence[tuple[int, Sequence[Tensor]]]]
@@ -39,6 +39,7 @@ class Way:
 
     def __init__(self, follow: Follow, step: Step, legs: tuple[Leg, ...], nodes: Row) -> None:
         self.follow, self.step, self.legs = follow, step, legs
+        self.structure = follow.structure
         self.exact = follow.exact
         self.tables = tables(legs, self.exact)
         self.times = step.start + step.length * self.tables.nodes
@@ -52,8 +53,7 @@ class Way:
         """Return L at the nodes of all legs, and at those where f is evaluated, one by one."""
         step, times = self.step, self.times.flatten()
         if nodes:
-            there = torch.tensor(nodes, dtype=self.exact.dtype, device=self.exact.device)
-            times = torch.cat([times, step.start + step.length * there])
+            times = torch.cat([times, step.start + step.length * row_tensor(nodes, self.exact)])
         found = self.follow.linear(times)
         n = self.times.numel()
         legs = [[None if x is None else x[..., :n] for x in row] for row in found]
@@ -67,7 +67,7 @@ class Way:
     def _relaxing(self) -> dict[int, Relaxing]:
         """Return the numbers of followers that relax: ``z_a = z_0 + sum_b A_ab (L_b z_b + g_b)``."""
         table, found = self.step.length * self.tables.integrals, {}
-        for i in (i for layer in self.follow.layers for i in layer):
+        for i in (i for layer in self.structure.layers for i in layer):
             rate = self.linear[i][i]
             if rate is not None:
                 rate = rate.reshape(*rate.shape[:-1], *self.times.shape)
@@ -96,7 +96,7 @@ class Way:
 
     def moved(self, k: int) -> Tensor:
         """Return how far the states go from their starts to the end of the k-th leg."""
-        layers, nodes, values = self.follow.layers, len(self.legs[k].nodes), len(self.found)
+        layers, nodes, values = self.structure.layers, len(self.legs[k].nodes), len(self.found)
         ends: list[Tensor] = [*self.step.states]
         paths: dict[int, Tensor] = {}
         for group, basis in zip(self.groups, self.basis):
@@ -113,17 +113,17 @@ class Way:
 
     def _follow_on(self, k: int, paths: dict[int, Tensor], ends: list[Tensor]) -> None:
         """Add the followers to the paths, and how far they go to the ends, one layer after another."""
-        one, like, follow = self.legs[k], self.step.states[0], self.follow
+        one, like, layers = self.legs[k], self.step.states[0], self.structure.layers
         n = len(one.nodes)
-        values = self._values(one, like)
+        values = self._values(k, one, like)
         absent = like.new_zeros(()).expand(fold(like.expand(n, *like.shape)).shape)
         table = (self.step.length * self.tables.integrals[k, :n, :n]).to(like.dtype)
-        for layer in follow.layers:
+        for layer in layers:
             states = tuple(fold(paths[i]) if i in paths else absent for i in range(len(ends)))
-            rates = follow.replayed(self.times[k, :n], states, values or absent)
-            last = slice(-1, None) if layer is follow.layers[-1] else slice(None)
+            rates = self.follow.replayed(self.times[k, :n], states, values or absent)
+            last = slice(-1, None) if layer is layers[-1] else slice(None)
             for i in layer:
-                rest, start = unfold(rates[i], like), self.step.states[i]
+                rest, start = unfold(rates[i], n, like), self.step.states[i]
                 if i in self.relaxing:
                     starts, rests = self.relaxing[i]
                     moved = mixed_rows(rests[..., k, :n, :n][..., last, :], rest)
@@ -132,10 +132,11 @@ class Way:
                     moved = mixed_rows(table[last], rest)
                 paths[i], ends[i] = start + moved, moved[-1]
 
-    def _values(self, one: Leg, like: Tensor) -> Tensors:
+    def _values(self, k: int, one: Leg, like: Tensor) -> Tensors:
         """Return the values of f, and whatever else is called, at the nodes of a leg."""
-        if not self.follow.sees_f:
+        if not self.structure.sees_f:
             return ()
-        weights = like.new_tensor(one.weights)
+        n, values = len(one.nodes), len(self.found)
+        weights = self.tables.weights[k, :n, :values].to(like.dtype)
         found = zip(*(f.values for f in self.found))
         return tuple(fold(mixed_rows(weights, torch.stack(x))) for x in found)
