@@ -137,7 +137,7 @@ def test_a_grid_too_coarse_is_not_returned(method):
     again = node.integrate(h0).stats
     assert (again.repeated, again.accepted) == (0, stats.accepted)
     assert stats.forward_nfe == node.field.calls - again.forward_nfe
-    assert stats.forward_nfe > again.forward_nfe + 3 * before.accepted
+    assert stats.forward_nfe >= again.forward_nfe + 3 * before.accepted
 
 
 @pytest.mark.parametrize("gradient", ["discrete", "adjoint", "autograd"])

@@ -327,7 +327,7 @@ def test_times_that_require_a_gradient_are_times_where_none_is_asked(method):
 # Shapes
 
 
-SHAPES = [(0, 3), (4, 0), (0,), ()]
+SHAPES = [(0, 3), (4, 0), (0,), (4,), ()]
 
 
 @every_gradient

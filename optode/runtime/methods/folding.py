@@ -23,7 +23,7 @@ def unfold(x: Tensor, count: int, like: Tensor) -> Tensor:
 def spread_times(time: Tensor, like: Tensor, count: int) -> Tensor:
     """Return times, the first dimension of a tensor, so that they broadcast with folded states."""
     samples = len(like) // count
-    if time.ndim > 2:  # each sample's own
-        return time.flatten(0, 1).to(like.dtype)
+    if time.ndim > 1:  # each sample's own; a sample may be a number
+        return (time.flatten(0, 1) if time.ndim > 2 else time).to(like.dtype)
     column = time.reshape(count, -1).expand(count, samples).reshape(-1, *[1] * (like.ndim - 1))
     return column.to(like.dtype)
