@@ -40,7 +40,7 @@ PACKAGES = ("sympy", "jinja2", "typer")
 """Packages whose versions are reported beside those of the environment."""
 
 SLOWEST = 5
-STEPPER = "stepper"
+FOLLOWING = "following"
 
 FUNCTIONS = {
     "reading, validation": (
@@ -53,7 +53,7 @@ FUNCTIONS = {
     "limit": ("limit.balance:scalings", "limit.limit:continuous_limit"),
     "model": ("model.model:neural_ode",),
     "adjoint": ("adjoint.adjoint:adjoint_system",),
-    STEPPER: ("model.structure:derive_stepper",),
+    FOLLOWING: ("model.following:derive_following",),
     "rendering": ("codegen.module:render", "codegen.files:sealed"),
     "writing": ("codegen.files:write_modules",),
 }
@@ -103,7 +103,7 @@ class Staged:
     """One run with a clock at every stage.
 
     ``each`` has the wall seconds of every module, from the start of its derivation to its text;
-    ``apart`` says that the command derives no stepper, and that it was derived after it.
+    ``apart`` says that the command derives no following, and that it was derived after it.
     """
 
     total: Cost
@@ -211,9 +211,9 @@ def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> N
     except SystemExit as end:
         if end.code:
             raise
-    apart = "stepper" not in clock.spent
+    apart = FOLLOWING not in clock.spent
     for _, derivation in derivations if apart else ():
-        _ = derivation.stepper
+        _ = derivation.following
 
     import json
 
@@ -325,7 +325,7 @@ def record(measurement: Measurement, goal: float) -> dict[str, Any]:
         "met": taken.wall <= goal,
         "stages": [{"stage": name, **asdict(cost)} for name, cost in run.stages.items()],
         "process": asdict(run.total),
-        "stepper_apart": run.apart,
+        "following_apart": run.apart,
         "derived": len(run.each),
         "slowest": slowest(run.each),
     }
@@ -355,11 +355,11 @@ def stage_lines(found: Mapping[str, Any]) -> list[str]:
     lines = ["stage                  wall ms  processor ms  modules imported"]
     for name, cost in rows:
         imported = f"{cost.imported:18d}" if cost.imported else ""
-        star = " *" if name == STEPPER and found["stepper_apart"] else ""
+        star = " *" if name == FOLLOWING and found["following_apart"] else ""
         label = f"{name}{star}"
         lines.append(f"{label:20}{1e3 * cost.wall:10.1f}{1e3 * cost.processor:14.1f}{imported}")
     note = "* derived after the command, which has no use for it; part of the sum"
-    return [*lines, *([note] if found["stepper_apart"] else ())]
+    return [*lines, *([note] if found["following_apart"] else ())]
 
 
 def _cost(found: Mapping[str, Any]) -> Cost:

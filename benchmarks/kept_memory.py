@@ -90,7 +90,9 @@ def growth(steps: int, compiled: bool) -> list[float]:
     """Return the resident memory (MiB) after each tenth of so many training steps."""
     torch.manual_seed(0)
     field = nn.Sequential(nn.Linear(8, 32), nn.Tanh(), nn.Linear(32, 8))
-    settings = {"method": "nystrom4", "options": {"steps": 2}, "compile": True} if compiled else {}
+    settings = (
+        {"method": "interpolation3", "options": {"steps": 2}, "compile": True} if compiled else {}
+    )
     node = optode.compile("heavy_ball")(field, **settings)
     optimizer = torch.optim.Adam(node.parameters())
     found = []

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from benchmarks.speed.contender import Setting
     from benchmarks.speed.torch_contenders import Optode
 
-METHOD = "nystrom6"
-# Those of benchmarks/speed whose equations the method fits.
+METHOD = "interpolation5"
+# Of benchmarks/speed.
 MODELS = ("HBNODE", "NesterovNODE")
 CASES = ("small", "medium")
 GRADIENTS = ("autograd", "discrete")

@@ -26,9 +26,9 @@ from optode.limit.from_spec import given_limit
 from optode.limit.limit import ContinuousLimit, continuous_limit
 from optode.limit.scaling import Scaling
 from optode.model.fitting import fitted
+from optode.model.following import Following, derive_following
 from optode.model.from_spec import no_model, read_architecture
 from optode.model.model import Architecture, NeuralODE, neural_ode
-from optode.model.structure import Stepper, derive_stepper
 from optode.rule.from_spec import build_rule
 from optode.rule.rule import UpdateRule
 from optode.show.equations import Form, Stage, show
@@ -167,10 +167,10 @@ class Derivation:
             raise SpecError(found)
 
     @cached_property
-    @staged("stepper")
-    def stepper(self) -> Stepper:
-        """The structure of the model that an integrator can use."""
-        return derive_stepper(self.model)
+    @staged("following")
+    def following(self) -> Following:
+        """How the states of the model follow, once f is given along the solution."""
+        return derive_following(self.model)
 
     @cached_property
     def module_text(self) -> str:
@@ -186,7 +186,7 @@ class Derivation:
         sha256 = self.spec.sha256
         text = render(
             self.adjoint,
-            self.stepper,
+            self.following,
             spec_name=origin,
             sha256=sha256,
             version=__version__,
@@ -197,7 +197,7 @@ class Derivation:
     def stages(self, *names: str) -> tuple[Stage, ...]:
         """Return the results of the named stages.
 
-        Without names, of all but the stepper, and from order 2 on the adjoint, which has no program.
+        Without names, of all but the last, and from order 2 on the adjoint, which has no program.
         """
         rule = [] if self.spec.is_ode else ["rule"]
         model = ["model", *(["adjoint"] if self.order < 2 else [])] if self.spec.has_model else []

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.methods.models import Model, NoReference, TooLong, model
 from benchmarks.records import rounded
-from optode.runtime.methods.catalogue import METHODS, methods_of
+from optode.runtime.methods.catalogue import METHODS
 
 ERRORS = tuple(10.0**-k for k in range(2, 9))
 KINDS = {"equal": "in equal steps", "fitted": "in fitted steps"}
@@ -106,11 +106,10 @@ def fewest(points: Sequence[Point], error: float) -> Point | None:
     return min(reached, key=lambda point: point.nfe, default=None)
 
 
-def contenders(kinds: frozenset[str]) -> list[tuple[str, str]]:
-    """Return methods that a node can take, each in equal steps, and in fitted ones if it can."""
-    able = methods_of(kinds)
-    pairs = [(name, "equal") for name in able]
-    pairs += [(name, "fitted") for name in able if METHODS[name].estimates]
+def contenders() -> list[tuple[str, str]]:
+    """Return all methods, each in equal steps, and in fitted ones if it can."""
+    pairs = [(name, "equal") for name in METHODS]
+    pairs += [(name, "fitted") for name, method in METHODS.items() if method.estimates]
     return [*pairs, (AUTO, "equal"), (AUTO, "fitted")]
 
 
@@ -138,16 +137,14 @@ def record(name: str, methods: Sequence[str] = (), wanted: Sequence[float] = ERR
     except NoReference as error:
         return {"model": name, "left_out": str(error), "rows": []}
     able = [error for error in wanted if error >= problem.error]
-    kinds = problem.make().kinds
     rows = [
         row(problem, method, kind, able)
-        for method, kind in contenders(kinds)
+        for method, kind in contenders()
         if not methods or method in methods
     ]
     return rounded(
         {
             "model": name,
-            "structure": sorted(kinds - {"Node"}),
             "smallest_error": problem.error,
             "reference_nfe": problem.nfe,
             "rows": rows,

@@ -8,11 +8,8 @@ from benchmarks.speed.torch_contenders import Optode, Torchdiffeq, Torchode
 from optode.runtime.methods.catalogue import METHODS
 
 # Methods in fitted steps, and in equal ones; those that the runtime does not have are passed over.
-FITTED = ("dopri5", "tsit5", "nystrom6", *(f"interpolation{n}" for n in range(3, 10)), "auto")
-EQUAL = (
-    *("tsit5", "nystrom4", "nystrom5", "nystrom6", "splitting4"),
-    *(f"interpolation{n}" for n in range(3, 10)),
-)
+FITTED = ("dopri5", "tsit5", *(f"interpolation{n}" for n in range(3, 10)), "auto")
+EQUAL = ("tsit5", *(f"interpolation{n}" for n in range(3, 10)))
 
 
 def ours() -> list[Contender]:

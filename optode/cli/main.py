@@ -58,7 +58,7 @@ class StageName(str, Enum):
     limit = "limit"
     model = "model"
     adjoint = "adjoint"
-    stepper = "stepper"
+    following = "following"
 
 
 class Format(str, Enum):

@@ -10,15 +10,14 @@ import sympy as sp
 
 from optode.adjoint.adjoint import AdjointSystem
 from optode.codegen.expressions import float_text
-from optode.codegen.layout import LINE_LENGTH, flat, indented
+from optode.codegen.layout import LINE_LENGTH, flat
 from optode.language.functions import transformed
 from optode.language.symbols import symbol
 from optode.language.text import operator_text, to_text
 from optode.model.model import Initial, LearnedParameter, NeuralODE
-from optode.model.structure import SCALED, START, Damped, Stepper
 
 
-def documentation(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
+def documentation(system: AdjointSystem) -> dict[str, Any]:
     """Return the lines of the class docstring, by the names that the template has for them."""
     model = system.model
     return {
@@ -30,7 +29,6 @@ def documentation(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
         "parameter_values": flat(_wrapped(_parameter_text(p), 8, "    ") for p in model.parameters),
         "adjoint_text": _wrapped(_adjoint_text(system)),
         "adjoint_equations": _adjoint_equations(system),
-        "transform": _transform_text(stepper) if isinstance(stepper, Damped) else (),
         "singular": _singular_text(model),
         "notes": flat(_wrapped(f"Note: {plain(note)}.") for note in model.notes),
         "references": flat(_wrapped(plain(r), 8, "    ") for r in model.references),
@@ -75,22 +73,6 @@ def _adjoint_equations(system: AdjointSystem) -> tuple[str, ...]:
         for name, integrand in system.quadratures
     )
     return (*_derivatives(system.costates, system.equations), *flat(gradients))
-
-
-def _transform_text(stepper: Damped) -> tuple[str, ...]:
-    """How the damping is taken out."""
-    position = stepper.model.states[0]
-    t0 = symbol("t0")
-    root, change = (
-        to_text(e.xreplace({START: t0, SCALED: symbol("w")}))
-        for e in (stepper.root, stepper.acceleration)
-    )
-    if stepper.damping == 0:
-        return ()
-    lines = _wrapped(
-        f"Nyström methods take the damping out: with R = {root}, the state w = R*{position} obeys"
-    )
-    return (*lines, "", *indented(_wrapped(f"w'' = {change}", 8, "    ")), "")
 
 
 def _singular_text(model: NeuralODE) -> tuple[str, ...]:

@@ -51,20 +51,16 @@ _SIMPLE = re.compile(
 class TorchPrinter:
     """Prints expressions; raises TypeError at what has no PyTorch text, such as a call of the
     field. The scalars are tensors of one number, which cost less to divide by one another than
-    states do by them. With ``operators_only`` exponentials and roots are powers, so that the text
-    is for Python's numbers and for tensors alike, and other functions go through ``either``.
+    states do by them.
     """
 
     def __init__(
         self,
         floats: Collection[sp.Symbol] = (),
         scalars: Collection[sp.Symbol] = (),
-        *,
-        operators_only: bool = False,
     ) -> None:
         self.floats = frozenset(floats)
         self.scalars = self.floats.union(scalars)
-        self.operators_only = operators_only
         self._shown: dict[sp.Expr, _Text] = {}
 
     def text(self, expression: sp.Expr) -> str:
@@ -81,7 +77,7 @@ class TorchPrinter:
         floats, scalars = (
             known | {name} if read <= known else known for known in (self.floats, self.scalars)
         )
-        return TorchPrinter(floats, scalars, operators_only=self.operators_only)
+        return TorchPrinter(floats, scalars)
 
     def _show(self, e: sp.Expr) -> _Text:
         if e not in self._shown:
@@ -93,8 +89,6 @@ class TorchPrinter:
             return _Text(e.name, Binding.ATOM)
         if e.is_number:
             return _number(e)
-        if self.operators_only and isinstance(e, (sp.exp, sp.Pow)) and not e.exp.is_Integer:
-            return self._operator_power(e)
         if isinstance(e, sp.Add):
             return _Text(" ".join(self._terms(e)), Binding.SUM)
         if isinstance(e, sp.Pow) and not e.exp.could_extract_minus_sign():
@@ -144,13 +138,6 @@ class TorchPrinter:
         base = self._show(e.base).within(Binding.ATOM)
         return _power_text(base, self._show(e.exp).within(Binding.ATOM))
 
-    def _operator_power(self, e: sp.Expr) -> _Text:
-        """``math.e ** (...)`` for an exponential, ``x**0.5`` for a root."""
-        base = "math.e" if isinstance(e, sp.exp) else self._show(e.base).within(Binding.ATOM)
-        if e.exp.is_Rational:
-            return _power_text(base, float_text(e.exp))
-        return _power_text(base, self._show(e.exp).within(Binding.ATOM))
-
     def _function(self, e: sp.Expr) -> _Text:
         record = function_of(e)
         if record is None:
@@ -168,9 +155,7 @@ class TorchPrinter:
         ):
             return self._one_sided(*e.args)
         shown = [self.argument(a) for a in e.args]
-        if self.operators_only and record.torch.endswith("({})"):
-            return _Text(f"either({record.torch[:-4]}, {shown[0]})", Binding.ATOM)
-        if (self.operators_only or self.is_float(e)) and record.floats is not None:
+        if self.is_float(e) and record.floats is not None:
             return _Text(record.floats.format(*shown), Binding.ATOM)
         if self.is_float(e) and isinstance(e, Elementwise):
             return self._show(e.formula(*e.args))
@@ -186,7 +171,7 @@ class TorchPrinter:
 
     def _choice(self, condition: sp.Expr, a: sp.Expr, b: sp.Expr) -> _Text:
         """One of two values: Python's own choice where the condition is no tensor."""
-        if self.operators_only or self.is_float(condition):
+        if self.is_float(condition):
             chosen = written(condition, self.argument)
             text = f"{self.argument(a)} if {chosen} else {self._show(b).within(Binding.SUM)}"
             return _Text(text, Binding.CHOICE)
@@ -202,7 +187,7 @@ class TorchPrinter:
         """The larger or the smaller of two values."""
         side, bound = ("max", high) if low == -sp.oo else ("min", low)
         first, second = self.argument(u), self.argument(bound)
-        if self.operators_only or self.is_float(u + bound):
+        if self.is_float(u + bound):
             return _Text(f"{'min' if side == 'max' else 'max'}({first}, {second})", Binding.ATOM)
         if self.is_float(u):
             return self._one_sided(bound, *((-sp.oo, u) if side == "max" else (u, sp.oo)))

@@ -11,17 +11,15 @@ from optode.codegen.expressions import TorchPrinter, float_text
 from optode.codegen.layout import BODY, call_lines, flat, indented
 from optode.language.functions import transformed
 from optode.language.symbols import symbol
-from optode.model.model import Initial, LearnedParameter
-from optode.model.structure import Separable, Stepper
+from optode.model.model import Initial, LearnedParameter, NeuralODE
 
 
-def init_lines(stepper: Stepper, features: bool) -> list[str]:
+def init_lines(model: NeuralODE, features: bool) -> list[str]:
     """The constructor, where it sets anything, or the span is another than the base class's."""
-    model = stepper.model
     span = f"({', '.join(map(float_text, model.span))})"
     layers = list(filter(None, map(feature_layer, model.states, model.initial)))
     learned = [p for p in model.parameters if p.is_learned]
-    constants = [p for p in model.parameters if is_settable(p, stepper)]
+    constants = [p for p in model.parameters if not p.is_learned]
     operators, losses = model.operators, ("loss",) if model.has_loss else ()
     if not (layers or learned or constants or operators) and model.span == (0.0, 1.0):
         return []
@@ -57,16 +55,6 @@ def init_lines(stepper: Stepper, features: bool) -> list[str]:
 def _constant_argument(parameter: LearnedParameter) -> str:
     default = "" if parameter.value is None else f" = {float_text(parameter.value)}"
     return f"{parameter.symbol}: float{default}"
-
-
-def is_settable(parameter: LearnedParameter, stepper: Stepper) -> bool:
-    """Whether a constant may have another value than the spec's.
-
-    Flows are solved for a rate of 0 where the spec says 0: they are wrong for another value.
-    """
-    return not parameter.is_learned and not (
-        isinstance(stepper, Separable) and parameter.value == 0
-    )
 
 
 def singular_values(system: AdjointSystem) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
-"""Write the methods that return rates, and the function that pulls costates back through them."""
+"""Write the method that returns rates, and the function that pulls costates back through them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import sympy as sp
 
@@ -25,38 +24,21 @@ from optode.language.program import Assign, Statement, Total
 from optode.model.model import NeuralODE
 
 RESERVED = (
-    "self", "t", "states", "costates", "field", "pull", "length", "inputs", "torch", "math",
+    "self", "t", "states", "costates", "field", "pull", "inputs", "torch", "math",
     "functional", *IN_MODULES,
 )  # fmt: skip
 """Names that the text of a method has besides those of its program."""
 
 _INNER = BODY + 4
+_SIGNATURE = (
+    "def equations(",
+    "    self, t: Tensor, states: Tensors, field: BoundField",
+    ") -> tuple[States, Pull]:",
+)
+_MEANING = '''"""The derivatives of the states, and the function that gives the costates'."""'''
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """How a method is called, and what its rates are returned as: ``States``, or a plain tuple.
-
-    ``numbers`` are arguments besides the time, the states and, unless it is called without, the
-    field.
-    """
-
-    name: str
-    meaning: str
-    kind: str = ""
-    calls_field: bool = True
-    numbers: tuple[sp.Symbol, ...] = ()
-
-    def lines(self) -> list[str]:
-        """The line, or lines, of ``def``."""
-        given = ["self", "t: Tensor", "states: Tensors"]
-        given += ["field: BoundField"] if self.calls_field else []
-        given += [f"{number}: float" for number in self.numbers]
-        end = f") -> tuple[{self.kind or 'Tensors'}, Pull]:"
-        return call_lines(f"def {self.name}(", given, end, 4)
-
-
-def rates_method(system: AdjointSystem, signature: Signature) -> list[str]:
+def equations_method(system: AdjointSystem) -> list[str]:
     """The whole method, for the body of a class that is not indented yet."""
     model, backward = system.model, system.backward
     forward, added = share(
@@ -74,27 +56,25 @@ def rates_method(system: AdjointSystem, signature: Signature) -> list[str]:
     program = (*forward, *added)
     shaped = {*model.states, *system.costates}
     kinds = kinds_of(model, program, shaped, (*system.forward.outputs, *costate_rates))
-    divisors = _divisors(model) if signature.numbers else ()
-    printer = StatementPrinter(model, program, kinds, signature.numbers, divisors)
+    printer = StatementPrinter(model, program, kinds)
     bars = tuple_lines("", ["None" if name in idle else str(name) for name in learned], 0)
     read = _read(printer, system)
     inner = [
         *unpacking(_or_blank(system.costates, read), "costates", _INNER),
         *printer.block(added, _INNER),
-        *_returned(signature.kind, costate_rates, bars[0], _INNER),
+        *_returned(costate_rates, bars[0], _INNER),
     ]
-    kind = signature.kind or "Tensors"
     body = [
         *unpacking(_or_blank(model.states, read), "states"),
         *printer.parameters(),
         *printer.block(forward),
         "",
-        f"def pull(costates: Tensors) -> tuple[{kind}, Gradients]:",
+        "def pull(costates: Tensors) -> tuple[States, Gradients]:",
         *indented(inner),
         "",
-        *_returned(signature.kind, system.forward.outputs, "pull", BODY),
+        *_returned(system.forward.outputs, "pull", BODY),
     ]
-    return [*signature.lines(), f'    """{signature.meaning}"""', *indented(body)]
+    return [*_SIGNATURE, *indented([_MEANING, *body])]
 
 
 def _read(printer: StatementPrinter, system: AdjointSystem) -> set[sp.Symbol]:
@@ -115,26 +95,14 @@ def _or_blank(names: Iterable[sp.Symbol], read: set[sp.Symbol]) -> list[sp.Symbo
     return [name if name in read else None for name in names]
 
 
-def _returned(kind: str, names: Iterable[sp.Symbol], second: str, indent: int) -> list[str]:
+def _returned(names: Iterable[sp.Symbol], second: str, indent: int) -> list[str]:
     """``return States(a, b), second``, on one line or one value a line."""
     items = list(map(str, names))
-    comma = "," if len(items) == 1 and not kind else ""
-    line = f"return {kind}({', '.join(items)}{comma}), {second}"
+    line = f"return States({', '.join(items)}), {second}"
     if len(line) <= LINE_LENGTH - indent:
         return [line]
-    first = (
-        call_lines(f"{kind}(", items, "),", indent + 4)
-        if kind
-        else tuple_lines("", items, indent + 4, ",")
-    )
+    first = call_lines("States(", items, "),", indent + 4)
     return ["return (", *indented(first), f"    {second},", ")"]
-
-
-def _divisors(model: NeuralODE) -> set[sp.Symbol]:
-    """Rates that mean rates are divided by, which may vanish: they tend to a limit."""
-    divided = (sp.fraction(sp.together(equation))[1] for equation in model.equations)
-    rates = {p.symbol for p in model.parameters if p.is_learned}
-    return rates & set().union(*(x.free_symbols for x in divided))
 
 
 def statement_lines(

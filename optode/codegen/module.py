@@ -29,19 +29,16 @@ from optode.codegen.layout import (
 from optode.codegen.learned import (
     feature_layer,
     init_lines,
-    is_settable,
     learned_property,
     singular_values,
 )
-from optode.codegen.methods import Signature, rates_method, statement_lines
-from optode.codegen.parts import base_class, part_methods
+from optode.codegen.methods import equations_method, statement_lines
 from optode.language.function_names import IN_MODULES, OPERATORS_IN_MODULES
 from optode.language.mutual import in_order
 from optode.language.program import FieldCall, Program, lower
 from optode.language.symbols import TIME, Field, symbol
-from optode.model.following import Following, derive_following
+from optode.model.following import Following
 from optode.model.model import NeuralODE
-from optode.model.structure import Stepper
 from optode.spec.shipped import templates_directory
 
 RUNTIME = "optode.runtime"
@@ -54,16 +51,15 @@ _SOURCES = {
     "torch.nn": ("functional",),
 }
 _RUNTIME_NAMES = (
-    "BoundField", "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn",
-    "Loss", "MatrixNode", "Node", "Operator", "Pull", "Rates", "SeparableNode", "Tensors", "Value",
-    "either", "learned_value", "set_constant", "set_learned", "set_loss", "set_operator", *IN_MODULES,
-    *OPERATORS_IN_MODULES,
+    "BoundField", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Loss", "MatrixNode",
+    "Node", "Operator", "Pull", "Rates", "Tensors", "Value", "learned_value", "set_constant",
+    "set_learned", "set_loss", "set_operator", *IN_MODULES, *OPERATORS_IN_MODULES,
 )  # fmt: skip
 
 
 def render(
     system: AdjointSystem,
-    stepper: Stepper,
+    following: Following,
     *,
     spec_name: str,
     sha256: str,
@@ -81,7 +77,7 @@ def render(
         "runtime": runtime.removeprefix("."),
     }
     template = _environment().get_template("module.py.jinja")
-    context = source | _context(system, stepper)
+    context = source | _context(system, following)
     text = template.render(**context, imports=())
     return template.render(**context, imports=_imports(text, runtime))
 
@@ -114,32 +110,26 @@ def _imports(text: str, runtime: str) -> tuple[str, ...]:
     return (*standard, "", *modules.get("torch", []), *found_lines, *local)
 
 
-def _context(system: AdjointSystem, stepper: Stepper) -> dict[str, Any]:
+def _context(system: AdjointSystem, following: Following) -> dict[str, Any]:
     model = system.model
     initial = _initial_program(model)
-    following = derive_following(model)
-    meaning = "The derivatives of the states, and the function that gives the costates'."
     methods = [
         *_initial_method(model, initial),
         *_branch_method(model),
-        rates_method(system, Signature("equations", meaning, "States")),
+        equations_method(system),
         *linear_method(model, following),
-        *part_methods(stepper),
     ]
     features = any(map(feature_layer, model.states, model.initial))
     features |= any(p.per_feature for p in model.parameters)
-    bases = ["FeatureNode"] if features else ["MatrixNode"] if model.is_matrix else []
-    if not bases or base_class(stepper) != "Node":
-        bases.append(base_class(stepper))
     return {
-        **documentation(system, stepper),
-        "bases": ", ".join(bases),
+        **documentation(system),
+        "base": "FeatureNode" if features else "MatrixNode" if model.is_matrix else "Node",
         "states": tuple(map(str, model.states)),
         "class_name": model.class_name,
         "has_ambiguous_names": bool({"l", "O", "I"} & {str(s) for s in _names(model)}),
-        "attributes": _attributes(system, stepper, initial, following),
+        "attributes": _attributes(system, initial, following),
         "learned": tuple(learned_property(p) for p in model.parameters if p.is_learned),
-        "init_lines": indented(init_lines(stepper, features)),
+        "init_lines": indented(init_lines(model, features)),
         "methods": tuple(indented(lines) for lines in methods),
     }
 
@@ -152,11 +142,9 @@ def _names(model: NeuralODE) -> tuple[sp.Symbol, ...]:
     return (*model.states, *(p.symbol for p in model.parameters))
 
 
-def _attributes(
-    system: AdjointSystem, stepper: Stepper, initial: Program, following: Following
-) -> tuple[str, ...]:
+def _attributes(system: AdjointSystem, initial: Program, following: Following) -> tuple[str, ...]:
     """The lines of the class body before its methods."""
-    model = stepper.model
+    model = system.model
     fixed = [p for p in model.parameters if not p.is_learned]
     learned = [f'"{p.symbol}"' for p in model.parameters if p.is_learned]
     calls = sum(isinstance(s, FieldCall) and not s.operator for s in initial.statements)
@@ -179,7 +167,6 @@ def _attributes(
         lines.append(f"start_evaluations = {calls}")
     if branch_calls:
         lines.append(f"branch_evaluations = {int(branch_calls)}")
-    lines += [f"{p.symbol} = {float_text(p.value)}" for p in fixed if not is_settable(p, stepper)]
     return tuple(indented(lines))
 
 

@@ -51,16 +51,15 @@ def kinds_of(
     program: Iterable[Statement],
     shaped: Iterable[sp.Symbol],
     outputs: Iterable[sp.Symbol],
-    floats: Iterable[sp.Symbol] = (),
 ) -> Kinds:
-    """Return the kind of every name, given the names that are shaped or floats before.
+    """Return the kind of every name, given the names that are shaped before.
 
     An output has the states' shape even where its value is constant.
     """
     program, shaped = tuple(program), set(shaped)
     outputs = {*outputs, *chain.from_iterable(map(_of_the_field, program))}
     full = set(shaped)
-    numbers = {p.symbol for p in model.parameters if not p.is_learned}.union(floats)
+    numbers = {p.symbol for p in model.parameters if not p.is_learned}
     scalars = {p.symbol for p in model.parameters if not p.per_feature} | numbers
     for statement in program:
         if isinstance(statement, (FieldCall, FieldPullback)):
@@ -109,25 +108,11 @@ def _is_full(
 
 
 class StatementPrinter:
-    """Prints the statements of one method.
+    """Prints the statements of one method, in which parameters are attributes."""
 
-    ``given`` are parameters that the method is called with; the others are attributes.
-    ``divisors`` are learned rates that are kept above zero, since they stand in denominators.
-    """
-
-    def __init__(
-        self,
-        model: NeuralODE,
-        program: Sequence[Statement],
-        kinds: Kinds,
-        given: Iterable[sp.Symbol] = (),
-        divisors: Iterable[sp.Symbol] = (),
-        *,
-        operators_only: bool = False,
-    ) -> None:
+    def __init__(self, model: NeuralODE, program: Sequence[Statement], kinds: Kinds) -> None:
         self.model, self.program, self.kinds = model, tuple(program), kinds
-        self.given, self.divisors = set(given), set(divisors)
-        self.printer = TorchPrinter(kinds.floats, kinds.scalars, operators_only=operators_only)
+        self.printer = TorchPrinter(kinds.floats, kinds.scalars)
         self.used = set().union(*map(uses, self.program))
         self.taken = {name.name for s in self.program for name in (*uses(s), *defines(s))}
 
@@ -136,16 +121,13 @@ class StatementPrinter:
         return [*self.parameters(), *self.block(self.program)]
 
     def parameters(self) -> list[str]:
-        """``gamma = self.gamma`` for the parameters that are read and not given."""
+        """``gamma = self.gamma`` for the parameters that are read."""
         lines = []
         for parameter in self.model.parameters:
             name = parameter.symbol
             value = f"self.{name}"
-            if name not in self.used - self.given:
+            if name not in self.used:
                 continue
-            if name in self.divisors and parameter.is_learned:
-                value += ".clamp(min=1e-30)"
-                lines.append("# stays above zero, where the quotient below has a limit")
             if parameter.per_feature:
                 value = f"self.each_feature({value}, {self.model.states[0]})"
             lines.append(f"{name} = {value}")

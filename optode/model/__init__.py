@@ -1,1 +1,1 @@
-"""Stage 3: the neural ODE, a network in the gradient's place, and the structure it has."""
+"""Stage 3: the neural ODE, a network in the gradient's place, and how its states follow from it."""

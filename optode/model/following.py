@@ -38,7 +38,7 @@ _MOST_TO_COMPARE = 12
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """How the states follow from given values of f and of all other oracles.
+    """How the states of a model follow from given values of f and of all other oracles.
 
     ``followers`` are groups of states, each integrated along the driven states and the groups
     before it; the other states are driven. ``linear_part`` is L, with the rates at which followers
@@ -48,6 +48,7 @@ class Following:
     that such a value needs.
     """
 
+    model: NeuralODE
     followers: tuple[States, ...]
     followers_see_f: bool
     rests: States
@@ -98,6 +99,7 @@ def derive_following(model: NeuralODE) -> Following:
     plain = {z for z, e in equations.items() if not e.sees_f and not e.bent}
     whole = {z for z, rate, linear in rows if z in plain and is_zero(rate - linear)}
     return Following(
+        model,
         followers=tuple(
             tuple(z for z in states if levels.get(z) == n)
             for n in range(max(levels.values(), default=-1) + 1)

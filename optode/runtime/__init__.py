@@ -5,7 +5,6 @@ torchdiffeq alone.
 """
 
 from .aliases import Field, Gradients, Inputs, Operator, Pull, Rates, Tensors, Times
-from .either import either
 from .evaluation.field import BoundField
 from .evaluation.loss import Loss, set_loss
 from .features import FeatureNode
@@ -32,13 +31,10 @@ from .ode_rnn import ODERNN, padded
 from .parameters import Learn, Value, set_constant, set_learned, set_operator
 from .reductions import count, dot, maximum, mean, minimum, total
 from .solution import Solution, Stats
-from .structures import DampedNode, Damping, SeparableNode
 
 __all__ = [
     "ODERNN",
     "BoundField",
-    "DampedNode",
-    "Damping",
     "FeatureNode",
     "Field",
     "Gradients",
@@ -50,7 +46,6 @@ __all__ = [
     "Operator",
     "Pull",
     "Rates",
-    "SeparableNode",
     "Solution",
     "Stats",
     "Tensors",
@@ -63,7 +58,6 @@ __all__ = [
     "count",
     "dot",
     "eigenvectors",
-    "either",
     "eye",
     "inv_root",
     "learned_value",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 
 from .aliases import Inputs, Tensors
-from .methods.step import EQUATIONS
 from .plan import AS_SET, Plan, for_tracing
 from .reasons import refuse
 from .solve import Found, Solve, run
@@ -94,6 +93,6 @@ def _weighed(node: Node, grid: Grid, states: Tensors, inputs: Inputs) -> int:
         solve = Solve(node, grid, states, inputs)
         with torch.enable_grad():
             start = solve.cut(torch.stack(states).detach())
-            solve.evaluation.plain(0, EQUATIONS, grid.knots[0], start)
+            solve.evaluation.plain(0, grid.knots[0], start)
         node.graph_bytes[kind] = solve.evaluation.room.weight or 0
     return node.graph_bytes[kind]

@@ -42,11 +42,10 @@ class Node(nn.Module):
         method: a method of torchdiffeq. The steps of the explicit Runge-Kutta methods are taken
             here, always ending at the times; torchdiffeq takes those of the others, and of
             "torchdiffeq:dopri5". With "torchode:dopri5" (tsit5, heun) every sample of a batch has
-            steps of its own. A ``DampedNode`` has "nystrom4" (order 4(3)), "nystrom5" (5(3)) and
-            "nystrom6" (6(4)), which take the damping out of the equations and need fewer
-            evaluations; a ``SeparableNode`` has "splitting2" and "splitting4", which compose exact
-            flows of parts of the equations in equal steps. "auto" picks one; the stats of a
-            solution name it.
+            steps of its own. "interpolation3" to "interpolation8" evaluate f so many times a step,
+            interpolate it in time, and solve the rest of the equations by collocation. "auto" takes
+            one of them where f is integrated twice or more before f reads it again; the stats of a
+            solution name the method.
         rtol, atol: relative and absolute tolerance of an adaptive method.
         gradient: "discrete" is the exact gradient of the numerical solution, its steps held fixed,
             from the states stored at each step. "adjoint" integrates the adjoint system backwards:
@@ -95,7 +94,6 @@ class Node(nn.Module):
     followers_see_f: ClassVar[bool] = False
     linear_only: ClassVar[tuple[str, ...]] = ()
     relative_degree: ClassVar[int] = 1
-    kinds: ClassVar[frozenset[str]] = frozenset({"Node"})
     regular_start: Callable[[Tensor, Tensor, Inputs], Tensors] | None = None
     start_evaluations: ClassVar[int] = 0
     branch_evaluations: ClassVar[int] = 0

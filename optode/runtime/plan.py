@@ -8,8 +8,8 @@ import torch
 
 from .evaluation.sources import Sources
 from .evaluation.weight import Room
-from .methods.catalogue import DOPRI5, METHODS, methods_of, solver_of
-from .methods.step import AnyMethod
+from .methods.catalogue import DOPRI5, METHODS, solver_of
+from .methods.step import Method
 from .options import Options
 from .times import Clock, Grid
 from .torch_internals import is_exporting, is_transformed
@@ -48,27 +48,20 @@ def options_of(node: Node, plan: Plan) -> Options:
 def method_name(node: Node, clock: Clock, dense: bool = False) -> str:
     """Return the name of the method, chosen where the node says "auto".
 
-    Where the solution is read between its steps, these must not be too long for that.
-
-    Raises ValueError where it, or the options, do not go with the times.
+    Where the solution is read between its steps, these must not be too long for that. Raises
+    ValueError where the options do not go with the times.
     """
     name = solver_of(node.method)[1]
     if name == "auto":
         name = node.best_method(clock)
         if dense and not METHODS[name].reads_between:
             name = "tsit5"
-    if method_of(name).needs != "Node" and clock.speeds is not None:
-        able = methods_of(frozenset({"Node"}))
-        raise ValueError(
-            f"{name} takes the same times for all samples, and no gradient of theirs: take one "
-            f"of {able}"
-        )
     if Options.of(node.options).cuts and clock.times.ndim > 1:
         raise ValueError("step_t and jump_t are times of all samples: each sample has times here")
     return name
 
 
-def method_of(name: str) -> AnyMethod:
+def method_of(name: str) -> Method:
     """Return the method of a name; for those of others a stand-in that counts stages."""
     return METHODS.get(name, DOPRI5)
 

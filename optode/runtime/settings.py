@@ -17,9 +17,7 @@ from .methods.catalogue import (
     LATE_STAGES,
     METHODS,
     MULTISTEP,
-    REASONS,
     TORCHODE,
-    methods_of,
     solver_of,
 )
 from .options import FITTING, Options, is_number
@@ -126,15 +124,13 @@ def _check_span(node: Node) -> None:
 
 
 def _check_method(node: Node, solver: str, name: str) -> None:
-    ours = ["auto", *methods_of(node.kinds)]
+    ours = ["auto", *METHODS]
     known = {"": ours, "torchode": TORCHODE}
     if name not in known.get(solver, ()) and not _is_of_torchdiffeq(solver, name):
-        needs = METHODS[name].needs if name in METHODS else ""
-        why = f" ({REASONS[needs]})" if needs in REASONS else ""
         others = [*ours, *MULTISTEP, "scipy_solver"]
         raise ValueError(
             f"method must be one of {others}, one of {[*solver_names()]} after torchdiffeq:, or one "
-            f"of {TORCHODE} after torchode:, got {node.method!r}{why}"
+            f"of {TORCHODE} after torchode:, got {node.method!r}"
         )
     if solver == "torchode" and find_spec("torchode") is None:
         raise ValueError(f"{node.method} needs the package torchode: install it")
@@ -164,7 +160,7 @@ def _check_grid(node: Node, solver: str, name: str) -> None:
         raise ValueError(f'grid must be None or "auto", got {node.grid!r}')
     estimates = name == "auto" or (name in METHODS and METHODS[name].estimates)
     if node.grid and (solver or not estimates):
-        able = [known for known in methods_of(node.kinds) if METHODS[known].estimates]
+        able = [known for known, method in METHODS.items() if method.estimates]
         raise ValueError(
             f'grid="auto" needs a method that estimates its error, one of {able}, got '
             f"{node.method!r}"

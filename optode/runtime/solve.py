@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,8 +21,7 @@ from .gradients.trajectories import trajectories
 from .learned_values import check_learned
 from .lending import lent
 from .methods.catalogue import solver_of
-from .methods.step import Stages, Step, Taken
-from .methods.undamping import values_of
+from .methods.step import Step, Taken
 from .notices import Notices
 from .outside.torchdiffeq import solve_by_torchdiffeq
 from .outside.torchode import solve_by_torchode
@@ -92,10 +90,9 @@ class Solve:
         self.sources = self.seen = sources_of(node, inputs)
         self.way_back = way_back(node, self.sources, room)
         self.apart = self.way_back in ("discrete", "adjoint")
-        self.plain = self.apart or self.way_back == "none"
         if self.apart:
             self.seen = self.sources.apart()
-            self.clock.set_apart(self.by_graphs and self.solver != "torchode")
+            self.clock.set_apart(self.way_back == "discrete" and self.solver != "torchode")
         self.learned = self.inner = tuple(getattr(node, name) for name in node.learned_names)
         check_learned(node, self.learned)
         if self.apart:  # leaves, since the solve has no part in the graph that made them
@@ -132,21 +129,11 @@ class Solve:
         names = () if self.way_back == "checkpoints" else self.node.learned_names
         return lent(self.node, dict(zip(names, self.inner)))
 
-    @cached_property
-    def values(self) -> list[float]:
-        """The learned values as Python's numbers, which are read back once."""
-        return values_of(self.learned)
-
-    @property
-    def by_graphs(self) -> bool:
-        """Whether the way back goes through a graph of each step, made apart from the others."""
-        return self.way_back == "discrete" and self.method.needs != "DampedNode"
-
     def trajectories(self, states: Tensors) -> Tensors:
         """Return every state at the knots, stacked, with the gradient that the node asks for."""
         start = torch.stack(states)
         if self.apart:
-            sources = (*self.learned, *self.sources.learned(self.by_graphs))
+            sources = (*self.learned, *self.sources.learned(self.way_back == "discrete"))
             path = trajectories(self, self.clock.grid.times, start, *sources)
         else:
             path = self.path(start)
@@ -165,9 +152,6 @@ class Solve:
     def _by_steps(self, states: Tensor) -> Tensor:
         stepper = Stepper(self, self.method, self.node.state_names, self.count_forward)
         stepper.whole |= self.plan.counted is not None
-        pulls = self.way_back == "discrete" and not self.by_graphs
-        look = self.evaluation.recorded if pulls else self.evaluation.plain
-        follow = self.evaluation.within
         path, steps = [self.cut(states)], []
 
         def accept(step: Step, taken: Taken) -> None:
@@ -175,7 +159,7 @@ class Solve:
             self.keep(stepper.interval, step, taken)
 
         for i, (start, end) in enumerate(pairwise(self.clock.knots)):
-            path.append(stepper.advance(i, follow(i, look), start, end, path[-1], accept))
+            path.append(stepper.advance(i, self.evaluation.within(i), start, end, path[-1], accept))
         if self.plan.dense:
             path = [*(step.states for step in steps), path[-1]]
             self.marks = [*(step.start for step in steps), self.clock.knots[-1]]
@@ -187,9 +171,9 @@ class Solve:
 
         Steps whose graphs are kept have one together, unless the costates between them are told.
         """
-        room = self.evaluation.room
+        room, discrete = self.evaluation.room, self.way_back == "discrete"
         one = not states.is_leaf and room.holds_another() and not self.notices.of_costates
-        return states.detach().requires_grad_() if self.by_graphs and not one else states
+        return states.detach().requires_grad_() if discrete and not one else states
 
     def count_forward(self, evaluations: int) -> None:
         """Count evaluations of the field."""
@@ -198,15 +182,13 @@ class Solve:
     def keep(self, i: int, step: Step, taken: Taken | None = None) -> None:
         """Count an accepted step of the i-th interval, and keep it for the way back."""
         self.stats.accepted += 1
-        room = self.evaluation.room
-        taken = taken if room.holds_another() else None
-        if taken is not None:
+        room, ends = self.evaluation.room, None
+        if taken is not None and room.holds_another():
             room.spend(len(taken.stages.found))
-            if self.by_graphs:  # the graph has all that is needed of the stages
-                taken = Taken(taken.states, Stages([], [], []))
+            ends = taken.states
         if self.way_back == "discrete":
             row = len(self.record.steps) if self.plan.dense else i
-            self.record.keep(step._replace(interval=i, row=row), taken)
+            self.record.keep(step._replace(interval=i, row=row), ends)
 
     def reason(self, i: int, s: float, states: Tensor, otherwise: str) -> str:
         """Return why a step of the i-th interval failed at s: ``otherwise`` or a cause found."""

@@ -16,9 +16,8 @@ from optode.adjoint.adjoint import AdjointSystem
 from optode.adjoint.volume import Volume, volume
 from optode.language.text import to_text
 from optode.limit.limit import ContinuousLimit
-from optode.model.following import derive_following
+from optode.model.following import Following
 from optode.model.model import Initial, LearnedParameter, NeuralODE
-from optode.model.structure import Damped, General, Separable, Stepper
 from optode.rule.rule import UpdateRule
 from optode.show.dialect import PlainText
 from optode.show.equations import Stage, step_lines
@@ -107,38 +106,18 @@ def _entries_of_adjoint(system: AdjointSystem) -> Json:
 
 
 @_entries.register
-def _entries_of_damped(stepper: Damped) -> Json:
-    names = ("damping", "force", "root", "curvature", "acceleration")
-    texts = {name: to_text(getattr(stepper, name)) for name in names}
-    return _stepper(stepper, {"structure": "damped", **texts, "methods": list(stepper.methods)})
-
-
-@_entries.register
-def _entries_of_separable(stepper: Separable) -> Json:
-    kicks = {str(state): to_text(flow) for state, flow in stepper.kicks}
-    found = {"structure": "separable", "drift": to_text(stepper.drift), "kicks": kicks}
-    lists = {"missing": list(stepper.reasons), "methods": list(stepper.methods)}
-    return _stepper(stepper, found | lists)
-
-
-@_entries.register
-def _entries_of_general(stepper: General) -> Json:
-    lists = {"missing": list(stepper.reasons), "methods": list(stepper.methods)}
-    return _stepper(stepper, {"structure": "none", **lists})
-
-
-def _stepper(stepper: Stepper, found: Json) -> Json:
-    """Add how the states follow from f to the structure that was found."""
-    states, following = stepper.model.states, derive_following(stepper.model)
+def _entries_of_following(following: Following) -> Json:
+    states = following.model.states
     linear = zip(states, following.linear_part, strict=True)
-    order: Json = {
-        "followers": [_names(group) for group in following.followers],
-        "followers_see_f": following.followers_see_f,
-        "rests": _names(following.rests),
-        "linear_part": {str(z): _system(states, row) for z, row in linear},
-        "relative_degree": following.relative_degree,
+    return {
+        "following": {
+            "followers": [_names(group) for group in following.followers],
+            "followers_see_f": following.followers_see_f,
+            "rests": _names(following.rests),
+            "linear_part": {str(z): _system(states, row) for z, row in linear},
+            "relative_degree": following.relative_degree,
+        }
     }
-    return {"stepper": {**found, "following": order}}
 
 
 def _volume(flow: Volume) -> Json:

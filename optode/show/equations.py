@@ -11,11 +11,10 @@ import sympy as sp
 
 from optode.adjoint.adjoint import AdjointSystem
 from optode.adjoint.volume import volume
-from optode.language.symbols import COUNTER, TIME, At, symbol
+from optode.language.symbols import COUNTER, TIME, At
 from optode.limit.limit import ContinuousLimit
-from optode.model.following import derive_following
+from optode.model.following import Following
 from optode.model.model import NeuralODE
-from optode.model.structure import LENGTH, SCALED, Damped, General, Separable, Stepper
 from optode.rule.rule import UpdateRule
 from optode.show.dialect import Dialect, Latex, PlainText, latex_words, markdown_words
 from optode.show.words import (
@@ -28,7 +27,7 @@ from optode.show.words import (
     start_text,
 )
 
-Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem | Stepper
+Stage: TypeAlias = UpdateRule | ContinuousLimit | NeuralODE | AdjointSystem | Following
 Form: TypeAlias = Literal["text", "latex", "markdown"]
 
 
@@ -194,71 +193,8 @@ def describe_adjoint(system: AdjointSystem, dialect: Dialect) -> Iterator[Group]
     yield Group("where", tuple(remarks(system, dialect)))
 
 
-_C, _FORCE, _R, _Q = map(symbol, ["c", "F", "R", "q"])
-
-
 @describe.register
-def describe_damped(stepper: Damped, dialect: Dialect) -> Iterator[Group]:
-    position, velocity = stepper.model.states
-    yield Group(
-        f"Structure of {stepper.model.class_name}: of second order, with linear damping c",
-        (
-            (dialect.derivative(position), dialect.expression(velocity)),
-            (dialect.derivative(velocity), dialect.expression(-_C * velocity + _FORCE)),
-        ),
-    )
-    named = ((_C, stepper.damping), (_FORCE, stepper.force))
-    yield Group("with", tuple((dialect.expression(a), dialect.expression(b)) for a, b in named))
-    scale = ((_R, stepper.root), (_Q, stepper.curvature), (SCALED, _R * position))
-    velocity_then = _R * (velocity + _C * position / 2)
-    yield Group(
-        "without damping, R being 1 at t0",
-        (
-            *((dialect.expression(a), dialect.expression(b)) for a, b in scale),
-            (dialect.derivative(SCALED), dialect.expression(velocity_then)),
-            (dialect.second_derivative(SCALED), dialect.expression(stepper.acceleration)),
-        ),
-    )
-    yield _order(stepper, dialect)
-    yield _methods(stepper, dialect)
-
-
-@describe.register
-def describe_separable(stepper: Separable, dialect: Dialect) -> Iterator[Group]:
-    position, *_ = stepper.model.states
-    yield Group(
-        f"Structure of {stepper.model.class_name}: separable, with exact flows over d",
-        ((dialect.value_at(position, f"{TIME} + {LENGTH}"), dialect.expression(stepper.drift)),),
-    )
-    kicks = (
-        (dialect.value_at(z, f"{TIME} + {LENGTH}"), dialect.expression(flow))
-        for z, flow in stepper.kicks
-    )
-    yield Group(f"then with {position} held", tuple(kicks))
-    yield _missing("what else it is not", stepper.reasons, dialect)
-    yield _order(stepper, dialect)
-    yield _methods(stepper, dialect)
-
-
-@describe.register
-def describe_general(stepper: General, dialect: Dialect) -> Iterator[Group]:
-    words = f"Structure of {stepper.model.class_name}: none that an integrator could use"
-    yield _missing(words, stepper.reasons, dialect)
-    yield _order(stepper, dialect)
-    yield _methods(stepper, dialect)
-
-
-def _missing(words: str, reasons: Iterable[str], dialect: Dialect) -> Group:
-    lines = ((dialect.words("missing"), dialect.words(reason)) for reason in reasons)
-    return Group(words, tuple(lines))
-
-
-def _order(stepper: Stepper, dialect: Dialect) -> Group:
-    following = derive_following(stepper.model)
-    order = dialect.words(order_text(stepper.model.states, following))
-    return Group(given_along(following), ((dialect.words("order"), order),))
-
-
-def _methods(stepper: Stepper, dialect: Dialect) -> Group:
-    names = ", ".join(stepper.methods) or "Runge-Kutta methods only"
-    return Group("integrated by", ((dialect.words("methods"), dialect.words(names)),))
+def describe_following(following: Following, dialect: Dialect) -> Iterator[Group]:
+    order = dialect.words(order_text(following.model.states, following))
+    words = f"How the states of {following.model.class_name} follow, {given_along(following)}"
+    yield Group(words, ((dialect.words("order"), order),))

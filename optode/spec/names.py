@@ -34,13 +34,13 @@ _MEANINGS = {
 # variable and an attribute of the emitted class: neither may hide what stands there already.
 ATTRIBUTES = frozenset((
     "States", "adjoint_field", "atol", "automatic_grid", "best_method", "branch_evaluations",
-    "compilations", "compiled", "constant_names", "damping", "damping_is_learned", "damping_slopes",
-    "drift", "each_feature", "equations", "feature_axis", "feature_sum", "features", "field",
-    "followers", "followers_see_f", "force", "gradient", "graph_bytes", "grid", "initial_states",
-    "integrate", "kick", "kinds", "learned_names", "learned_start", "linear_part", "linear_start",
-    "linearize", "method", "observe", "operator_names", "options", "record", "regular_start",
-    "relative_degree", "rtol", "running", "settled", "singular_times", "singular_values", "span",
-    "start_evaluations", "state_names", "timeless", "timeless_loss", "vector_field",
+    "compilations", "compiled", "constant_names", "each_feature", "equations", "feature_axis",
+    "feature_sum", "features", "field", "followers", "followers_see_f", "gradient", "graph_bytes",
+    "grid", "initial_states", "integrate", "learned_names", "learned_start", "linear_only",
+    "linear_part", "linear_start", "linearize", "method", "observe", "operator_names", "options",
+    "record", "regular_start", "relative_degree", "rtol", "running", "settled", "singular_times",
+    "singular_values", "span", "start_evaluations", "state_names", "timeless", "timeless_loss",
+    "vector_field",
 ))  # fmt: skip
 """Of the classes of optode.runtime, from which the emitted class inherits."""
 
@@ -62,14 +62,14 @@ TUPLE_ATTRIBUTES = frozenset((
 
 IMPORTED = frozenset((
     "Any", "NamedTuple", "Tensor", "nn", "functional", "math", "partial", "torch", "BoundField",
-    "DampedNode", "Damping", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Loss", "MatrixNode",
-    "Node", "Operator", "Pull", "Rates", "SeparableNode", "Tensors", "Value", "either", "learned_value",
-    "set_constant", "set_learned", "set_loss", "set_operator", *IN_MODULES, *OPERATORS_IN_MODULES,
+    "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Loss", "MatrixNode", "Node",
+    "Operator", "Pull", "Rates", "Tensors", "Value", "learned_value", "set_constant", "set_learned",
+    "set_loss", "set_operator", *IN_MODULES, *OPERATORS_IN_MODULES,
 ))  # fmt: skip
 """What the emitted module imports."""
 
 LOCALS = frozenset((
-    "costates", "inputs", "learn", "length", "pull", "settings", "states", "t0", "tolerances",
+    "costates", "inputs", "learn", "pull", "settings", "states", "tolerances",
 ))  # fmt: skip
 """The other local variables of the emitted methods; further ones make way for the author's names."""
 

@@ -223,7 +223,7 @@ def test_the_shell_is_offered_commands_and_options():
     assert complete("optode der") == ["derive"]
     assert complete("optode derive --sc") == ["--scalings"]
     assert complete("optode new mine --from lion_") == ["lion_tanh"]
-    assert complete("optode derive adam --stage ste") == ["stepper"]
+    assert complete("optode derive adam --stage fol") == ["following"]
     assert complete("optode derive second_", "zsh") == ["""_arguments '*: :(("second_order"))'"""]
     assert complete("optode derive no/such", "zsh") == ["_files"]
 

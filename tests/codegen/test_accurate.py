@@ -18,7 +18,6 @@ from optode.codegen.expressions import TorchPrinter
 from optode.compiler import compile
 from optode.language.elementwise import by_formula, maximum, minimum, relu, sigmoid
 from optode.language.symbols import symbol
-from optode.runtime import either
 from optode.spec.reader import parse_spec
 
 A, C, T, X, Y = map(symbol, ["a", "c", "t", "x", "y"])
@@ -139,22 +138,18 @@ DAMPINGS = ("tanh(gamma)", "abs(gamma)", "gamma*(1 - exp(-gamma*t))", "log(1 + s
 
 
 @pytest.mark.parametrize("damping", DAMPINGS)
-def test_a_damping_of_any_function_is_that_of_numbers_and_tensors(damping):
-    """A Nyström method takes it as numbers for "discrete", as tensors for "autograd"."""
+def test_a_damping_of_any_function_is_solved_by_collocation(damping):
+    """The numbers L of the linear part have it, at several times at once."""
     made, found = compile(parse_spec(DAMPED.format(damping=damping))), []
     h0 = torch.tensor([[0.5, -1.0]], dtype=torch.float64)
-    for settings in (("nystrom5", "discrete"), ("nystrom5", "autograd"), ("dopri5", "discrete")):
-        method, gradient = settings
+    for method, gradient in (
+        ("interpolation8", "discrete"),
+        ("interpolation8", "autograd"),
+        ("dopri5", "discrete"),
+    ):
         node = made(lambda t, h: torch.sin(h), (0.0, 1.0), method, 1e-9, 1e-9, gradient=gradient)
         h = node.double()(h0)
         h.sum().backward()
         found.append(torch.stack([h.sum(), node.raw_gamma.grad]))
     torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found[0], found[2], rtol=1e-6, atol=1e-6)
-
-
-def test_either_takes_numbers_and_tensors():
-    for function in (torch.tanh, torch.expm1, functional.softplus, torch.abs):
-        tensor = torch.tensor(-0.3, dtype=torch.float64)
-        assert either(function, -0.3) == pytest.approx(function(tensor).item(), rel=1e-15)
-        assert torch.equal(either(function, tensor), function(tensor))

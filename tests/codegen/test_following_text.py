@@ -17,8 +17,8 @@ from optode.codegen.module import render
 from optode.language.conditions import compared, where
 from optode.language.elementwise import hardtanh, relu, sigmoid, softplus
 from optode.language.symbols import TIME, Field, symbol
+from optode.model.following import derive_following
 from optode.model.model import Initial, LearnedParameter, NeuralODE
-from optode.model.structure import derive_stepper
 
 h, m, alpha, eps, decay = map(symbol, ["h", "m", "alpha", "eps", "decay"])
 t, f = TIME, Field(TIME, h)
@@ -66,8 +66,8 @@ def text_of(equations):
             (Initial("given"), *[Initial("zero")] * (len(equations) - 1)), (0.0, 1.0), (),
         )
     )  # fmt: skip
-    stepper = derive_stepper(system.model)
-    return render(system, stepper, spec_name="hand.yaml", sha256="0" * 64, version="0.0")
+    following = derive_following(system.model)
+    return render(system, following, spec_name="hand.yaml", sha256="0" * 64, version="0.0")
 
 
 def formatted(text):

@@ -25,8 +25,8 @@ from optode.codegen.module import render
 from optode.compiler import derive, shipped_models
 from optode.language.elementwise import relu, sigmoid
 from optode.language.symbols import TIME, Field, symbol
+from optode.model.following import derive_following
 from optode.model.model import Initial, LearnedParameter, NeuralODE
-from optode.model.structure import derive_stepper
 
 h, m, v, x = map(symbol, "hmvx")
 gamma, xi, eps = map(symbol, ["gamma", "xi", "eps"])
@@ -60,9 +60,8 @@ numbers = itertools.count()
 
 def text_of(neural_ode):
     system = adjoint_system(neural_ode)
-    return render(
-        system, derive_stepper(system.model), spec_name="hand.yaml", sha256="0" * 64, version="0.0"
-    )
+    following = derive_following(system.model)
+    return render(system, following, spec_name="hand.yaml", sha256="0" * 64, version="0.0")
 
 
 def class_of(neural_ode):

@@ -81,7 +81,7 @@ def test_all_models_train_without_optode(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "4 ['DampedNode', 'MatrixNode', 'Node', 'SeparableNode']\n"
+    assert done.stdout == "2 ['MatrixNode', 'Node']\n"
     assert generate("adam", "heavy_ball", "--standalone", "--check", "-o", folder) == ""
 
 

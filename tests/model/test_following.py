@@ -357,14 +357,17 @@ ORDERS = {
 @pytest.mark.parametrize("name", ORDERS)
 def test_the_order_in_words(name):
     given, order = ORDERS[name]
-    shown = derive(name).show("stepper").splitlines()
-    assert shown[-4:-2] == [f"  given {given} along the solution", f"    order = {order}"]
+    derivation = derive(name)
+    title = (
+        f"How the states of {derivation.model.class_name} follow, given {given} along the solution"
+    )
+    assert derivation.show("following").splitlines()[-2:] == [title, f"  order = {order}"]
     for form in ("latex", "markdown"):
-        assert rf"\text{{{order}}}" in derive(name).show("stepper", form=form).replace("\\_", "_")
+        assert rf"\text{{{order}}}" in derivation.show("following", form=form).replace("\\_", "_")
 
 
 def test_the_order_as_json():
-    document = as_json("ghb", derive("generalized_heavy_ball").stages("stepper"))["stepper"]
+    document = as_json("ghb", derive("generalized_heavy_ball").stages("following"))
     assert document["following"] == {
         "followers": [["h"]],
         "followers_see_f": False,
@@ -372,7 +375,7 @@ def test_the_order_as_json():
         "linear_part": {"h": {"h": "0", "m": "0"}, "m": {"h": "0", "m": "-gamma"}},
         "relative_degree": 2,
     }
-    document = as_json("nesterov", derive("nesterov").stages("stepper"))["stepper"]
+    document = as_json("nesterov", derive("nesterov").stages("following"))
     assert document["following"]["linear_part"]["m"] == {"h": "0", "m": "-3/t"}
-    document = as_json("rmsprop", derive("rmsprop").stages("stepper"))["stepper"]
+    document = as_json("rmsprop", derive("rmsprop").stages("following"))
     assert document["following"]["followers_see_f"]

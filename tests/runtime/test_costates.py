@@ -55,9 +55,8 @@ CASES = {
     "runge-kutta": lambda f, **s: HBNODE(f, method="rk4", **s),
     "first is last": lambda f, **s: HBNODE(f, method="bosh3", **s),
     "one state": lambda f, **s: NODE(f, method="dopri5", **s),
-    "nystrom": lambda f, **s: HBNODE(f, method="nystrom5", **s),
-    "nystrom, first is last": lambda f, **s: HBNODE(f, method="nystrom6", **s),
-    "splitting": lambda f, **s: AdamNODE(f, method="splitting4", **s),
+    "interpolation": lambda f, **s: HBNODE(f, method="interpolation5", **s),
+    "followers": lambda f, **s: AdamNODE(f, method="interpolation4", **s),
     "torchdiffeq": lambda f, **s: HBNODE(f, method="torchdiffeq:rk4", **s),
 }
 
@@ -85,7 +84,7 @@ def test_discrete_costates_are_the_gradients_at_the_ends_of_steps(case, keep):
 
 
 @pytest.mark.parametrize("observe", ["steps", "interpolate"])
-@pytest.mark.parametrize("method", ["dopri5", "nystrom6", "tsit5"])
+@pytest.mark.parametrize("method", ["dopri5", "bosh3", "tsit5"])
 def test_costates_of_fitted_steps(method, observe):
     """One at the end of every step; the first is that of the loss, the last that of the start."""
     node = HBNODE(TanhField(3, 5), method=method, record=True, observe=observe)
@@ -102,7 +101,7 @@ def test_costates_of_fitted_steps(method, observe):
         torch.testing.assert_close(found[-1].costates.h, x.grad)
 
 
-@pytest.mark.parametrize("method", ["dopri5", "nystrom6"])
+@pytest.mark.parametrize("method", ["dopri5", "interpolation5"])
 def test_costates_of_the_adjoint_system(method):
     """At its own steps: against solves begun there, from the states there."""
     settings = {"rtol": 1e-9, "atol": 1e-9}
@@ -151,7 +150,7 @@ def test_costates_of_samples_with_times_of_their_own(gradient):
 
 
 def test_costates_change_no_gradient_and_are_no_part_of_a_graph():
-    for method in ("dopri5", "nystrom6"):
+    for method in ("dopri5", "interpolation5"):
         field, x = TanhField(3, 5), torch.randn(2, 3)
         bars = []
         for record in (False, True):

@@ -197,7 +197,7 @@ def test_inputs_of_every_kind_have_gradients(way):
         right = type(node)(node.field, node.span, rtol=1e-3, atol=1e-3, gradient="autograd")
         right.method, right.options = node.method.removeprefix("torchdiffeq:"), node.options
         if way == "automatic grid":
-            right.method, right.options = "nystrom6", {}
+            right.method, right.options = "interpolation8", {}
         right.load_state_dict(node.state_dict(), strict=False)
         x = torch.linspace(-1, 1, 12).view(4, 3)
         return [torch.autograd.grad(n(x, inputs=inputs).sin().sum(), known) for n in (node, right)]
@@ -261,9 +261,9 @@ class Ring(nn.Module):
 KEPT = {
     "rejected steps": lambda f: NODE(f, options={"first_step": 0.5}),
     "first step": NODE,
-    "nystrom": lambda f: HBNODE(f, method="nystrom5", options={"steps": 3}),
-    "fitted nystrom": lambda f: HBNODE(f, method="nystrom6", **LOOSE),
-    "splitting": lambda f: AdamNODE(f, method="splitting2", options={"steps": 9}),
+    "interpolation": lambda f: HBNODE(f, method="interpolation5", options={"steps": 3}),
+    "fitted interpolation": lambda f: HBNODE(f, method="interpolation3", **LOOSE),
+    "followers": lambda f: AdamNODE(f, method="interpolation4", options={"steps": 3}),
     "two calls": lambda f: ExtragradientNODE(f, **LOOSE),
     "torchdiffeq": lambda f: NODE(f, method="torchdiffeq:dopri5", **LOOSE),
     "interpolate": lambda f: NODE(f, observe="interpolate", **LOOSE),
@@ -307,7 +307,7 @@ CHANGES = {
 @every_mode
 @pytest.mark.parametrize("what", CHANGES)
 def test_a_field_that_changes_what_it_is_given_is_refused(what, mode):
-    for make in (NODE, HBNODE, lambda f: HBNODE(f, method="nystrom6")):
+    for make in (NODE, HBNODE, lambda f: HBNODE(f, method="interpolation5")):
         node, x, u = make(Written(CHANGES[what])), start(), (start(),)
         kept = x.clone()
         with MODES[mode](), pytest.raises(ValueError, match="in place"):
@@ -521,7 +521,7 @@ def test_changed_buffers_are_refused_by_name_and_put_back(buffer, mode):
         field = CHANGING["running_mean"]()
     else:
         field = CHANGING[buffer]()
-    for settings in ({}, {"gradient": "adjoint"}, {"method": "nystrom6"}):
+    for settings in ({}, {"gradient": "adjoint"}, {"method": "interpolation5"}):
         node = HBNODE(field, **settings)
         before = {name: x.clone() for name, x in node.state_dict().items()}
         for context in (torch.enable_grad, MODES[mode]):
@@ -554,7 +554,7 @@ LAYOUTS = {"coo": torch.Tensor.to_sparse, "csr": torch.Tensor.to_sparse_csr}
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR")
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("method", ["dopri5", "nystrom4"])
+@pytest.mark.parametrize("method", ["dopri5", "interpolation3"])
 def test_sparse_matrices_in_a_field(layout, method):
     """As buffers and as inputs, kept or not, with the gradients of autograd."""
     matrix = LAYOUTS[layout](torch.eye(4) + torch.diag(torch.ones(3), 1))
@@ -619,7 +619,7 @@ class Energy(nn.Module):
 
 
 @pytest.mark.parametrize("by_func", [True, False])
-@pytest.mark.parametrize("method", ["dopri5", "nystrom4"])
+@pytest.mark.parametrize("method", ["dopri5", "interpolation3"])
 def test_a_field_may_differentiate(by_func, method):
     assert agrees(lambda: Energy(by_func), method=method, **LOOSE)
     node = HBNODE(Energy(by_func), method=method)

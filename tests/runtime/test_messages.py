@@ -134,7 +134,6 @@ def test_a_setting_may_be_good_again():
         ({"grid": "auto", "options": {"steps": 2}}, "no meaning with grid"),
         ({"grid": "auto", "method": "euler"}, "needs a method that estimates its error"),
         ({"compile": True}, "compile needs a grid"),
-        ({"method": "splitting4"}, "separate"),
         ({"method": "implicit_adams"}, 'gradient="discrete" needs a one-step method'),
         ({"method": "scipy_solver"}, "keeps no graph"),
         ({"method": "torchode:dopri5", "options": {"steps": 2}}, "options must be in"),
@@ -179,7 +178,7 @@ def test_states_that_are_not_finite_are_refused_by_name():
 
 
 def test_tolerances_below_what_numbers_hold_are_refused():
-    for method in ("dopri5", "nystrom6", "torchode:dopri5", "auto"):
+    for method in ("dopri5", "interpolation5", "torchode:dopri5", "auto"):
         with pytest.raises(ValueError, match=r"rtol = 1e-12.*float32"):
             HBNODE(never, method=method, rtol=1e-12, atol=1e-12)(torch.ones(2, 3).float())
     HBNODE(TanhField(3, 5).float(), rtol=1e-12, method="rk4")(torch.ones(2, 3).float())
@@ -200,7 +199,7 @@ class Nan(TanhField):
 WITHIN = {
     "dopri5": {},
     "rk4": {"method": "rk4", "options": {"steps": 4}},
-    "nystrom6": {"method": "nystrom6"},
+    "interpolation5": {"method": "interpolation5"},
     "grid": {"method": "auto", "grid": "auto"},
     "torchdiffeq": {"method": "torchdiffeq:dopri5"},
 }
@@ -221,7 +220,7 @@ def test_a_parameter_that_is_not_finite_is_named(kind):
 GROWING = {
     "dopri5": {},
     "rk4": {"method": "rk4", "options": {"steps": 40}},
-    "nystrom6": {"method": "nystrom6"},
+    "interpolation5": {"method": "interpolation5"},
     "torchdiffeq": {"method": "torchdiffeq:dopri5"},
 }
 
@@ -229,7 +228,7 @@ GROWING = {
 @pytest.mark.parametrize("kind", GROWING)
 def test_growth_without_bound_is_named(kind):
     """h' = h**2 from 2 is infinite at t = 1/2; the time is said, and no jump or chance is blamed."""
-    if kind == "nystrom6":
+    if kind == "interpolation5":
         node = HBNODE(lambda t, h: 50 * h**3, **GROWING[kind])
     else:
         node = NODE(lambda t, h: h**2, **GROWING[kind])
@@ -251,7 +250,7 @@ class Noisy(nn.Module):
         return h + torch.randn(h.shape, generator=self.source)
 
 
-@pytest.mark.parametrize("kind", ["dopri5", "nystrom6"])
+@pytest.mark.parametrize("kind", ["dopri5", "interpolation5"])
 def test_chance_is_named_where_steps_fail(kind):
     node = HBNODE(Noisy(), options={"max_steps": 100}, **WITHIN[kind])
     with pytest.raises((FloatingPointError, RuntimeError), match="draws random numbers"):

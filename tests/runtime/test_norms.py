@@ -27,11 +27,11 @@ class OneIsHard(nn.Module):
         return -w.view(-1, *[1] * (h.ndim - 1)) * (h - torch.sin(5 * t))
 
 
-@pytest.mark.parametrize("method", ["nystrom4", "torchdiffeq:dopri5"])
+@pytest.mark.parametrize("method", ["interpolation3", "torchdiffeq:dopri5"])
 @pytest.mark.parametrize("shape", [(2000, 2), (2000,)])
 def test_a_hard_sample_among_many_is_solved_as_if_it_were_alone(method, shape):
     """In the mean over the batch its error is hidden, 45 times the tolerance for 2000 samples."""
-    cls = HBNODE if method == "nystrom4" else NODE
+    cls = HBNODE if method == "interpolation3" else NODE
     settings = {"rtol": 1e-5, "atol": 1e-5}
     node = cls(OneIsHard(), method=method, **settings)
     right = cls(OneIsHard(), method="dopri8", rtol=1e-11, atol=1e-11)
@@ -55,7 +55,7 @@ def test_a_hard_sample_has_an_exact_gradient_and_an_automatic_grid():
     x = torch.linspace(0.5, 1.5, 60).view(20, 3)
     counts = []
     for options in ({}, {"norm": "sample"}):
-        node = HBNODE(OneIsHard(), method="auto", grid="auto", options=options)
+        node = HBNODE(OneIsHard(), method="interpolation3", grid="auto", options=options)
         with torch.no_grad():
             node(x)
         counts.append(node.automatic_grid.steps)

@@ -74,7 +74,7 @@ def test_every_call_has_one_gradient_and_one_graph(way):
     assert node(x).grad_fn.name() == graph
 
 
-@pytest.mark.parametrize("method", ["dopri5", "rk4", "bosh3", "nystrom4", "nystrom6"])
+@pytest.mark.parametrize("method", ["dopri5", "rk4", "bosh3", "interpolation3", "interpolation8"])
 def test_what_is_kept_changes_no_bit(method):
     """Nothing kept, a few steps, everything: the values and the gradients are bitwise equal."""
     field, x, found = TanhField(3, 5), start(), []
@@ -268,7 +268,7 @@ def test_flops_are_counted_on_the_way_there_and_back():
 
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
-@pytest.mark.parametrize("way", ["discrete", "nystrom", "adjoint"])
+@pytest.mark.parametrize("way", ["discrete", "interpolation", "adjoint"])
 def test_anomalies_may_be_looked_for(way):
     node, x = WAYS[way](TanhField(3, 5)), start()
     plain = backward(node, x)
@@ -406,7 +406,7 @@ def test_a_jacobian_all_at_once(gradient):
         torch.testing.assert_close(found, rows, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("way", ["nystrom", "splitting", "autograd"])
+@pytest.mark.parametrize("way", ["interpolation", "equal interpolation", "autograd"])
 def test_gradients_are_those_of_finite_differences(way):
     """Where steps are of one length: fitted ones move with the state."""
     node = WAYS[way](TanhField(2, 3)).requires_grad_(False)
@@ -431,7 +431,7 @@ def test_copies_have_gradients_of_their_own(way):
     assert same(backward(torch.load(stream, weights_only=False), x), plain)
 
 
-@pytest.mark.parametrize("way", ["discrete", "nystrom", "automatic grid", "adjoint"])
+@pytest.mark.parametrize("way", ["discrete", "interpolation", "automatic grid", "adjoint"])
 def test_threads_share_a_node(way):
     """Forward and backward passes at one time have the results that they have in turn."""
     node = WAYS[way](TanhField(3, 5))

@@ -1,6 +1,5 @@
-"""The steppers that follow from structure, nystrom4 to nystrom6 and splitting2 and splitting4, and auto.
+"""Methods on the models of the catalogue, the interpolations of f first of all, and auto.
 
-Nystrom methods are for damped models, h' = m, m' = -c(t) m + F(t, h), splittings for separable ones.
 Reference: torchdiffeq on the equations of tests/vector_fields.py.
 """
 
@@ -10,7 +9,6 @@ import functools
 import math
 import re
 
-import numpy as np
 import pytest
 import torch
 from fields import CountingField, TanhField
@@ -28,7 +26,6 @@ from vector_fields import (
     hardtanh_heavy_ball,
     heavy_ball,
     nesterov,
-    softplus,
     strongly_convex,
     undamped_heavy_ball,
 )
@@ -69,19 +66,11 @@ SEPARABLE = {
     AdamWNODE: adamw,
     RelativisticNODE: hamiltonian_descent,
 }
-NYSTROM = {"nystrom4": 4, "nystrom5": 5, "nystrom6": 6}
-SPLITTING = {"splitting2": 2, "splitting4": 4}
-ORDERS = NYSTROM | SPLITTING
-PAIRS = [(model, method) for model in DAMPED for method in NYSTROM]
-PAIRS += [(model, method) for model in SEPARABLE for method in SPLITTING]
-# evaluations of n steps of one interval: nystrom4 and nystrom6 end where the next step begins
-COSTS = {
-    "nystrom4": lambda n: 3 * n + 1,
-    "nystrom5": lambda n: 4 * n,
-    "nystrom6": lambda n: 5 * n + 1,
-    "splitting2": lambda n: n,
-    "splitting4": lambda n: 6 * n,
-}
+MODELS = DAMPED | SEPARABLE
+METHODS = {"interpolation3": 3, "interpolation5": 5, "interpolation8": 8}
+"""Methods, and how often a step of theirs evaluates f."""
+
+PAIRS = [(model, method) for model in MODELS for method in METHODS]
 
 
 def named(value):
@@ -93,10 +82,7 @@ def every(argument, values):
 
 
 def build(model, field=None, span=SPAN, **settings):
-    """The model, its learned parameters away from where they start, and a state for each name.
-
-    hardtanh(m, -5, 5) has kinks: the first sample's m stay beyond them, the second's between.
-    """
+    """The model, its learned parameters away from where they start, and a state for each name."""
     torch.manual_seed(len(model.__name__))  # not one draw for all
     node = model(field or TanhField(3, 5), span, **settings)
     with torch.no_grad():
@@ -105,8 +91,6 @@ def build(model, field=None, span=SPAN, **settings):
     states = [torch.randn(2, 3) for _ in node.state_names]
     if len(states) == 3:  # a second moment is positive
         states[2] = torch.rand(2, 3) + 0.5
-    if model is HardGHBNODE:
-        states[1][0] = torch.tensor([40.0, -40.0, 45.0])
     return node, tuple(z.requires_grad_() for z in states)
 
 
@@ -143,56 +127,17 @@ def assert_same(ours, theirs, tolerance):
     assert max(errors) <= tolerance, errors
 
 
-# Orders
-
-
 @functools.cache
 def reference(model):
     """The states at the end and the gradients, by the typed equations; no step is interpolated."""
     node, states = build(model)
     known, times = dict(node.named_parameters()), torch.tensor(SPAN)
     path = odeint(
-        lambda t, z: (DAMPED | SEPARABLE)[model](known, node.field, t, *z), states, times,
+        lambda t, z: MODELS[model](known, node.field, t, *z), states, times,
         method="dopri8", rtol=1e-13, atol=1e-13, options={"step_t": times[1:]},
     )  # fmt: skip
     ends = [z[-1] for z in path]
     return [z.detach() for z in ends], gradients(loss_of(ends), node, states)
-
-
-# In the asymptotic range and above rounding.
-STEPS = {
-    "nystrom4": (48, 64, 96),
-    "nystrom5": (32, 40, 48),
-    "nystrom6": (20, 26, 32),
-    "splitting2": (32, 48, 64),
-    "splitting4": (16, 24, 32),
-}
-
-
-@pytest.mark.parametrize(
-    ("model", "method"), PAIRS, ids=[f"{model.__name__}-{method}" for model, method in PAIRS]
-)
-def test_observed_order(model, method):
-    """Of h, of the other states and of the gradients, in the Euclidean norm."""
-    node, states = build(model, method=method)
-    exact, slopes = reference(model)
-    errors = []
-    for n in STEPS[method]:
-        node.options = {"steps": n}
-        ends = [z[-1] for z in node.integrate(states).states]
-        found = gradients(loss_of(ends), node, states)
-        pairs = (ends[:1], exact[:1]), (ends[1:], exact[1:]), (found, slopes)
-        errors.append([(flat(x) - flat(y)).norm().item() for x, y in pairs])
-    orders = -np.polyfit(np.log(STEPS[method]), np.log(errors), 1)[0]
-    assert orders == pytest.approx(ORDERS[method], abs=0.1), (orders, errors)
-
-
-def test_states_stay_off_the_kinks():
-    """In the test above: m of the first sample beyond 5 or -5, of the second between, at all times."""
-    node, states = build(HardGHBNODE, method="splitting4", options={"steps": 8})
-    m = node.integrate(states, torch.linspace(*SPAN, 9)).states.m
-    assert m[:, 0].abs().min() > 6
-    assert m[:, 1].abs().max() < 4
 
 
 # Gradients
@@ -206,8 +151,8 @@ LOSSES = {
 TIMES = torch.tensor([1.2, 1.45, 2.0], dtype=torch.float64)  # the start is not observed
 # bytes of graphs that may be kept: of no step, of some, of all (by default)
 KEEPS = [{"keep": 0}, {"keep": 900}, {}]
-GRIDS = [(model, method, True) for model, method in PAIRS]
-GRIDS += [(model, method, False) for model in DAMPED for method in NYSTROM]
+GRIDS = [(model, "interpolation5", fixed) for model in MODELS for fixed in (True, False)]
+GRIDS += [(model, method, True) for model, method in PAIRS[::3]]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +166,7 @@ def test_discrete_gradient_is_backpropagation_through_the_same_steps(model, meth
     The first solve weighs the graph of f, the second keeps it, and goes back with and
     without.
     """
-    options = {"steps": 1 if method == "splitting4" else 2} if fixed else {}
+    options = {"steps": 2} if fixed else {}
     settings = {"method": method, "rtol": 1e-3, "atol": 1e-3}
 
     def losses(node, states):
@@ -289,13 +234,15 @@ def test_runge_kutta_steps_are_checkpoints_where_graphs_do_not_fit(model, method
 @every("model", [HBNODE, NesterovNODE, GHBNODE, AdamWNODE])
 def test_evaluations_of_fixed_steps(model, gradient):
     """Counted by the field, too; kept graphs save the calls of the backward pass, not its VJPs."""
-    for method in NYSTROM if model in DAMPED else SPLITTING:
+    for method, count in METHODS.items():
         field = CountingField(3, 5)
         node, states = build(model, field, method=method, gradient=gradient)
-        for n, keep in [(1, {"keep": 0}), (5, {"keep": 0}), (5, {}), (5, {"keep": 2000})]:
+        some = int(2.5 * count * weight_of(node, states))
+        field.taken()
+        for n, keep in [(1, {"keep": 0}), (5, {"keep": 0}), (5, {}), (5, {"keep": some})]:
             node.options = {"steps": n} | keep
             solution = node.integrate(states)
-            stats, expected = solution.stats, COSTS[method](n)
+            stats, expected = solution.stats, count * n
             assert (stats.method, stats.accepted, stats.rejected) == (method, n, 0)
             assert stats.forward_nfe == field.taken() == expected
             gradients(loss_of(solution.states), node, states)
@@ -309,17 +256,7 @@ def test_evaluations_of_fixed_steps(model, gradient):
             assert stats.backward_nfe == expected, method
 
 
-@every("model", [HBNODE, NesterovNODE])
-@every("method", ["nystrom4", "nystrom6"])
-def test_a_stage_is_shared_across_a_time(model, method):
-    """The last of an interval is the first of the next, with the gradient right (above)."""
-    field = CountingField(3, 5)
-    node, states = build(model, field, method=method, options={"steps": 3})
-    stats = node.integrate(states, [1.0, 1.3, 2.0]).stats
-    assert stats.forward_nfe == field.taken() == COSTS[method](6)
-
-
-@every("method", NYSTROM)
+@every("method", METHODS)
 def test_evaluations_of_fitted_steps(method):
     """A rejected step's first stage begins the next attempt; rejected steps have no way back."""
     field = CountingField(3, 5)
@@ -329,24 +266,20 @@ def test_evaluations_of_fitted_steps(method):
     stats = solution.stats
     assert stats.rejected > 0
     assert stats.accepted > 2
-    steps = stats.accepted + stats.rejected
-    expected = COSTS[method](steps) - (stats.rejected if method == "nystrom5" else 0)
+    expected = METHODS[method] * (stats.accepted + stats.rejected) - stats.rejected
     assert stats.forward_nfe == field.taken() == expected
     gradients(loss_of(solution.states), node, states)
-    assert stats.backward_nfe == field.taken() == COSTS[method](stats.accepted)
+    assert stats.backward_nfe == field.taken() == METHODS[method] * stats.accepted
 
 
 @every("tolerance", [1e-4, 1e-7])
-@every("method", NYSTROM)
-@every("model", DAMPED)
+@every("method", METHODS)
+@every("model", MODELS)
 def test_fitted_steps_hold_the_tolerance(model, method, tolerance):
-    """Of states of size one, at the end; nor are they far shorter than that takes.
-
-    nystrom5 estimates its errors by an order of 3, and is the furthest below.
-    """
+    """Of states of size one, at the end, where errors of steps add up; nor are these far shorter."""
     node, states = build(model, method=method, rtol=tolerance, atol=tolerance)
     exact, _ = reference(model)
-    assert tolerance / 10_000 < error_of(ends_of(node, states), exact) < tolerance
+    assert tolerance / 10_000 < error_of(ends_of(node, states), exact) < 2 * tolerance
 
 
 class Driven(nn.Module):
@@ -380,7 +313,7 @@ def cheapest(model, seed):
         method="dopri8", rtol=1e-13, atol=1e-13, options={"step_t": times[1:]},
     )  # fmt: skip
     exact, found = slopes(path[-1]), {}
-    for node.method in ("nystrom6", "dopri5"):
+    for node.method in ("auto", "dopri5"):
         for thirds in range(14, 28):
             node.rtol = node.atol = 10 ** (-thirds / 3)
             solution = node.integrate(h)
@@ -402,147 +335,27 @@ def cheapest(model, seed):
     ],
     ids=named,
 )
-def test_nystrom6_needs_fewer_evaluations_than_dopri5(model, target, ratio):
+def test_auto_needs_fewer_evaluations_than_dopri5(model, target, ratio):
     """At equal error of the gradient, of three networks together.
 
     It depends on the field: of one driven faster, by sin(3 t), the ratio is about 1.2.
     """
     ours, theirs = (
         sum(cheapest(model, seed)[method, target] for seed in range(3))
-        for method in ("nystrom6", "dopri5")
+        for method in ("auto", "dopri5")
     )
     assert theirs >= ratio * ours, (ours, theirs)
 
 
-# By hand
-
-
-def nystrom(f, t, y, dy, d):
-    """A step for y'' = f(t, y) by Nystrom's method of order 5 (Hairer, Norsett, Wanner I, II.14)."""
-    k1 = f(t, y)
-    k2 = f(t + d / 5, y + d / 5 * dy + d**2 / 50 * k1)
-    k3 = f(t + 2 * d / 3, y + 2 * d / 3 * dy + d**2 / 27 * (7 * k2 - k1))
-    k4 = f(t + d, y + d * dy + d**2 / 70 * (21 * k1 - 4 * k2 + 18 * k3))
-    y = y + d * dy + d**2 / 336 * (14 * k1 + 100 * k2 + 54 * k3)
-    return y, dy + d / 336 * (14 * k1 + 125 * k2 + 162 * k3 + 35 * k4)
-
-
-def test_a_step_of_nystrom():
-    node, states = build(UndampedHBNODE, method="nystrom5", options={"steps": 1})
-    expected = nystrom(node.field, torch.tensor(1.0), *states, 1.0)
-    torch.testing.assert_close(ends_of(node, states), [*expected], rtol=1e-14, atol=1e-14)
-
-
-# c, R = exp(1/2 int c) from t = 1 on, and q = c^2/4 + c'/2, with p the learned parameter
-NORMAL_FORMS = {
-    HBNODE: (lambda p, t: p, lambda p, t: torch.exp(p * (t - 1) / 2), lambda p, t: p**2 / 4),
-    StronglyConvexHBNODE: (
-        lambda p, t: 2 * p.sqrt(),
-        lambda p, t: torch.exp(p.sqrt() * (t - 1)),
-        lambda p, t: p,
-    ),
-    NesterovNODE: (lambda p, t: 3 / t, lambda p, t: t**1.5, lambda p, t: 3 / (4 * t**2)),
-    GeneralizedNesterovNODE: (
-        lambda p, t: p / t,
-        lambda p, t: t ** (p / 2),
-        lambda p, t: (p**2 / 4 - p / 2) / t**2,
-    ),
-}
-
-
-@every("model", NORMAL_FORMS)
-def test_a_step_without_the_damping(model):
-    """Of w = R h, w'' = R f(t, w/R) + q w, by the same formulas."""
-    node, (h, m) = build(model, method="nystrom5", options={"steps": 1})
-    (p,) = [getattr(node, name) for name in node.learned_names] or [None]
-    damping, root, curvature = NORMAL_FORMS[model]
-    start, end = torch.tensor(SPAN)
-
-    def f(t, w):
-        return root(p, t) * node.field(t, w / root(p, t)) + curvature(p, t) * w
-
-    w, dw = nystrom(f, start, h, m + damping(p, start) / 2 * h, 1.0)
-    expected = w / root(p, end), dw / root(p, end) - damping(p, end) / 2 * w / root(p, end)
-    found = ends_of(node, (h, m))
-    torch.testing.assert_close(found, [*expected], rtol=1e-13, atol=1e-13)
-
-
-# Of Blanes and Moan 2002, S6 of order 4; the rest by symmetry and consistency.
-A1, A2, A3 = 0.0792036964311957, 0.353172906049774, -0.0420650803577195
-B1, B2 = 0.209515106613362, -0.143851773179818
-A4, B3 = 1 - 2 * (A1 + A2 + A3), 1 / 2 - (B1 + B2)
-FLOWS = {
-    "splitting2": ((0.5, 0.5), (1.0,)),  # Strang
-    "splitting4": ((A1, A2, A3, A4, A3, A2, A1), (B1, B2, B3, B3, B2, B1)),
-}
-
-
-@every("method", FLOWS)
-def test_a_step_of_exact_flows(method):
-    """GHBNODE: h drifts with time, m relaxes to where h pulls it, in turn."""
-    node, (h, m) = build(GHBNODE, method=method, options={"steps": 1})
-    gamma, xi = torch.sigmoid(node.raw_gamma), softplus(node.raw_xi)
-    found = ends_of(node, (h, m))
-    t, (drifts, kicks) = torch.tensor(1.0), FLOWS[method]
-    for drift, kick in zip(drifts, (*kicks, 0.0), strict=True):
-        t, h = t + drift, h + drift * torch.tanh(m)
-        decay = torch.exp(-gamma * kick)
-        m = decay * m + (1 - decay) / gamma * (node.field(t, h) - xi * h)
-    torch.testing.assert_close(found, [h, m], rtol=1e-14, atol=1e-14)
-
-
-@every("model", [AdamNODE, L2AdamNODE, AdamWNODE, RelativisticNODE])
-def test_relaxations_are_exact(model):
-    """Of the averages under a constant force, and of a decaying position: in one step."""
-    force = torch.linspace(-1, 1, 6).reshape(2, 3)
-    node, states = build(model, lambda t, h: force, method="splitting2", options={"steps": 1})
-    with torch.no_grad():
-        if model is L2AdamNODE:  # nothing of h in the averages
-            node.raw_decay.fill_(-60.0)
-    h, m, *v = ends_of(node, states)
-    if model is RelativisticNODE:
-        gamma = softplus(node.raw_gamma)
-        expected = [states[1] * torch.exp(-gamma) + force * (1 - torch.exp(-gamma)) / gamma]
-    else:
-        alpha, beta = torch.sigmoid(node.raw_alpha), torch.sigmoid(node.raw_beta)
-        expected = [-force + (states[1] + force) * torch.exp(-alpha)]
-        expected += [force**2 + (states[2] - force**2) * torch.exp(-beta)]
-    torch.testing.assert_close([m, *v], expected, rtol=1e-14, atol=1e-14)
-    if model is AdamWNODE:
-        force.zero_()
-        h, *_ = ends_of(node, (states[0], torch.zeros(2, 3), states[2]))
-        decay = torch.exp(-softplus(node.raw_decay))
-        torch.testing.assert_close(h, states[0] * decay, rtol=1e-14, atol=1e-14)
-
-
-@every("method", NYSTROM)
-@every("force", [0.0, 2.0])
-def test_damped_motion_under_a_constant_force(method, force):
-    """The exact solution is approached at the order of the method; it is not reached."""
-    node, (h, m) = build(HBNODE, lambda t, h: force + 0 * h, (0.0, 4.0), method=method)
-    with torch.no_grad():
-        node.raw_gamma.fill_(3.0)
-        gamma, errors = torch.sigmoid(node.raw_gamma), []
-    rest = force / gamma
-    decay = torch.exp(-4 * gamma)
-    exact = h + 4 * rest + (m - rest) * (1 - decay) / gamma, rest + (m - rest) * decay
-    steps = (24, 32, 40)
-    for n in steps:
-        node.options = {"steps": n}
-        errors.append((flat(ends_of(node, (h, m))) - flat(exact)).norm().item())
-    order = -np.polyfit(np.log(steps), np.log(errors), 1)[0]
-    assert order > ORDERS[method] - 0.1, errors
-
-
-VANISHING = [(HBNODE, "nystrom5", "gamma"), (GHBNODE, "splitting4", "gamma")]
-VANISHING += [(RelativisticNODE, "splitting4", "gamma"), (AdamWNODE, "splitting4", "decay")]
+VANISHING = [(HBNODE, "gamma"), (GHBNODE, "gamma"), (RelativisticNODE, "gamma")]
+VANISHING += [(AdamWNODE, "decay")]
 
 
 @every("value", [-30.0, -200.0, -800.0])
-@pytest.mark.parametrize(("model", "method", "name"), VANISHING, ids=named)
-def test_damping_may_vanish(model, method, name, value):
+@pytest.mark.parametrize(("model", "name"), VANISHING, ids=named)
+def test_damping_may_vanish(model, name, value):
     """At a raw parameter of -30 it is 1e-13, at -800 it is 0: all as if it were not there."""
-    node, states = build(model, method=method, options={"steps": 3})
+    node, states = build(model, method="interpolation5", options={"steps": 3})
     raw = getattr(node, f"raw_{name}")
 
     def solved(value):
@@ -562,11 +375,10 @@ def test_damping_may_vanish(model, method, name, value):
 # Use
 
 
-@every("method", ORDERS)
+@every("method", METHODS)
 def test_callbacks_of_fixed_steps(method):
     """Once for each step, with its start, the states there and its length; none on the way back."""
-    model = HBNODE if method in NYSTROM else AdamNODE
-    node, states = build(model, method=method, options={"steps": 2})
+    node, states = build(AdamNODE, method=method, options={"steps": 2})
     seen = []
     node.callback_step = lambda t, z, dt: seen.append((t.item(), dt.item(), z))
     solution = node.integrate(states, [1.0, 1.4, 2.0])
@@ -579,7 +391,7 @@ def test_callbacks_of_fixed_steps(method):
             assert torch.equal(z, path[time])
 
 
-@every("method", NYSTROM)
+@every("method", METHODS)
 def test_callbacks_of_fitted_steps(method):
     settings = {"rtol": 1e-6, "atol": 1e-6, "options": {"first_step": 1.0}}
     node, states = build(NesterovNODE, method=method, **settings)
@@ -609,7 +421,6 @@ def test_states_may_be_given(model, method):
 
 
 OWN_TIMES = torch.tensor([[1.0, 1.5], [1.2, 2.0]], dtype=torch.float64)
-RUNGE_KUTTA = ("euler", "midpoint", "rk4", "dopri5", "tsit5", "dopri8", "bosh3")
 
 
 def times_of(kind):
@@ -619,21 +430,8 @@ def times_of(kind):
 
 @every("kind", ["own", "gradient"])
 @every("options", [{}, {"steps": 2}])
-@every("method", ORDERS)
-def test_times_that_the_steppers_do_not_take(method, options, kind):
-    """They are refused, and the methods that take them named."""
-    node, states = build(HBNODE if method in NYSTROM else GHBNODE, method=method, options=options)
-    with pytest.raises(ValueError, match=f"{method} takes the same times") as caught:
-        node.integrate(states, times_of(kind))
-    remaining = str(caught.value).split("one of")[1]
-    assert all(f"'{name}'" in remaining for name in RUNGE_KUTTA)
-    assert not any(name in remaining for name in ORDERS)
-
-
-@every("kind", ["own", "gradient"])
-@every("options", [{}, {"steps": 2}])
 @every("model", [HBNODE, NesterovNODE, GHBNODE, AdamNODE])
-def test_auto_takes_such_times_by_a_runge_kutta_method(model, options, kind):
+def test_auto_takes_any_times(model, options, kind):
     node, states = build(model, method="auto", options=options)
 
     def solved():
@@ -644,7 +442,6 @@ def test_auto_takes_such_times_by_a_runge_kutta_method(model, options, kind):
         return solution, slopes
 
     solution, slopes = solved()
-    assert solution.stats.method in RUNGE_KUTTA
     node.method = solution.stats.method
     wanted, expected = solved()
     assert all(torch.equal(x, y) for x, y in zip(solution.states, wanted.states, strict=True))
@@ -653,36 +450,12 @@ def test_auto_takes_such_times_by_a_runge_kutta_method(model, options, kind):
     assert kind == "own" or slopes[-1].all()
 
 
-FORM = re.escape("(it needs equations h' = m, m' = -c(t) m + F(t, h))")
-FLOW = re.escape("(it needs equations that separate")
-MISSING = [(NODE, method, FORM) for method in NYSTROM]
-MISSING += [(model, "nystrom5", FORM) for model in (SONODE, GHBNODE, AdamNODE)]
-MISSING += [(model, "splitting4", FLOW) for model in (NODE, SONODE, HBNODE, NesterovNODE)]
-MISSING += [(HBNODE, "splitting2", FLOW)]
-
-
-@pytest.mark.parametrize(("model", "method", "needed"), MISSING, ids=named)
-def test_equations_without_the_structure(model, method, needed):
-    """The structure is named, and the methods that there are; also of a method set later."""
-    more = {"features": 3} if model is SONODE else {}
-    with pytest.raises(ValueError, match=f"got '{method}' {needed}") as caught:
-        model(TanhField(3, 5), method=method, **more)
-    ours = str(caught.value).split("one of")[1]
-    there = {"auto", "rk4", "dopri5"}
-    there |= {*NYSTROM} if model in DAMPED else {*SPLITTING} if model in SEPARABLE else set()
-    assert {name for name in ("auto", "rk4", "dopri5", *ORDERS) if f"'{name}'" in ours} == there
-    node = model(TanhField(3, 5), **more)
-    node.method = method
-    with pytest.raises(ValueError, match=needed):
-        node(torch.randn(2, 3))
-
-
-GENERAL = (NODE, SONODE)
-AUTO = [(model, {}, 1e-3, "nystrom6") for model in DAMPED]
-AUTO += [(HBNODE, {}, 1e-8, "nystrom6")]
-AUTO += [(model, {"steps": 3}, 1e-5, "nystrom5") for model in DAMPED]
-AUTO += [(model, {"step_size": 0.4}, 1e-5, "splitting4") for model in SEPARABLE]
-AUTO += [(model, {}, 1e-5, "tsit5") for model in (*SEPARABLE, *GENERAL)]
+AUTO = [(model, {}, 1e-5, "interpolation8") for model in MODELS]
+AUTO += [(model, {}, 1e-2, "interpolation5") for model in (HBNODE, AdamNODE)]
+AUTO += [(model, {"steps": 3}, 1e-5, "interpolation5") for model in DAMPED]
+AUTO += [(model, {"step_size": 0.4}, 1e-5, "interpolation5") for model in SEPARABLE]
+AUTO += [(NODE, {}, 1e-5, "tsit5"), (NODE, {"steps": 3}, 1e-2, "rk4")]
+AUTO += [(SONODE, {}, 1e-5, "tsit5")]
 
 
 @pytest.mark.parametrize(("model", "options", "tolerance", "method"), AUTO, ids=named)
@@ -699,8 +472,9 @@ def test_auto(model, options, tolerance, method):
 
 # Transforms and precisions
 
-USED = {HBNODE: "nystrom5", NesterovNODE: "nystrom6", GHBNODE: "splitting4", AdamNODE: "splitting4"}
-used = pytest.mark.parametrize(("model", "method"), USED.items(), ids=named)
+USED = [(HBNODE, "interpolation5"), (NesterovNODE, "interpolation3")]
+USED += [(GHBNODE, "interpolation8"), (AdamNODE, "interpolation5")]
+used = pytest.mark.parametrize(("model", "method"), USED, ids=named)
 
 
 @used
@@ -720,9 +494,9 @@ def test_vmap_and_jvp(model, method):
 @pytest.mark.parametrize(
     ("model", "method", "backend", "gradient"),
     [
-        (HBNODE, "nystrom5", "eager", "discrete"),
-        (HBNODE, "nystrom5", "aot_eager", "autograd"),
-        (GHBNODE, "splitting4", "eager", "discrete"),
+        (HBNODE, "interpolation5", "eager", "discrete"),
+        (HBNODE, "interpolation5", "aot_eager", "autograd"),
+        (GHBNODE, "interpolation8", "eager", "discrete"),
     ],
     ids=named,
 )
@@ -738,7 +512,7 @@ def test_compiled(model, method, backend, gradient):
 
 @every("dtype", [torch.float32, torch.bfloat16])
 @every("gradient", ["discrete", "autograd"])
-@pytest.mark.parametrize(("model", "method"), PAIRS, ids=named)
+@pytest.mark.parametrize(("model", "method"), PAIRS[1::3], ids=named)
 def test_low_precision(model, method, gradient, dtype):
     """Every state and gradient in its own type, near those of float64."""
     node, states = build(model, method=method, gradient=gradient, options={"steps": 2})
@@ -768,7 +542,7 @@ def test_autocast_reaches_the_field_alone(model, method, gradient):
 
 # What diverges
 
-DIVERGED = [(model, method) for model, method in PAIRS if model.learned_names]
+DIVERGED = [(model, method) for model, method in PAIRS[1::3] if model.learned_names]
 
 
 @every("gradient", ["discrete", "autograd"])
@@ -778,7 +552,7 @@ def test_diverged_parameters_are_refused_or_give_numbers(model, method, gradient
     node, states = build(model, method=method, gradient=gradient)
     found = {}
     for value in (1e3, 2e5, 1e6, math.inf, math.nan):
-        for options in [{"steps": 2}] + [{"max_steps": 30}] * (method in NYSTROM):
+        for options in [{"steps": 2}, {"max_steps": 30}]:
             with torch.no_grad():
                 for p in node.parameters(recurse=False):
                     p.fill_(value)

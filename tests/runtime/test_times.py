@@ -20,25 +20,29 @@ pytestmark = pytest.mark.usefixtures("float64")
 GRADIENTS = ("discrete", "adjoint", "autograd")
 every_gradient = pytest.mark.parametrize("gradient", GRADIENTS)
 SEVEN = {"options": {"steps": 7}}
-EQUAL = ("euler", "midpoint", "heun2", "heun3", "rk4", "bosh3", "dopri5", "dopri8", "nystrom5")
+EQUAL = ("euler", "midpoint", "heun2", "heun3", "rk4", "bosh3", "dopri5", "dopri8")
 FITTED = ("bosh3", "dopri5", "dopri8", "tsit5", "adaptive_heun", "fehlberg2", "auto")
+INTERPOLATIONS = ("interpolation3", "interpolation5", "interpolation8")
 METHODS = {
     **{f"{name}, equal": {"method": name, **SEVEN} for name in EQUAL},
-    **{name: {"method": name} for name in (*FITTED, "nystrom4", "nystrom5", "nystrom6")},
+    **{name: {"method": name} for name in (*FITTED, *INTERPOLATIONS)},
     "grid": {"method": "auto", "grid": "auto"},
-    "splitting2": {"method": "splitting2", **SEVEN},
-    "splitting4": {"method": "splitting4", **SEVEN},
+    "interpolation4, adam": {"method": "interpolation4", **SEVEN},
+    "interpolation8, adam": {"method": "interpolation8", **SEVEN},
     "torchdiffeq:dopri5": {"method": "torchdiffeq:dopri5"},
     "torchdiffeq:rk4": {"method": "torchdiffeq:rk4", **SEVEN},
     "torchode:dopri5": {"method": "torchode:dopri5"},
 }
 every_method = pytest.mark.parametrize("method", METHODS)
-FAR = ("dopri5", "rk4, equal", "nystrom6", "splitting4", "torchdiffeq:dopri5", "torchode:dopri5")
+FAR = (
+    "dopri5", "rk4, equal", "interpolation5", "interpolation4, adam", "torchdiffeq:dopri5",
+    "torchode:dopri5",
+)  # fmt: skip
 
 
 def node_of(method, field, span=(0.0, 1.0), **settings):
     """A node that can take the method."""
-    cls = AdamNODE if method.startswith("splitting") else HBNODE
+    cls = AdamNODE if method.endswith("adam") else HBNODE
     return cls(field, span, **METHODS[method] | settings)
 
 
@@ -300,15 +304,11 @@ def test_gradients_of_a_list_of_tensors_and_of_times_in_other_dtypes():
         torch.testing.assert_close(bar.double(), expected, rtol=1e-2, atol=1e-2)
 
 
-def test_a_gradient_of_the_span_or_of_methods_without_one_is_refused():
+def test_a_gradient_of_the_span_or_of_what_is_read_between_steps_is_refused():
     end = torch.tensor(0.8, requires_grad=True)
     for span in ((0.0, end), (end, 1.0)):
         with pytest.raises(ValueError, match="span requires a gradient"):
             NODE(TanhField(3, 5), span)
-    times = torch.tensor([0.0, 1.0], requires_grad=True)
-    for method in ("nystrom6", "splitting4"):
-        with pytest.raises(ValueError, match="no gradient of theirs"):
-            node_of(method, TanhField(3, 5))(start(), times)
     for observed in ({"observe": "interpolate"}, {"running": lambda t, states, f: states[0].sum()}):
         with pytest.raises(ValueError, match="gradient by the times"):
             NODE(TanhField(3, 5), **observed)(
@@ -316,7 +316,7 @@ def test_a_gradient_of_the_span_or_of_methods_without_one_is_refused():
             )
 
 
-@pytest.mark.parametrize("method", ["nystrom6", "splitting4", "dopri5"])
+@pytest.mark.parametrize("method", ["interpolation5", "interpolation4, adam", "dopri5"])
 def test_times_that_require_a_gradient_are_times_where_none_is_asked(method):
     node, x = node_of(method, TanhField(3, 5)), start()
     times = torch.tensor([0.0, 0.3, 1.0], requires_grad=True)
@@ -339,14 +339,13 @@ def test_states_of_every_shape(method, gradient):
         return torch.tanh(h) * torch.cos(t)
 
     node = node_of(method, field, gradient=gradient, rtol=1e-3, atol=1e-3)
-    plain = not method.startswith(("nystrom", "splitting"))
     for shape in SHAPES:
         if method.startswith("torchode") and len(shape) < 2:
             with pytest.raises(ValueError, match="needs a batch"):
                 node(torch.ones(shape))
             continue
         of_times = [None, (0.2, 1.0)]
-        if plain and shape and gradient != "autograd":
+        if shape and gradient != "autograd":
             of_times.append(torch.tensor([0.0, 0.5, 1.0]).expand(shape[0], 3))
         for times in of_times:
             x = torch.ones(shape, requires_grad=True)
@@ -359,7 +358,7 @@ def test_states_of_every_shape(method, gradient):
 
 
 def test_a_number_is_solved_as_a_batch_of_it():
-    for node in (NODE(lambda t, h: -t * h), HBNODE(torch.nn.Identity(), method="nystrom6")):
+    for node in (NODE(lambda t, h: -t * h), HBNODE(torch.nn.Identity(), method="interpolation5")):
         torch.testing.assert_close(node(torch.tensor(2.0)), node(torch.full((1, 1), 2.0))[0, 0])
 
 

@@ -31,8 +31,8 @@ pytestmark = pytest.mark.usefixtures("float64")
 NODES = {
     "dopri5": HBNODE,
     "rk4": lambda f, **s: HBNODE(f, method="rk4", options={"steps": 2}, **s),
-    "nystrom": lambda f, **s: HBNODE(f, method="nystrom5", options={"steps": 2}, **s),
-    "splitting": lambda f, **s: AdamNODE(f, method="splitting2", options={"steps": 2}, **s),
+    "interpolation": lambda f, **s: HBNODE(f, method="interpolation5", options={"steps": 2}, **s),
+    "followers": lambda f, **s: AdamNODE(f, method="interpolation4", options={"steps": 2}, **s),
 }
 every_node = pytest.mark.parametrize("name", NODES)
 
@@ -92,7 +92,7 @@ def test_an_ensemble_and_gradients_of_each_sample(name):
         torch.testing.assert_close(bar, expected[0])
 
 
-@pytest.mark.parametrize("method", ["dopri5", "nystrom6", "auto"])
+@pytest.mark.parametrize("method", ["dopri5", "interpolation5", "auto"])
 def test_fitted_steps_are_not_batched(method):
     with pytest.raises(RuntimeError, match="steps or step_size among the options"):
         vmap(HBNODE(TanhField(2, 3), method=method))(torch.randn(2, 2, 2))
@@ -126,8 +126,8 @@ WAYS = {
     "discrete": {},
     "adjoint": {"gradient": "adjoint"},
     "autograd": {"gradient": "autograd"},
-    "nystrom": {"method": "nystrom6"},
-    "adjoint by nystrom": {"method": "nystrom6", "gradient": "adjoint"},
+    "interpolation": {"method": "interpolation5"},
+    "adjoint of interpolation": {"method": "interpolation5", "gradient": "adjoint"},
     "grid": {"method": "auto", "grid": "auto"},
     "interpolate": {"observe": "interpolate"},
     "running": {"running": lambda t, states, f: f(states.h).square().sum()},
@@ -205,7 +205,7 @@ def test_modules_are_imported_under_another_default_device():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_states_may_have_any_floating_dtype(dtype):
     """Another one than the default, which is float64 here, in equal steps."""
-    for method in ("rk4", "nystrom5", "dopri5"):
+    for method in ("rk4", "interpolation5", "dopri5"):
         node = HBNODE(TanhField(3, 5), method=method, options={"steps": 2})
         x, times = torch.randn(2, 3), (0.0, 0.5, 1.0)
         expected = node(x, times)
@@ -221,7 +221,7 @@ def test_states_may_have_any_floating_dtype(dtype):
 def test_learned_numbers_may_have_another_dtype_than_the_states(dtypes, gradient):
     """As after loading, or with a default dtype: the states keep theirs."""
     of_node, of_states = dtypes
-    for settings in ({}, {"method": "nystrom6"}):
+    for settings in ({}, {"method": "interpolation5"}):
         node = HBNODE(lambda t, h: h.sin(), gradient=gradient, **settings).to(of_node)
         x = torch.randn(2, 3, dtype=of_states, requires_grad=True)
         out = node(x)

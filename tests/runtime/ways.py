@@ -14,13 +14,13 @@ THREE = {"steps": 3}
 WAYS = {
     "discrete": lambda f, **s: HBNODE(f, **LOOSE | s),
     "nothing kept": lambda f, **s: NODE(f, options=NOTHING, **LOOSE | s),
-    "nystrom": lambda f, **s: HBNODE(f, method="nystrom4", **LOOSE | s),
-    "splitting": lambda f, **s: AdamNODE(f, method="splitting2", options=THREE, **s),
+    "interpolation": lambda f, **s: HBNODE(f, method="interpolation3", **LOOSE | s),
+    "equal interpolation": lambda f, **s: AdamNODE(f, method="interpolation4", options=THREE, **s),
     "automatic grid": lambda f, **s: HBNODE(f, method="auto", grid="auto", **s),
     "torchdiffeq": lambda f, **s: HBNODE(f, method="torchdiffeq:bosh3", **LOOSE | s),
     "adjoint": lambda f, **s: NODE(f, gradient="adjoint", **LOOSE | s),
-    "adjoint by nystrom": lambda f, **s: HBNODE(
-        f, method="nystrom4", gradient="adjoint", **LOOSE | s
+    "adjoint of interpolation": lambda f, **s: HBNODE(
+        f, method="interpolation3", gradient="adjoint", **LOOSE | s
     ),
     "autograd": lambda f, **s: HBNODE(f, gradient="autograd", **LOOSE | s),
 }

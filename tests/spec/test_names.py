@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from optode.codegen import module
 from optode.compiler import compile, derive
 from optode.diagnostics import SpecError
-from optode.runtime import DampedNode, FeatureNode, Node, SeparableNode
+from optode.runtime import FeatureNode, Node
 from optode.spec.names import ATTRIBUTES, IMPORTED, LOCALS, MODULE_ATTRIBUTES, TUPLE_ATTRIBUTES
 from optode.spec.reader import parse_spec
 
 GENERATED = sorted(Path("generated").glob("[a-z]*.py"))
 EMITTED = ("heavy_ball", "adam", "adam_guarded", "amsgrad", "lars", "nesterov", "sam")
-BASES = (Node, DampedNode, SeparableNode, FeatureNode)
+BASES = (Node, FeatureNode)
 
 HEAVY_BALL = """
 name: heavy_ball
@@ -49,7 +49,6 @@ model:
   parameters: {PARAMETER: {value: 0.125}, beta: {init: 0.5}}
   initial: {m: zero, STATE: 1}
 """
-METHODS = {DampedNode: "nystrom4", SeparableNode: "splitting2"}
 USUAL = {"STATE": "h0", "PARAMETER": "zeta", "CLASS": "AnyNODE"}
 
 
@@ -69,20 +68,15 @@ def spec_with(text, **names):
 
 
 def numbers(spec) -> list[float]:
-    """What the module of a spec computes: rates, pullbacks, starts, structure, a solve."""
+    """What the module of a spec computes: rates, pullbacks, starts, a solve."""
     made = compile(spec)
-    method = next((m for base, m in METHODS.items() if issubclass(made, base)), "rk4")
-    node = made(field, method=method, options={"steps": 2}).double()
+    node = made(field, method="interpolation3", options={"steps": 2}).double()
     t = torch.tensor(0.25, dtype=torch.float64)
     states = tuple(torch.tensor([[0.5 + 0.25 * i]], dtype=torch.float64)
                    for i, _ in enumerate(node.state_names))  # fmt: skip
     rates, pull = node.linearize(t, states)
     found = [*node.vector_field(t, states), *rates, *(x for group in pull(states) for x in group)]
     found += node.initial_states(states[0])
-    values = [getattr(node, name).item() for name in node.learned_names]
-    if isinstance(node, DampedNode):
-        found += [*node.damping(0.0, 0.5, *values)]
-        found += [x for slopes in node.damping_slopes(0.0, 0.5, *values) for x in slopes]
     node(states[0]).sum().backward()
     return [torch.as_tensor(x).item() for x in (*found, *(p.grad for p in node.parameters()))]
 
@@ -90,11 +84,6 @@ def numbers(spec) -> list[float]:
 @cache
 def usual_numbers(text):
     return numbers(spec_with(text))
-
-
-def test_adam_is_separable_and_heavy_ball_is_damped():
-    assert issubclass(compile(spec_with(ADAM)), SeparableNode)
-    assert issubclass(compile(spec_with(HEAVY_BALL)), DampedNode)
 
 
 def identifiers(tree: ast.AST) -> Iterator[str]:
@@ -183,8 +172,7 @@ def test_what_the_field_is_called_at_makes_way_too():
 
 
 def attributes(base) -> set[str]:
-    bases = (base,) if issubclass(base, Node) and base is not FeatureNode else (base, Node)
-    made = type("Made", bases, {"States": States, "damping": DampedNode.damping})
+    made = type("Made", (base,), {"States": States})
     return {name for name in dir(made(field)) if not name.startswith("_")}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -10,16 +10,13 @@ from torch import Tensor
 
 from ..aliases import Rates, Tensors
 from ..methods.folding import spread_times
-from ..methods.step import Evaluated, Part, Structure
+from ..methods.step import Evaluated, Structure
 from .replay import Replayed
 
 if TYPE_CHECKING:
     from ..node import Node
     from .field import BoundField
     from .parts import Evaluation
-
-Look = Callable[..., Evaluated]
-"""An ``Evaluation``'s way to evaluate a part: its first argument is the interval."""
 
 
 def structure_of(node: Node) -> Structure:
@@ -34,12 +31,12 @@ def structure_of(node: Node) -> Structure:
 
 
 class Following:
-    """The evaluations of one interval; ``look`` is how f is evaluated."""
+    """The evaluations of one interval."""
 
-    __slots__ = ("evaluation", "interval", "look")
+    __slots__ = ("evaluation", "interval")
 
-    def __init__(self, evaluation: Evaluation, look: Look, interval: int) -> None:
-        self.evaluation, self.look, self.interval = evaluation, look, interval
+    def __init__(self, evaluation: Evaluation, interval: int) -> None:
+        self.evaluation, self.interval = evaluation, interval
 
     @property
     def structure(self) -> Structure:
@@ -53,9 +50,9 @@ class Following:
         """The times: what is as exact as they are has their dtype."""
         return self.evaluation.clock.times.detach()
 
-    def __call__(self, part: Part, s: Any, y: Tensor, *length: float) -> Evaluated:
-        """Return what a part gives at the solver's own time s."""
-        return self.look(self.interval, part, s, y, *length)
+    def __call__(self, s: Any, y: Tensor) -> Evaluated:
+        """Return what the equations give at the solver's own time s."""
+        return self.evaluation.plain(self.interval, s, y)
 
     def replayed(self, s: Tensor, states: Tensors, values: Tensors | Tensor) -> Tensors:
         """Return the rates of folded states at the times s, with folded values in the place of f."""

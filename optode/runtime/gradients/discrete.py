@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..bars import Bars
-from ..methods.nystrom import Nystrom
-from ..methods.step import Evaluated, Stages, Step, Taken
+from ..methods.step import Step
 from ..torch_internals import holds, pulled
 
 if TYPE_CHECKING:
     from ..solve import Solve
-    from ..structures import DampedNode
 
 
 _SAME = 10.0
@@ -28,12 +25,12 @@ class Record:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.kept: dict[int, Taken] = {}
+        self.kept: dict[int, Tensor] = {}
 
-    def keep(self, step: Step, taken: Taken | None) -> None:
-        """Add a step, and its stages and graph where there is room for them."""
-        if taken is not None:
-            self.kept[len(self.steps)] = taken
+    def keep(self, step: Step, ends: Tensor | None) -> None:
+        """Add a step, and the states at its end where there is room for their graph."""
+        if ends is not None:
+            self.kept[len(self.steps)] = ends
         self.steps.append(step)
 
 
@@ -45,8 +42,7 @@ def go_back(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tenso
     product.
     """
     landings, notices = _landings(solve.record.steps, cotangents), solve.notices
-    nystrom = isinstance(solve.replayed, Nystrom)
-    reverse = _NystromSteps(solve, bars) if nystrom else _Graphs(solve, bars)
+    reverse = _Graphs(solve, bars)
     costates, done = landings.pop(), len(solve.record.steps)
     costates = torch.zeros_like(path[0]) if costates is None else costates
     if solve.intervals:
@@ -124,11 +120,10 @@ class _Graphs:
         self, done: int, landings: list[Tensor | None], costates: Tensor
     ) -> tuple[int, Tensor]:
         """Go back from the end of a step; returns the first step gone through, with its costates."""
-        first, ends = done - 1, self.record.kept.pop(done - 1, None)
-        if ends is None:
+        first, end = done - 1, self.record.kept.pop(done - 1, None)
+        if end is None:
             start, end = self._again(first)
         else:
-            end = ends.states
             while not (start := self.record.steps[first].states).is_leaf:
                 first -= 1
                 self.record.kept.pop(first)
@@ -162,44 +157,3 @@ class _Graphs:
         for place, total in zip(self.places, self.sums):
             self.bars.found[place] = total
         self.repeats.check()
-
-
-class _NystromSteps:
-    """Goes back through the rows of a Nyström method, by the pulls of its stages."""
-
-    def __init__(self, solve: Solve, bars: Bars) -> None:
-        self.solve, self.bars = solve, bars
-        self.method = cast("Nystrom", solve.replayed)
-        self.repeats = _Repeats(solve.record.steps)
-        self.later: Tensor | None = None
-        self.rows: list[Tensor | None] = []
-
-    def step_back(
-        self, done: int, landings: list[Tensor | None], costates: Tensor
-    ) -> tuple[int, Tensor]:
-        """Go back through one step; returns its number with the costates at its start."""
-        record, first = self.solve.record, done - 1
-        step, taken, landing = record.steps[first], record.kept.pop(first, None), landings[first]
-        stages: Stages | None = taken.stages if taken is not None else None
-        if self.solve.notices.of_costates:  # which are whole where no stage is shared between steps
-            step, stages = step._replace(first=None), None
-        if stages is None or any(found.pull is None for found in stages.found):
-            evaluate = partial(self.solve.evaluation.linearized, step.interval)
-            known = None if step.first is None else Evaluated(step.first)
-            ends, stages = self.method.step(evaluate, step, known)
-            self.repeats.compare(first, ends)
-        back = self.method.step_back(stages, step, costates, self.later, self.bars)
-        self.later = back.earlier
-        self.rows.append(back.numbers)
-        return first, back.costates if landing is None else back.costates + landing
-
-    def finish(self) -> None:
-        """Add the gradients by learned parameters of the damping, which enter by the rows."""
-        self.repeats.check()
-        found = [row for row in self.rows if row is not None]
-        if not found:
-            return
-        node, values = cast("DampedNode", self.solve.node), self.solve.values
-        slopes = self.method.slopes(node, self.solve.record.steps[::-1], values)
-        products = torch.stack(found)[:, None] * found[0].new_tensor(slopes)
-        self.bars.add(products.sum((0, 2)).unbind())

@@ -1,1 +1,1 @@
-"""Take single steps: Runge-Kutta, Nyström and splitting methods, and their reversed steps."""
+"""Take single steps: Runge-Kutta methods, and interpolations of f."""

@@ -1,4 +1,4 @@
-"""Find methods by name: one record each, with its coefficients and its reversed step.
+"""Find methods by name: one record each, with its coefficients.
 
 To add a method: its coefficients go to ``coefficients.py``; a new kind of step is a subclass of
 ``Method``, in a file of its own, with an entry here.
@@ -6,29 +6,19 @@ To add a method: its coefficients go to ``coefficients.py``; a new kind of step 
 
 from __future__ import annotations
 
-from .coefficients import ADAPTIVE, FIXED, NODES, NYSTROM, SPLITTING
+from .coefficients import ADAPTIVE, FIXED, NODES
 from .interpolation import Interpolation
-from .nystrom import Nystrom
 from .runge_kutta import RungeKutta
-from .splitting import Splitting
-from .step import AnyMethod
+from .step import Method
 
-METHODS: dict[str, AnyMethod] = {
+METHODS: dict[str, Method] = {
     **{name: RungeKutta(tableau) for name, tableau in (FIXED | ADAPTIVE).items()},
-    **{name: Nystrom(tableau) for name, tableau in NYSTROM.items()},
-    **{name: Splitting(tableau) for name, tableau in SPLITTING.items()},
     **{f"interpolation{len(nodes)}": Interpolation(nodes) for nodes in NODES},
 }
-"""Every method of this package. Each needs the base class that its ``needs`` names."""
+"""Every method of this package. All of them fit all equations."""
 
 DOPRI5 = RungeKutta(ADAPTIVE["dopri5"])
 """What takes the place of a method that the adjoint system, or this package, does not have."""
-
-REASONS = {
-    "DampedNode": "it needs equations h' = m, m' = -c(t) m + F(t, h)",
-    "SeparableNode": "it needs equations that separate into exact flows",
-}
-"""What the equations of a node lack that is not of a base class."""
 
 MULTISTEP = ("explicit_adams", "implicit_adams", "fixed_adams")
 """Methods of torchdiffeq that use values of earlier steps."""
@@ -38,11 +28,6 @@ LATE_STAGES = ("adaptive_heun", "fehlberg2")
 
 TORCHODE = ("dopri5", "tsit5", "heun")
 """Methods of torchode."""
-
-
-def methods_of(kinds: frozenset[str]) -> list[str]:
-    """Return the names of the methods that a node with these base classes can take."""
-    return [name for name, method in METHODS.items() if method.needs in kinds]
 
 
 def solver_of(method: str) -> tuple[str, str]:

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from .tableaux import (
-    NystromTableau,
-    RungeKuttaTableau,
-    SplittingTableau,
-    mirrored,
-    numbers,
-    nystrom,
-    runge_kutta,
-)
+from .tableaux import RungeKuttaTableau, numbers, runge_kutta
 
 # In equal steps. Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, II.1.
 FIXED: dict[str, RungeKuttaTableau] = {
@@ -131,65 +123,6 @@ ADAPTIVE: dict[str, RungeKuttaTableau] = {
             "-0.1447110071732629 0.5823571654525552 -0.45808210592918697 0.015151515151515152"
         ),
         4,
-    ),
-}
-
-NYSTROM: dict[str, NystromTableau] = {
-    # Dormand, El-Mikkawy and Prince, Families of Runge-Kutta-Nyström formulae, IMA Journal of
-    # Numerical Analysis 7, 1987: 4(3)
-    "nystrom4": nystrom(
-        4,
-        "0 1/4 7/10 1",
-        "1/32",
-        "7/1000 119/500",
-        "1/14 8/27 25/189",
-        positions="1/14 8/27 25/189 0",
-        velocities="1/14 32/81 250/567 5/54",
-        embedded=("-7/150 67/150 3/20 -1/20", "13/21 -20/27 275/189 -1/3"),
-        embedded_order=3,
-    ),
-    # Hairer, Nørsett and Wanner I, II.14. The embedded pair is ours: with b'^ = 0 at c = 1 the
-    # conditions of order 3 leave one b'^, Radau's quadrature, and b^ = b'^ (1 - c), as the method
-    # has b = b' (1 - c).
-    "nystrom5": nystrom(
-        5,
-        "0 1/5 2/3 1",
-        "1/50",
-        "-1/27 7/27",
-        "3/10 -2/35 9/35",
-        positions="1/24 25/84 9/56 0",
-        velocities="1/24 125/336 27/56 5/48",
-        embedded=("1/4 0 1/4 0", "1/4 0 3/4 0"),
-        embedded_order=3,
-    ),
-    # 6(4)FM, of the authors of 4(3), 1987
-    "nystrom6": nystrom(
-        6,
-        "0 1/10 3/10 7/10 17/25 1",
-        "1/200",
-        "-1/2200 1/22",
-        "637/6600 -7/110 7/33",
-        "225437/1968750 -30073/281250 65569/281250 -9367/984375",
-        "151/2142 5/116 385/1368 55/168 -6250/28101",
-        positions="151/2142 5/116 385/1368 55/168 -6250/28101 0",
-        velocities="151/2142 25/522 275/684 275/252 -78125/112404 1/12",
-        embedded=(
-            "1349/157500 7873/50000 192199/900000 521683/2100000 -16/125 0",
-            "1349/157500 7873/45000 27457/90000 521683/630000 -2/5 1/12",
-        ),
-        embedded_order=4,
-    ),
-}
-
-SPLITTING: dict[str, SplittingTableau] = {
-    "splitting2": SplittingTableau(2, (0.5, 0.5), (1.0,)),  # Strang 1968
-    # Blanes and Moan, Practical symplectic partitioned Runge-Kutta and Runge-Kutta-Nyström methods,
-    # Journal of Computational and Applied Mathematics 142, 2002: S6 of order 4, with the digits as
-    # printed
-    "splitting4": mirrored(
-        4,
-        "0.0792036964311957 0.353172906049774 -0.0420650803577195",
-        "0.209515106613362 -0.143851773179818",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Weighed sums of tensors, and their transpose."""
+"""Weighed sums of tensors, and stacks."""
 
 from __future__ import annotations
 
@@ -16,24 +16,6 @@ def mixed(row: Sequence[float], basis: Sequence[Tensor]) -> Tensor:
     for weight, x in terms:
         total = torch.add(total, x, alpha=weight)
     return total
-
-
-def moved(x: Tensor, rates: Tensor, length: float | Tensor) -> Tensor:
-    """Return x after it moved at some rates for a length."""
-    if isinstance(length, Tensor):
-        return x + length * rates
-    return torch.add(x, rates, alpha=length)
-
-
-def spread(bars: list[Tensor | None], row: Sequence[float], bar: Tensor, sign: float = 1.0) -> None:
-    """Pull the costate of a sum made by ``mixed`` back to the costates of its terms, in place."""
-    for j, weight in enumerate(row):
-        if weight:
-            known = bars[j]
-            if known is None:
-                bars[j] = sign * weight * bar
-            else:
-                known.add_(bar, alpha=sign * weight)
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:

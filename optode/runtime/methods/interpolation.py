@@ -21,18 +21,7 @@ import torch
 from torch import Tensor
 
 from .legs import Leg, Row, leg
-from .step import (
-    EQUATIONS,
-    Evaluate,
-    Evaluated,
-    Follow,
-    Interval,
-    Method,
-    Problem,
-    Stages,
-    Step,
-    Taken,
-)
+from .step import Evaluate, Evaluated, Follow, Method, Stages, Step, Taken
 from .way import Way
 
 _MORE = 2
@@ -42,7 +31,7 @@ _EARLY = 5
 """From so many values of f on a second node that is forgotten has no weight."""
 
 
-class Interpolation(Method[None]):
+class Interpolation(Method):
     """A step that evaluates f at nodes, the first of which is its start.
 
     From k values of f the next state is found by k + 2 points of collocation. For the error the end
@@ -50,7 +39,6 @@ class Interpolation(Method[None]):
     collocation is seen, too. On random networks the difference is one to six times the error.
     """
 
-    needs: ClassVar[str] = "Node"
     reach: ClassVar[float] = 5.0
     reads_between: ClassVar[bool] = False
     follows: ClassVar[bool] = True
@@ -66,32 +54,32 @@ class Interpolation(Method[None]):
         fewer = [k for k in used[-1] if k != max(1, size - 3)]
         self.embedded = _leg(nodes, fewer, 1.0, size, _MORE - 1)
 
-    def numbers(self, problem: Problem, steps: Sequence[Interval]) -> Sequence[None]:
-        """Return nothing for each step."""
-        return [None] * len(steps)
-
     def evaluations(self, known: bool, whole: bool) -> int:
         """Return the number of nodes where f is evaluated."""
         return len(self.nodes) - known
 
     def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
         """Take one step."""
-        way, states = Way(cast("Follow", evaluate), step, self.legs, self.nodes), step.states
+        states = step.states
+        # first of all, as where it is known: autograd adds in the order of its graph
+        found = evaluate(step.start, states) if first is None else first
+        way = Way(cast("Follow", evaluate), step, self.legs, self.nodes)
         for k, node in enumerate(self.nodes):
-            if k or first is None:
-                first = evaluate(EQUATIONS, step.start + node * step.length, states)
-            way.pass_by(k, states, first)
+            if k:
+                found = evaluate(step.start + node * step.length, states)
+            way.pass_by(k, states, found)
             moved = way.moved(k)
             states = step.states + moved
         basis = [x for basis in way.basis for x in basis]
-        return Taken(states, Stages(way.found, basis, [moved]))
+        return Taken(states, Stages(way.found, basis, moved))
 
     def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
         """Return the difference between the ends with all values of f, and with one left out."""
         with torch.no_grad():  # the lengths of steps are held fixed
             way = Way(cast("Follow", evaluate), step, (self.embedded,), ())
             way.resume(stages)
-            return stages.positions[0] - way.moved(0)
+            assert stages.moved is not None  # by the step
+            return stages.moved - way.moved(0)
 
 
 def _places(count: int, without: set[int]) -> list[int]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..aliases import Tensors
 from ..methods.catalogue import METHODS
-from ..methods.step import EQUATIONS, Step
+from ..methods.step import Step
 from ..reasons import GROWS
 from ..times import number_of_steps
 
@@ -61,7 +61,7 @@ def _odeint(solve: Solve, i: int, times: Tensor, states: Tensors) -> Tensors:
     def field(t: Tensor, states: Tensors) -> Tensors:
         solve.count_forward(1)
         t = t.clamp(first, last)  # a first trial step may be longer than the whole solve
-        return solve.evaluation.plain(i, EQUATIONS, t, torch.stack(states)).rates.unbind()
+        return solve.evaluation.plain(i, t, torch.stack(states)).rates.unbind()
 
     def notice(event: str, t: Tensor, states: Tensors, dt: Tensor) -> None:
         solve.notices.step(event, i, t, states, dt)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..methods.runge_kutta import RungeKutta
-from ..methods.step import EQUATIONS, Step
+from ..methods.step import Step
 from ..methods.tableaux import RungeKuttaTableau
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class _Interval:
         """Return the derivatives at times after each sample's own start."""
         self.outer.count_forward(1)
         evaluate = self.outer.evaluation.plain
-        return self.joined(evaluate(self.i, EQUATIONS, t.view(self.column), self.split(y)).rates)
+        return self.joined(evaluate(self.i, t.view(self.column), self.split(y)).rates)
 
     def split(self, y: Tensor) -> Tensor:
         """Return rows of all states as stacked states."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..methods.step import AnyMethod, Evaluated, Problem
+from ..methods.step import Evaluated, Method
 from ..options import Options
 
 
@@ -49,7 +49,7 @@ class Controller:
     """Chooses the lengths of fitted steps of a method from their errors."""
 
     def __init__(
-        self, method: AnyMethod, tolerances: Tolerances, options: Options, names: Sequence[str]
+        self, method: Method, tolerances: Tolerances, options: Options, names: Sequence[str]
     ) -> None:
         self.method, self.tolerances, self.options, self.names = method, tolerances, options, names
 
@@ -79,12 +79,11 @@ class Controller:
     @torch.no_grad()
     def first_length(
         self,
-        problem: Problem,
         evaluate: Callable[[float, Tensor], Evaluated],
         s: float,
         longest: float,
         states: Tensor,
-        first: Evaluated,
+        rates: Tensor,
     ) -> float:
         """Return a first length from the sizes of the first two derivatives.
 
@@ -93,18 +92,16 @@ class Controller:
 
         Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, II.4.
         """
-        method = self.method
-        rates = method.rates(problem, s, states, first)
         d0, d1 = (self._size(tensor, states) for tensor in (states, rates))
         first_guess = 0.01 * d0 / d1 if 1e-5 < min(d0, d1) <= max(d0, d1) < math.inf else 1e-6
         first_guess, sign = min(first_guess, abs(longest)), math.copysign(1.0, longest)
         s, there = s + sign * first_guess, torch.add(states, rates, alpha=sign * first_guess)
-        change = method.rates(problem, s, there, evaluate(s, there)) - rates
+        change = evaluate(s, there).rates - rates
         steepest = max(d1, self._size(change, states) / first_guess)
         second = max(1e-6, 1e-3 * first_guess)
         if 1e-15 < steepest < math.inf:
-            second = (0.01 / steepest) ** (1 / method.error_order)
-        return min(method.reach * min(100 * first_guess, second), abs(longest))
+            second = (0.01 / steepest) ** (1 / self.method.error_order)
+        return min(self.method.reach * min(100 * first_guess, second), abs(longest))
 
     def _size(self, tensor: Tensor, largest: Tensor) -> float:
         return self.tolerances.sizes(tensor, largest).max().item()

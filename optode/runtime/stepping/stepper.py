@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..methods.step import AnyMethod, Evaluate, Evaluated, Stages, Step, Taken
+from ..methods.step import Evaluate, Evaluated, Method, Stages, Step, Taken
 from ..times import pieces
 from .controller import Controller
 from .failures import changes_much, no_short_step, not_finite, too_many_steps
@@ -33,7 +33,7 @@ class Stepper:
     def __init__(
         self,
         solve: Solve,
-        method: AnyMethod,
+        method: Method,
         names: Sequence[str],
         count: Callable[[int], None],
         suffix: str = "",
@@ -48,7 +48,6 @@ class Stepper:
         self.cuts = options.cuts
         self.length = options.first_step
         self.first: Evaluated | None = None  # what the first stage evaluates, where known
-        self.shared = False  # as the last stage of the step before
         self.tried, self.begun, self.interval = 0, False, 0
 
     def advance(
@@ -66,13 +65,9 @@ class Stepper:
         gap = 2 * torch.finfo(self.solve.like.dtype).eps
         for a, b in pieces(self.cuts, gap, start, end):
             if self.cuts or self.solve.clock.speeds is not None:
-                self.forget()  # the derivatives may jump
+                self.first = None  # the derivatives may jump
             states = go(evaluate, a, b, states, accept)
         return states
-
-    def forget(self) -> None:
-        """Forget what the step before evaluated."""
-        self.first, self.shared = None, False
 
     def _equal_steps(
         self, evaluate: Evaluate, start: float, end: float, states: Tensor, accept: Accept
@@ -82,13 +77,12 @@ class Stepper:
         self._spend(n, start, states)
         starts = [start + (end - start) * (k / n) for k in range(n)]
         dt = (end - start) / n
-        numbers = self.method.numbers(self.solve, [(s, dt) for s in starts])
-        if self.solve.evaluation.room.weight is None and self.method.takes_first:
+        if self.solve.evaluation.room.weight is None:
             with self._graphs():  # weighed alone, before a graph of the whole step is made
                 self.first = _evaluated(self, evaluate, start, states)
-        for s, given in zip(starts, numbers):
+        for s in starts:
             self._notice("callback_step", s, states, dt)
-            step = self._begin(s, dt, states, given)
+            step = Step(s, dt, states)
             taken, ends, errors = self._try(evaluate, step)
             if errors is not None:
                 self.solve.errors.append((s, self.tolerances.step_ratios(errors, states, ends)))
@@ -109,8 +103,7 @@ class Stepper:
             dt = sign * length
             self._spend(1, s, states)
             self._notice("callback_step", s, states, dt)
-            (given,) = self.method.numbers(self.solve, [(s, dt)])
-            step = self._begin(s, dt, states, given)
+            step = Step(s, dt, states)
             taken, ends, errors = self._try(evaluate, step)
             assert errors is not None  # fitted steps estimate their error
             error, culprit = control.error(errors, states, ends)
@@ -140,32 +133,25 @@ class Stepper:
             with self._graphs():
                 self.first = _evaluated(self, evaluate, s, states)
         if self.length is None:
-            rates = self.method.rates(self.solve, s, states, self.first)
+            rates = self.first.rates
             for name, rate in zip(self.controller.names, rates):
                 if not rate.isfinite().all():
                     raise not_finite(self, name, s, states)
             limit = math.copysign(min(abs(rest), self.options.max_step), rest)
             look = partial(_evaluated, self, evaluate)
-            found = self.controller.first_length(self.solve, look, s, limit, states, self.first)
+            found = self.controller.first_length(look, s, limit, states, rates)
             self.length = max(found, self.options.min_step)
         return self.length
 
     def _graphs(self) -> AbstractContextManager[object]:
         """Return a context in which a step makes the graph that the way back takes, if it fits."""
-        if not self.solve.by_graphs:
+        if self.solve.way_back != "discrete":
             return nullcontext()
         return torch.set_grad_enabled(self.solve.evaluation.room.holds_another())
 
-    def _begin(self, s: float, dt: float, states: Tensor, given: object) -> Step:
-        first = self.first.rates if self.shared and self.first is not None else None
-        return Step(s, dt, states, given, first)
-
     def _go_on(self, stages: Stages) -> None:
         """After an accepted step, keep the last stage where it is the first of the next."""
-        method, self.first = self.method, None
-        if method.ends_as_next and (self.whole or not method.ends_alone):
-            self.first = stages.found[-1]
-        self.shared = self.first is not None and not method.ends_alone
+        self.first = stages.found[-1] if self.method.ends_as_next and self.whole else None
 
     def _try(self, evaluate: Evaluate, step: Step) -> tuple[Taken, Tensor, Tensor | None]:
         """Take a step, as a checkpoint where its graph does not fit.
@@ -196,7 +182,7 @@ class Stepper:
 def _evaluated(stepper: Stepper, evaluate: Evaluate, s: float, states: Tensor) -> Evaluated:
     """Evaluate what the first stage of a step does."""
     stepper.count(1)
-    return evaluate(stepper.method.part, s, stepper.method.seen(states))
+    return evaluate(s, states)
 
 
 def _taken(
