@@ -52,7 +52,8 @@ def tables(legs: tuple[Leg, ...], like: Tensor) -> Tables:
 
     They are made once, but where a mode makes tensors that nobody else may see.
     """
-    make = _tables if torch.compiler.is_compiling() or is_watched() else _known_tables
+    apart = torch.compiler.is_compiling() or is_watched()
+    make = _tables if apart else _known_tables
     return make(legs, like.dtype, like.device)
 
 
