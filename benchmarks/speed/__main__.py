@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import TYPE_CHECKING
 
 from benchmarks.progress import progress
 from benchmarks.provenance import ROOT
 from benchmarks.speed.environment import environment, environment_line, pin
+
+if TYPE_CHECKING:
+    from benchmarks.speed.pieces import Piece
 
 RESULTS = ROOT / "benchmarks" / "results" / "speed"
 GOAL = 1e-4
@@ -26,11 +32,16 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="one case in two minutes, printed, not kept")
     add("--models", nargs="+", metavar="NAME", help="HBNODE, GHBNODE, ...; by default all")
-    add("--cases", nargs="+", metavar="NAME", help="small, medium, large, image; by default all")
+    cases = "small, medium, large, image, mnist, walker2d, plane_vibration, spheres; by default all"
+    add("--cases", nargs="+", metavar="NAME", help=cases)
+    data = os.environ.get("OPTODE_DATA")
+    where = "where mnist.npz, walker2d.npz and pv.csv are, or OPTODE_DATA"
+    add("--data", type=Path, metavar="DIR", default=Path(data) if data else None, help=where)
     add("--only", default="", metavar="TEXT", help="contenders with it in the name, not kept")
     add("--goals", nargs="+", type=float, default=[GOAL], metavar="ERROR")
     add("--growth", action="store_true", help="how the cost grows, instead")
     add("--budget", type=float, default=30.0, help="seconds of timing for each problem")
+    add("--minutes", type=float, default=math.inf, help="begin nothing after so long")
     add("--threads", type=int, default=2)
     clocks = "cpu, with --threads 1, on a machine that is not idle"
     add("--clock", default="wall", choices=["wall", "cpu"], help=clocks)
@@ -62,21 +73,15 @@ def run(asked: argparse.Namespace) -> None:
     import torch  # after the threads are pinned
 
     torch.set_num_threads(asked.threads)
-    from benchmarks.speed import page, pieces
-    from benchmarks.speed.cases import CASES
-    from benchmarks.speed.equations import MODELS
+    from benchmarks.speed import page
     from benchmarks.speed.store import Identity, Store
     from optode.runtime.torch_internals import unlimited_compilations
 
-    first = 1 if asked.quick else None
-    asked.models = chosen("--models", asked.models, [*MODELS])[:first]
-    asked.cases = chosen("--cases", asked.cases, [*CASES])[:first]
-    make = pieces.growth_pieces if asked.growth else pieces.problem_pieces
-    where = environment(asked.device) | {"clock": asked.clock}
+    begun, where = perf_counter(), environment(asked.device) | {"clock": asked.clock}
     print(environment_line(where))
     store, found = Store(asked.results), []
     known = {
-        piece.name: (piece, Identity(where, piece.settings, piece.modules)) for piece in make(asked)
+        each.name: (each, Identity(where, each.settings, each.modules)) for each in pieces_of(asked)
     }
     kept = {} if asked.again else {n: store.current(n, each[1]) for n, each in known.items()}
     total = sum(piece.parts for n, (piece, _) in known.items() if not kept.get(n))
@@ -84,6 +89,9 @@ def run(asked: argparse.Namespace) -> None:
         for name, (piece, identity) in known.items():
             document = kept.get(name)
             if document is None:
+                if perf_counter() > begun + 60 * asked.minutes:
+                    print(f"{name}: no time is left")
+                    continue
                 with fresh_cache(), unlimited_compilations():
                     result = piece.measure(done)
                 document = store.keep(name, identity, piece.kind, result)
@@ -91,6 +99,24 @@ def run(asked: argparse.Namespace) -> None:
             print("\n" + page.document_text(document), flush=True)
     if asked.plot:
         page.plot_documents(found, asked.plot)
+
+
+def pieces_of(asked: argparse.Namespace) -> list[Piece]:
+    """Return what is to be measured; exit where a name is not known, or data are missing."""
+    from benchmarks.speed import pieces
+    from benchmarks.speed.cases import CASES
+    from benchmarks.speed.equations import MODELS, OF_TASKS
+    from benchmarks.speed.tasks.data import NoData
+    from benchmarks.speed.tasks.task import TASKS
+
+    first = 1 if asked.quick else None
+    asked.by_name = bool(asked.cases)
+    asked.models = chosen("--models", asked.models, [*dict.fromkeys((*MODELS, *OF_TASKS))])[:first]
+    asked.cases = chosen("--cases", asked.cases, [*CASES, *TASKS])[:first]
+    try:
+        return pieces.every_piece(asked)
+    except NoData as error:
+        sys.exit(str(error))
 
 
 def chosen(option: str, names: list[str] | None, known: list[str]) -> list[str]:

@@ -42,7 +42,11 @@ class GeneralizedHeavyBall(nn.Module):
     def forward(self, t: Tensor, states: Tensors) -> Tensors:
         h, m = states
         gamma, xi = torch.sigmoid(self.raw_gamma), functional.softplus(self.raw_xi)
-        return torch.tanh(m), -gamma * m - xi * h + self.field(t, h)
+        return self.velocity(m), -gamma * m - xi * h + self.field(t, h)
+
+    def velocity(self, m: Tensor) -> Tensor:
+        """Return h'."""
+        return torch.tanh(m)
 
 
 class Adam(nn.Module):
@@ -63,7 +67,30 @@ class Adam(nn.Module):
         h, m, v = states
         alpha, beta = torch.sigmoid(self.raw_alpha), torch.sigmoid(self.raw_beta)
         f = self.field(t, h)
-        return -m / (torch.sqrt(v) + self.eps), alpha * (-f - m), beta * (f**2 - v)
+        return -m / (torch.sqrt(self.guard(v)) + self.eps), alpha * (-f - m), beta * (f**2 - v)
+
+    def guard(self, v: Tensor) -> Tensor:
+        """Return what the root is taken of."""
+        return v
+
+
+class HardHeavyBall(GeneralizedHeavyBall):
+    """The generalised heavy ball with h' = hardtanh(m, -5, 5)."""
+
+    def velocity(self, m: Tensor) -> Tensor:
+        return functional.hardtanh(m, -5.0, 5.0)
+
+
+class GuardedAdam(Adam):
+    """Adam as its authors released it: sqrt(softplus(v)) for sqrt(v), and rates of 0.0067, 0.9933."""
+
+    def __init__(self, field: nn.Module) -> None:
+        super().__init__(field)
+        self.raw_alpha = nn.Parameter(torch.tensor(-5.0))
+        self.raw_beta = nn.Parameter(torch.tensor(5.0))
+
+    def guard(self, v: Tensor) -> Tensor:
+        return functional.softplus(v)
 
 
 class Nesterov(nn.Module):
@@ -95,4 +122,10 @@ MODELS = {
     "GHBNODE": Model(GeneralizedHeavyBall, "generalized_heavy_ball"),
     "AdamNODE": Model(Adam, "adam"),
     "NesterovNODE": Model(Nesterov, "nesterov", (1.0, 2.0)),
+}
+# Those of the tasks, beside the heavy ball and the generalised one.
+OF_TASKS = {
+    **{name: MODELS[name] for name in ("HBNODE", "GHBNODE")},
+    "HardGHBNODE": Model(HardHeavyBall, "generalized_heavy_ball_hardtanh"),
+    "GuardedAdamNODE": Model(GuardedAdam, "adam_guarded"),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.provenance import ROOT
 from benchmarks.speed import growth, plot, tables
-from benchmarks.speed.store import documents, environment_lines, of_kind
+from benchmarks.speed.store import by_device, documents, environment_lines, of_kind
 from benchmarks.speed.summary import in_order, speed_tables
 
 Record = dict[str, Any]
@@ -19,6 +19,7 @@ TABLE = re.compile(r"(<!-- table: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.S
 
 TEXTS: Mapping[str, Callable[[Record], str]] = {
     "problem": tables.problem_text,
+    "task": tables.problem_text,
     "growth": growth.result_text,
 }
 
@@ -29,15 +30,19 @@ def document_text(document: Record) -> str:
 
 
 def page_text(every: Sequence[Record]) -> str:
-    """Return the tables of all results, after the environments that they were measured in."""
-    found = [*every]
+    """Return the tables of all results, those of a GPU after those of a CPU."""
+    parts = [part for found in by_device(every) if found for part in parts_of(found)]
+    return "\n\n".join(parts) + "\n"
+
+
+def parts_of(found: list[Record]) -> list[str]:
+    """Return the tables of results, after the environments that they were measured in."""
     problems = sorted(in_order(of_kind(found, "problem")), key=lambda each: -each["goal"])
-    parts = [*environment_lines(found)]
-    parts += [*map(tables.problem_text, problems)]
+    parts = [*environment_lines(found), *map(tables.problem_text, problems)]
     if problems:
         parts.append(tables.comparison_text(problems))
-    parts += [growth.result_text(each) for each in of_kind(found, "growth")]
-    return "\n\n".join(parts) + "\n"
+    parts += map(tables.problem_text, of_kind(found, "task"))
+    return parts + [growth.result_text(each) for each in of_kind(found, "growth")]
 
 
 def filled(text: str, given: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from benchmarks.speed.cases import CASES, Problem, problem
 from benchmarks.speed.contender import Contender
 from benchmarks.speed.contenders import QUICK, contenders
 from benchmarks.speed.environment import load
-from benchmarks.speed.equations import MODELS
+from benchmarks.speed.equations import MODELS, OF_TASKS
 from benchmarks.speed.measure import measure
 from benchmarks.speed.qualification import (
     Candidate,
@@ -28,6 +28,9 @@ from benchmarks.speed.qualification import (
     prepared,
     shortlisted,
 )
+from benchmarks.speed.tasks.contenders import Authors, equal_error, on_tasks
+from benchmarks.speed.tasks.data import NoData
+from benchmarks.speed.tasks.task import TASKS, Task, task_problem
 from benchmarks.speed.timing import CLOCKS
 
 # Goals below this are for double precision (error of the gradient, relative).
@@ -156,6 +159,41 @@ def points_of(candidates: Sequence[Candidate]) -> list[Record]:
     ]
 
 
+def task_pieces(asked: Namespace) -> list[Piece]:
+    """Return a piece for each task and model that is asked for.
+
+    Raises NoData where a task that is asked for by name lacks its files; others are left out.
+    """
+    found = []
+    for name in asked.cases:
+        if name not in TASKS:
+            continue
+        try:
+            TASKS[name].load(asked.data, 1)
+        except NoData:
+            if asked.by_name:
+                raise
+            continue
+        found += [
+            _task_piece(asked, TASKS[name], m) for m in TASKS[name].models if m in asked.models
+        ]
+    return found
+
+
+def _task_piece(asked: Namespace, task: Task, model: str) -> Piece:
+    chosen = [Authors(task.tolerance), *(c for c in on_tasks() if asked.only in c.name)]
+
+    def measured(done: Done) -> Record:
+        given = task_problem(model, task, asked.data).to(torch.float32, asked.device)
+        goal = equal_error(given, chosen[0])
+        found = measured_problem(given, chosen, goal, asked, done)
+        return found | {"task": task.name, "model": model, "error": "error of h"}
+
+    name = f"{task.name}_{model.lower()}" + "_cuda" * (asked.device == "cuda")
+    modules = (OF_TASKS[model].module,)
+    return Piece(name, "task", settings_of(asked), modules, len(chosen) + 1, measured)
+
+
 def growth_pieces(asked: Namespace) -> list[Piece]:
     """Return a piece for each axis along which the cost grows."""
 
@@ -171,3 +209,10 @@ def growth_pieces(asked: Namespace) -> list[Piece]:
         )
 
     return [piece(axis) for axis in growth.AXES]
+
+
+def every_piece(asked: Namespace) -> list[Piece]:
+    """Return all pieces that are asked for, the tasks after the problems."""
+    if asked.growth:
+        return growth_pieces(asked)
+    return [*problem_pieces(asked), *task_pieces(asked)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,3 +88,9 @@ def environment_lines(every: list[Record]) -> list[str]:
     """Return the environments of documents as lines, one for all that differ in the load only."""
     wheres = ({**document["environment"], "load": None} for document in every)
     return [*dict.fromkeys(map(environment_line, wheres))]
+
+
+def by_device(every: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """Return the documents measured on a CPU, and those on a GPU."""
+    on_cpu = [each for each in every if each["environment"].get("device", "cpu") == "cpu"]
+    return on_cpu, [each for each in every if each not in on_cpu]

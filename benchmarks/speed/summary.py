@@ -8,8 +8,10 @@ from itertools import groupby
 
 from benchmarks.speed.cases import CASES
 from benchmarks.speed.equations import MODELS
-from benchmarks.speed.store import environment_lines, of_kind
+from benchmarks.speed.store import by_device, environment_lines, of_kind
 from benchmarks.speed.tables import KINDS, Record, decimals
+from benchmarks.speed.tasks.contenders import AUTHORS
+from benchmarks.speed.tasks.task import TASKS
 
 PEERS = ("torchdiffeq odeint_adjoint", "torchdiffeq odeint", "torchode", "diffrax")
 # Goals for a compiled step: the time of each of PEERS divided by optode's, by the network. Those of
@@ -105,6 +107,44 @@ def step_rows(problems: Iterable[Record]) -> list[list[str]]:
     return rows
 
 
+def task_rows(results: Iterable[Record]) -> list[list[str]]:
+    """Return the authors' step of each task beside optode's fastest, in bold where the goal is met.
+
+    The ratios are of the times, eager and compiled; the contender is the faster of both.
+    """
+    head = ["task", "model", "authors' ms", "NFE", "error of h", "optode", "setting", "ms"]
+    rows = [[*head, "NFE", "error of h", "eager", "compiled", "goal"]]
+    for result in sorted(results, key=lambda each: [*TASKS].index(each["task"])):
+        best = fastest(result["entries"], "training")
+        (authors,) = (entry for entry in best if entry["peer"] == AUTHORS)
+        entry = next((entry for entry in best if entry["peer"] in FORMS), None)
+        if entry is None:
+            continue
+        goal, times = TASKS[result["task"]].goal, result["times_faster"]["training"]
+        ratios = (times.get(form, {}).get(AUTHORS) for form in FORMS)
+        cells = (f"**{x:.2f}**" if x is not None and x >= goal else decimals(x) for x in ratios)
+        rows.append(
+            [
+                TASKS[result["task"]].words,
+                result["model"],
+                *numbers_of(authors),
+                entry["contender"],
+                entry["setting"],
+                *numbers_of(entry),
+                *cells,
+                f"{goal:g}",
+            ]
+        )
+    return rows
+
+
+def numbers_of(entry: Record) -> tuple[str, str, str]:
+    """Return milliseconds, evaluations and the error of a contender."""
+    work = entry["work"]
+    milliseconds = f"{1e3 * entry['training']['seconds']:.1f}"
+    return milliseconds, f"{work['forward']} / {work['backward']}", f"{entry['error']:.0e}"
+
+
 def fastest(entries: Sequence[Record], kind: str) -> list[Record]:
     """Return the fastest contender of each library, quickest first."""
     ordered = sorted(entries, key=lambda entry: entry[kind]["seconds"])
@@ -138,11 +178,20 @@ def in_order(problems: Iterable[Record]) -> list[Record]:
     return sorted(problems, key=place)
 
 
-def speed_tables(documents: list[Record]) -> Mapping[str, str]:
-    """Return all tables by name.
+def speed_tables(documents: Sequence[Record]) -> Mapping[str, str]:
+    """Return all tables by name; the names of those from a GPU end with "cuda".
 
     Those of the fastest contenders are named by the goal of the error, as in "steps 1e-04".
     """
+    on_cpu, on_gpu = by_device(documents)
+    found = tables_of(on_cpu)
+    if on_gpu:
+        found |= {f"{name} cuda": table for name, table in tables_of(on_gpu).items()}
+    return found
+
+
+def tables_of(documents: list[Record]) -> dict[str, str]:
+    """Return the tables of results from one kind of device."""
     problems = in_order(of_kind(documents, "problem"))
     usual = [problem for problem in problems if problem["goal"] == USUAL]
     found = {kind: markdown(ratio_rows(usual, kind)) for kind in KINDS}
@@ -152,6 +201,7 @@ def speed_tables(documents: list[Record]) -> Mapping[str, str]:
     by_goal = sorted(problems, key=lambda problem: -problem["goal"])
     for goal, each in groupby(by_goal, key=lambda problem: problem["goal"]):
         found[f"steps {goal:.0e}"] = markdown(step_rows(in_order(each)))
+    found["tasks"] = markdown(task_rows(of_kind(documents, "task")))
     found["met"] = markdown(met_rows(usual))
     found["goals"] = markdown(goal_rows())
     found["environment"] = "\n\n".join(environment_lines(documents))

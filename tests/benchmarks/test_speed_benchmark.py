@@ -480,6 +480,19 @@ def test_a_page_has_every_result_once():
     assert page.document_text(grown) in printed
 
 
+def test_results_of_a_gpu_stand_apart():
+    on_gpu = problem_document()
+    on_gpu["environment"] = {"cpu": "a cpu", "device": "a gpu"}
+    found = summary.speed_tables([on_gpu, problem_document()])
+    assert found["training cuda"] == found["training"]
+    assert found["environment cuda"] == "cpu a cpu, device a gpu"
+    assert found["environment"] == "cpu a cpu"
+    assert "training cuda" not in summary.speed_tables([problem_document()])
+    printed = page.page_text([on_gpu, problem_document()])
+    assert printed.index("cpu a cpu\n") < printed.index("device a gpu")
+    assert printed.count("error of the gradient within") == 2
+
+
 def test_tables_in_a_document_are_replaced():
     text = "a\n<!-- table: one -->\nold\nold\n<!-- end -->\nb\n<!-- table: two -->\n<!-- end -->"
     found = page.filled(text, {"one": "| 1 |", "two": "| 2 |"})

@@ -108,3 +108,9 @@ def test_a_run_goes_on_where_it_was(
     asked = given(monkeypatch, "--growth", "--again", "--results", str(tmp_path))
     command.run(asked)
     assert len(measured) == 5
+    (tmp_path / "two.json").unlink()
+    asked = given(monkeypatch, "--growth", "--minutes", "0", "--results", str(tmp_path))
+    capsys.readouterr()
+    command.run(asked)
+    assert len(measured) == 5
+    assert "two: no time is left" in capsys.readouterr().out
