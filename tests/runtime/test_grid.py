@@ -306,7 +306,7 @@ def test_a_count_of_one_interval_is_not_forced_on_many():
 def test_a_count_of_few_pieces_is_not_forced_on_more():
     """Two pieces of 48 steps, of at most 100; then three, where 16 each do."""
     settings = {"options": {"max_steps": 100, "jump_t": [0.5]}, "grid": "auto"}
-    fields = {"field": lambda t, h: 4 * torch.sin(9 * h + 20 * t), "method": "interpolation5"}
+    fields = {"field": lambda t, h: 4 * torch.sin(9 * h + 20 * t), "method": "dopri5"}
     node, h0 = (
         HBNODE(span=(0.0, 2.0), rtol=1e-6, atol=1e-6, **fields, **settings),
         torch.randn(3, 3),
