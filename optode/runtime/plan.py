@@ -94,7 +94,7 @@ def way_back(node: Node, sources: Sources, room: Room) -> str:
 
 
 def for_tracing(node: Node, grid: Grid, plan: Plan, weight: int) -> tuple[Grid, Plan]:
-    """Return a grid whose knots are tensors, and a plan that needs no look at them.
+    """Return a grid whose knots are a tensor, and a plan that needs no look at them.
 
     A traced solve is then of any times. Where steps end at cuts, too, it is of these times alone.
     ``weight`` is the bytes of the graph of one evaluation.
@@ -108,4 +108,4 @@ def for_tracing(node: Node, grid: Grid, plan: Plan, weight: int) -> tuple[Grid, 
     if options.cuts:
         return grid, plan
     knots = torch.tensor(grid.knots, dtype=grid.times.dtype, device=grid.times.device)
-    return grid._replace(knots=[*knots.unbind()]), plan._replace(steps=counts)
+    return grid._replace(knots=knots), plan._replace(steps=counts)

@@ -19,13 +19,13 @@ class Grid(NamedTuple):
     """The given times, those from the start on, and the solver's own time at each of these.
 
     ``times`` are held in float64, where a device has it, whatever the dtype of the states: a
-    float32 has 0.002 between two numbers at 2e4. The knots are numbers, or tensors of them where a
-    solve is traced for any times.
+    float32 has 0.002 between two numbers at 2e4. The knots are numbers, or one tensor where a solve is
+    traced for any times.
     """
 
     given: Tensor
     times: Tensor
-    knots: list[Any]
+    knots: Any
 
     def steps(self, steps: int | None, step_size: float | None) -> tuple[int, ...]:
         """Return the number of equal steps of each interval: steps, or none above step_size."""
@@ -158,7 +158,8 @@ class Clock:
     """
 
     def __init__(self, grid: Grid, like: Tensor) -> None:
-        self.grid, self.like, self.times, self.knots = grid, like, grid.times, grid.knots
+        self.grid, self.like, self.times = grid, like, grid.times
+        self.knots: list[Any] = [*grid.knots]
         self.speeds: Tensor | None = None
         self.leaves: tuple[Tensor, ...] = ()
         if self.times.ndim > 1 or self.times.requires_grad:
