@@ -80,7 +80,7 @@ def measured(kind: Kind, given: Problem) -> Record:
     """Return the seconds and graphs of each event, and the milliseconds of a compiled step."""
     import torch
 
-    from optode.runtime.torch_internals import graphs_compiled
+    from optode.runtime.tracing import graphs_compiled
 
     torch.compiler.reset()
     node, loss = built(kind, given)

@@ -75,7 +75,7 @@ def run(asked: argparse.Namespace) -> None:
     torch.set_num_threads(asked.threads)
     from benchmarks.speed import page
     from benchmarks.speed.store import Identity, Store
-    from optode.runtime.torch_internals import unlimited_compilations
+    from optode.runtime.tracing import unlimited_compilations
 
     begun, where = perf_counter(), environment(asked.device) | {"clock": asked.clock}
     print(environment_line(where))

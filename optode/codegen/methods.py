@@ -20,7 +20,9 @@ from optode.codegen.sharing import share
 from optode.codegen.statements import StatementPrinter, kinds_of
 from optode.language.function_names import IN_MODULES
 from optode.language.matrices import counted
-from optode.language.program import Assign, Statement, Total
+from optode.language.program import Assign, FieldCall, Statement, Total, lower
+from optode.language.symbols import TIME, symbol
+from optode.model.following import Following
 from optode.model.model import NeuralODE
 
 RESERVED = (
@@ -35,6 +37,7 @@ _SIGNATURE = (
     "    self, t: Tensor, states: Tensors, field: BoundField",
     ") -> tuple[States, Pull]:",
 )
+_RESTS = "def rests(self, t: Tensor, states: Tensors, field: BoundField) -> Rests:"
 _MEANING = '''"""The derivatives of the states, and the function that gives the costates'."""'''
 
 
@@ -58,7 +61,7 @@ def equations_method(system: AdjointSystem) -> list[str]:
     kinds = kinds_of(model, program, shaped, (*system.forward.outputs, *costate_rates))
     printer = StatementPrinter(model, program, kinds)
     bars = tuple_lines("", ["None" if name in idle else str(name) for name in learned], 0)
-    read = _read(printer, system)
+    read = _read(printer, model)
     inner = [
         *unpacking(_or_blank(system.costates, read), "costates", _INNER),
         *printer.block(added, _INNER),
@@ -77,7 +80,44 @@ def equations_method(system: AdjointSystem) -> list[str]:
     return [*_SIGNATURE, *indented([_MEANING, *body])]
 
 
-def _read(printer: StatementPrinter, system: AdjointSystem) -> set[sp.Symbol]:
+def rests_method(model: NeuralODE, following: Following) -> list[list[str]]:
+    """``rests``: what the linear part leaves of the derivatives; as in the base class without it."""
+    if not any(map(any, following.linear_part)):
+        return []
+    rests = {symbol(f"{z}_rest"): rest for z, rest in following.rest.items()}
+    program = lower((TIME, *model.states, *(p.symbol for p in model.parameters)), rests)
+    called = {s.name for s in program.statements if isinstance(s, FieldCall)}
+    plain = {
+        s.name: s.value
+        for s in program.statements
+        if isinstance(s, Assign) and s.value in called and s.name in rests
+    }
+    outputs = [plain.get(name, name) for name in rests]
+    statements = [s for s in program.statements if not (isinstance(s, Assign) and s.name in plain)]
+    shared, _ = share(accurate_statements(model, statements), (), outputs, RESERVED)
+    kinds = kinds_of(model, shared, model.states, outputs)
+    printer = StatementPrinter(model, shared, kinds)
+    read = _read(printer, model)
+    named = dict(zip(following.rest, outputs, strict=True))
+    items = [str(named.get(state)) for state in model.states]
+    body = [
+        *unpacking(_or_blank(model.states, read), "states"),
+        *printer.lines(),
+        *_several("return", items),
+    ]
+    meaning = '"""The rests in z\' = L z + rest; None for a state that has none."""'
+    return [[_RESTS, *indented([meaning, *body])]]
+
+
+def _several(word: str, items: Sequence[str]) -> list[str]:
+    """``return a, b`` on one line, or one value a line."""
+    line = f"{word} {', '.join(items)}"
+    if len(items) > 1 and len(line) <= LINE_LENGTH - BODY:
+        return [line]
+    return tuple_lines(word, items, BODY)
+
+
+def _read(printer: StatementPrinter, model: NeuralODE) -> set[sp.Symbol]:
     """Every name that the method reads, in the printed statements or to return it."""
     shaped = printer.kinds.shaped
     constant = any(
@@ -86,8 +126,8 @@ def _read(printer: StatementPrinter, system: AdjointSystem) -> set[sp.Symbol]:
         and not s.value.free_symbols & shaped
         for s in printer.program
     )
-    per_feature = {p.symbol for p in system.model.parameters if p.per_feature} & printer.used
-    position = {system.model.states[0]} if constant or per_feature else set()
+    per_feature = {p.symbol for p in model.parameters if p.per_feature} & printer.used
+    position = {model.states[0]} if constant or per_feature else set()
     return printer.used | position
 
 

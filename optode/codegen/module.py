@@ -32,7 +32,7 @@ from optode.codegen.learned import (
     learned_property,
     singular_values,
 )
-from optode.codegen.methods import equations_method, statement_lines
+from optode.codegen.methods import equations_method, rests_method, statement_lines
 from optode.language.function_names import IN_MODULES, OPERATORS_IN_MODULES
 from optode.language.mutual import in_order
 from optode.language.program import FieldCall, Program, lower
@@ -52,7 +52,7 @@ _SOURCES = {
 }
 _RUNTIME_NAMES = (
     "BoundField", "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Loss", "MatrixNode",
-    "Node", "Operator", "Pull", "Rates", "Tensors", "Value", "learned_value", "set_constant",
+    "Node", "Operator", "Pull", "Rates", "Rests", "Tensors", "Value", "learned_value", "set_constant",
     "set_learned", "set_loss", "set_operator", *IN_MODULES, *OPERATORS_IN_MODULES,
 )  # fmt: skip
 
@@ -118,6 +118,7 @@ def _context(system: AdjointSystem, following: Following) -> dict[str, Any]:
         *_branch_method(model),
         equations_method(system),
         *linear_method(model, following),
+        *rests_method(model, following),
     ]
     features = any(map(feature_layer, model.states, model.initial))
     features |= any(p.per_feature for p in model.parameters)

@@ -205,7 +205,11 @@ class StatementPrinter:
             return call_lines(f"{name} = torch.full_like(", items, ")", indent)
         text = self.printer.text(value)
         signed = f"- {text[1:]}" if text.startswith("-") else f"+ {text}"
-        return [f"{name} = {zeros} {signed}"]
+        line = f"{name} = {zeros} {signed}"
+        if len(line) <= LINE_LENGTH - indent:
+            return [line]
+        alike = self._free(f"{name}_alike")
+        return [*self._assignment(alike, value, indent), f"{name} = {zeros} + {alike}"]
 
     def _assignment(self, name: str, value: sp.Expr, indent: int) -> list[str]:
         self.taken.add(name)

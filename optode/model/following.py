@@ -14,7 +14,7 @@ So the fewest integrations lie between one such value and the next: the relative
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import TypeAlias
@@ -43,7 +43,8 @@ class Following:
     ``followers`` are groups of states, each integrated along the driven states and the groups
     before it; the other states are driven. ``linear_part`` is L, with the rates at which followers
     relax on its diagonal. ``rests`` are the driven states whose rest has states in it, and
-    ``linear_only`` those that have no rest. ``relative_degree`` is the smallest number of
+    ``linear_only`` those that have no rest. ``rest`` is what the linear part leaves of the rates of
+    all others. ``relative_degree`` is the smallest number of
     integrations between what is given, an oracle's value or a rest with states in it, and a state
     that such a value needs.
     """
@@ -54,6 +55,7 @@ class Following:
     rests: States
     linear_only: States
     linear_part: Matrix
+    rest: Mapping[sp.Symbol, sp.Expr]
     relative_degree: int
 
 
@@ -94,10 +96,9 @@ def derive_following(model: NeuralODE) -> Following:
         )
         for z in states
     )
-    moved = (sp.Add(*map(sp.Mul, row, states)) for row in linear_part)
-    rows = zip(states, model.equations, moved, strict=True)
-    plain = {z for z, e in equations.items() if not e.sees_f and not e.bent}
-    whole = {z for z, rate, linear in rows if z in plain and is_zero(rate - linear)}
+    rows = zip(states, model.equations, linear_part, strict=True)
+    rests = {z: _rest(states, rate, row) for z, rate, row in rows}
+    whole = {z for z in driven if is_zero(rests[z])}
     return Following(
         model,
         followers=tuple(
@@ -108,6 +109,7 @@ def derive_following(model: NeuralODE) -> Following:
         rests=tuple(z for z in driven if _in_rest(equations, z, chosen)),
         linear_only=tuple(z for z in driven if z in whole),
         linear_part=linear_part,
+        rest={z: rest for z, rest in rests.items() if z not in whole},
         relative_degree=degree if degree <= len(states) else 1,
     )
 
@@ -118,6 +120,14 @@ def _looked_at(model: NeuralODE, equation: sp.Expr) -> _Equation:
     found = {z: _coefficient(model, z, given) for z in model.states if z in given.free_symbols}
     linear = {z: number for z, number in found.items() if number is not None and number != 0}
     return _Equation(linear, frozenset(z for z, n in found.items() if n is None), bool(names))
+
+
+def _rest(states: States, equation: sp.Expr, numbers: Sequence[sp.Expr]) -> sp.Expr:
+    """Return a rate without what moves linearly: it is affine in the states that do."""
+    names = {call: sp.Dummy(real=True) for call in equation.atoms(Opaque)}
+    moving = {z: sp.S.Zero for z, number in zip(states, numbers, strict=True) if number != 0}
+    given = equation.xreplace(names).xreplace(moving)
+    return given.xreplace({name: call for call, name in names.items()})
 
 
 def _coefficient(model: NeuralODE, state: sp.Symbol, equation: sp.Expr) -> sp.Expr | None:

@@ -4,7 +4,7 @@ Generated modules import from here; a ``Node`` can be written by hand as well. N
 torchdiffeq alone.
 """
 
-from .aliases import Field, Gradients, Inputs, Operator, Pull, Rates, Tensors, Times
+from .aliases import Field, Gradients, Inputs, Operator, Pull, Rates, Rests, Tensors, Times
 from .evaluation.field import BoundField
 from .evaluation.loss import Loss, set_loss
 from .features import FeatureNode
@@ -46,6 +46,7 @@ __all__ = [
     "Operator",
     "Pull",
     "Rates",
+    "Rests",
     "Solution",
     "Stats",
     "Tensors",

@@ -30,3 +30,6 @@ Field: TypeAlias = Callable[..., Tensor]
 
 Rates: TypeAlias = tuple[float | Tensor, ...]
 """Numbers that states are multiplied by in the rate of one of them, one for each state."""
+
+Rests: TypeAlias = tuple[Tensor | None, ...]
+"""What is left of the rates without these products, one for each state; None where nothing is."""

@@ -15,7 +15,7 @@ from .plan import AS_SET, Plan, for_tracing
 from .reasons import refuse
 from .solve import Found, Solve, run
 from .times import Clock, Grid
-from .torch_internals import graphs_compiled, unlimited_compilations
+from .tracing import graphs_compiled, unlimited_compilations
 
 if TYPE_CHECKING:
     from .node import Node

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .aliases import Inputs, Pull, Rates, Tensors, Times
+from .aliases import Inputs, Pull, Rates, Rests, Tensors, Times
 from .automatic_grid import AutomaticGrid
 from .evaluation.field import BoundField
+from .evaluation.following import rests_of
 from .integration import integrate
 from .methods.catalogue import interpolation_for
 from .parameters import unknown_argument
@@ -183,6 +184,14 @@ class Node(nn.Module):
         The row of a follower has no other than its own.
         """
         return ((0.0,) * len(self.state_names),) * len(self.state_names)
+
+    def rests(self, t: Tensor, states: Tensors, field: BoundField) -> Rests:
+        """Return the rests in z' = L z + rest, None for states of ``linear_only``.
+
+        They call the field and operators in the order of ``equations``.
+        """
+        rates, _ = self.equations(t, states, field)
+        return rests_of(rates, states, self.linear_part(t))
 
     def best_method(self, clock: Clock) -> str:
         """Return the method that "auto" takes, by the structure, the tolerance and the times."""

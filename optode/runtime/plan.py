@@ -12,7 +12,8 @@ from .methods.catalogue import DOPRI5, METHODS, solver_of
 from .methods.step import Method
 from .options import Options
 from .times import Clock, Grid
-from .torch_internals import is_exporting, is_transformed
+from .torch_internals import is_transformed
+from .tracing import is_exporting
 
 if TYPE_CHECKING:
     from .node import Node

@@ -5,8 +5,7 @@ backward pass of a small network. ``Tensor._version`` alone shows that a buffer 
 place, ``_sequence_nr`` alone which node of a graph is the older, and ``Tensor._backward_hooks``
 alone lets hooks rest. ``torch._C`` alone says whether hooks for saved tensors or a transform of
 ``torch.func`` are at work, and how many tensors hold a memory. ``UntypedStorage._cdata`` is the one
-key of memory that wrapped tensors have too, as in a Jacobian-vector product. ``torch._dynamo`` alone
-says whether a call compiled, and has the limits of its cache.
+key of memory that wrapped tensors have too, as in a Jacobian-vector product.
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node as GraphNode
 from torch.autograd.graph import saved_tensors_hooks
-
-_CACHE_LIMITS = {"cache_size_limit": 2**16, "accumulated_cache_size_limit": 2**16}
 
 
 def holds(condition: Tensor) -> bool:
@@ -37,17 +34,6 @@ def holds(condition: Tensor) -> bool:
 def widest(device: torch.device) -> torch.dtype:
     """Return the widest dtype of floating-point numbers that a device has."""
     return torch.float32 if device.type == "mps" else torch.float64
-
-
-def is_watched() -> bool:
-    """Return whether tensors are made under a dispatch mode, as those of a trace without values."""
-    return bool(torch._C._len_torch_dispatch_stack())
-
-
-def is_exporting() -> bool:
-    """Return whether ``torch.export`` traces this call."""
-    exporting = getattr(torch.compiler, "is_exporting", None)  # PyTorch 2.7 has it
-    return bool(exporting is not None and exporting())
 
 
 def add_scaled(into: list[Tensor], added: list[Tensor], weight: float) -> None:
@@ -218,15 +204,3 @@ def random_state(device: torch.device) -> Tensor | None:
         return None
     state: Tensor = module.get_rng_state(device)
     return state
-
-
-def graphs_compiled() -> int:
-    """Return the number of graphs that ``torch.compile`` has compiled in this process."""
-    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
-
-
-@contextmanager
-def unlimited_compilations() -> Iterator[None]:
-    """Let ``torch.compile`` keep one graph for each kind of node, however many there are."""
-    with torch._dynamo.config.patch(_CACHE_LIMITS):
-        yield

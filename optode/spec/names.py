@@ -38,7 +38,7 @@ ATTRIBUTES = frozenset((
     "feature_sum", "features", "field", "followers", "followers_see_f", "gradient", "graph_bytes",
     "grid", "initial_states", "integrate", "learned_names", "learned_start", "linear_only",
     "linear_part", "linear_start", "linearize", "method", "observe", "operator_names", "options",
-    "record", "regular_start", "relative_degree", "rtol", "running", "settled", "singular_times",
+    "record", "regular_start", "relative_degree", "rests", "rtol", "running", "settled", "singular_times",
     "singular_values", "span", "start_evaluations", "state_names", "timeless", "timeless_loss",
     "vector_field",
 ))  # fmt: skip
@@ -63,8 +63,8 @@ TUPLE_ATTRIBUTES = frozenset((
 IMPORTED = frozenset((
     "Any", "NamedTuple", "Tensor", "nn", "functional", "math", "partial", "torch", "BoundField",
     "FeatureNode", "Field", "Gradients", "Inputs", "Learn", "Loss", "MatrixNode", "Node",
-    "Operator", "Pull", "Rates", "Tensors", "Value", "learned_value", "set_constant", "set_learned",
-    "set_loss", "set_operator", *IN_MODULES, *OPERATORS_IN_MODULES,
+    "Operator", "Pull", "Rates", "Rests", "Tensors", "Value", "learned_value", "set_constant",
+    "set_learned", "set_loss", "set_operator", *IN_MODULES, *OPERATORS_IN_MODULES,
 ))  # fmt: skip
 """What the emitted module imports."""
 
@@ -75,7 +75,7 @@ LOCALS = frozenset((
 
 _TAKEN = ATTRIBUTES | MODULE_ATTRIBUTES | TUPLE_ATTRIBUTES | IMPORTED | LOCALS
 _PREFIXES = ("callback_", "register_", "initial_", "JT_")
-_SUFFIXES = ("_bar", "_density", "_dt", "_next", "_start")
+_SUFFIXES = ("_bar", "_density", "_dt", "_next", "_rest", "_start")
 _LETTERS = re.compile(r"[A-Za-z\u0370-\u03ff_][A-Za-z0-9\u0370-\u03ff_]*")
 _ASCII = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 

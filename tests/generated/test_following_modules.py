@@ -147,6 +147,27 @@ def test_rests_of_driven_states_do_not_move_by_what_is_in_the_linear_part(name):
 
 
 @every_module
+def test_rests_are_what_the_linear_part_leaves_of_the_rates(name):
+    """And what gives f its values is called with the same, in the same order."""
+    node, shape, t = build(name, 5), shape_of(name), torch.tensor(1.3)
+    for _ in range(4):
+        states, given = states_of(node, shape), Given(shape)
+        rates = node.equations(t, states, given)[0]
+        called = given.arguments
+        rests = node.rests(t, states, given.again())
+        assert len(called) == len(given.arguments)
+        for old, new in zip(called, given.arguments, strict=True):
+            torch.testing.assert_close(new, old, rtol=1e-13, atol=0)
+        rows = zip(node.state_names, rates, rests, node.linear_part(t), strict=True)
+        for z, rate, rest, row in rows:
+            moved = [x * state for x, state in zip(row, states, strict=True)]
+            size = 1 + rate.abs() + sum(abs(x) for x in moved)
+            assert rest is not None or z in node.linear_only
+            assert rest is None or z not in node.linear_only or not rest.any()
+            assert ((rate - sum(moved) - (0 if rest is None else rest)) / size).abs().max() < 1e-12
+
+
+@every_module
 def test_the_linear_part_has_every_derivative_that_is_a_number(name):
     """By autograd, at several draws: no other derivative by a driven state is the same at all."""
     node, shape = build(name, 5), shape_of(name)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from ..aliases import Rates, Tensors
+from ..aliases import Rates, Rests, Tensors
 from ..methods.folding import spread_times
-from ..methods.step import Evaluated, Structure
+from ..methods.step import Evaluated, Rested, Structure
 from .replay import Replayed
 
 if TYPE_CHECKING:
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 def structure_of(node: Node) -> Structure:
     """Return how the states of a node follow from f."""
     place = {name: i for i, name in enumerate(node.state_names)}
-    layers = [[place[name] for name in layer] for layer in node.followers]
+    layers = tuple(tuple(place[name] for name in layer) for layer in node.followers)
     following = {i for layer in layers for i in layer}
-    driven = [i for i in place.values() if i not in following]
+    driven = tuple(i for i in place.values() if i not in following)
     groups = _groups(driven, node.linear_part(torch.ones((), device="cpu")))
     alone = {place[name] for name in node.linear_only}
-    return Structure(groups, [i for i in driven if i not in alone], layers, node.followers_see_f)
+    resting = tuple(i for i in driven if i not in alone)
+    return Structure(groups, driven, resting, layers, node.followers_see_f)
 
 
 class Following:
@@ -54,22 +55,39 @@ class Following:
         """Return what the equations give at the solver's own time s."""
         return self.evaluation.plain(self.interval, s, y)
 
-    def replayed(self, s: Tensor, states: Tensors, values: Tensors | Tensor) -> Tensors:
-        """Return the rates of folded states at the times s, with folded values in the place of f."""
+    def rests(self, s: Any, states: Tensors, known: Evaluated | Rested | None = None) -> Rested:
+        """Return the rests in ``z' = L z + rest`` at s, by what is known of f there, or by f."""
+        if isinstance(known, Rested):
+            return known
+        return self.evaluation.rests(self.interval, s, states, known and known.values)
+
+    def replayed(self, s: Tensor, states: Tensors, values: Tensors | Tensor) -> Rests:
+        """Return the rests of folded states at the times s, with folded values in the place of f."""
         node, clock = self.evaluation.node, self.evaluation.clock
         time, speed = clock.over(self.interval, s)
         field = cast("BoundField", Replayed(values))
-        rates, _ = node.equations(spread_times(time, states[0], len(s)), states, field)
+        rests = node.rests(spread_times(time, states[0], len(s)), states, field)
         if speed is None:
-            return rates
+            return rests
         faster = spread_times(speed.expand(len(s), *speed.shape), states[0], len(s))
-        return tuple(faster * rate for rate in rates)
+        return tuple(None if rest is None else faster * rest for rest in rests)
 
     def linear(self, s: Tensor) -> list[list[Tensor | None]]:
         """Return L of ``z' = L z + rest`` at the times s, its last dimension; None for what is 0."""
         node, clock = self.evaluation.node, self.evaluation.clock
         time, speed = clock.over(self.interval, s)
         return [[_at(x, time, speed) for x in row] for row in node.linear_part(time)]
+
+
+def rests_of(rates: Tensors, states: Tensors, linear: Sequence[Rates]) -> Tensors:
+    """Return what L leaves of rates, where these are ``L z + rest``."""
+    found = []
+    for rate, row in zip(rates, linear):
+        for x, z in zip(row, states):
+            if isinstance(x, Tensor) or x != 0:
+                rate = rate - x * z
+        found.append(rate)
+    return tuple(found)
 
 
 def _at(x: float | Tensor, time: Tensor, speed: Tensor | None) -> Tensor | None:
@@ -79,14 +97,14 @@ def _at(x: float | Tensor, time: Tensor, speed: Tensor | None) -> Tensor | None:
     return (every if speed is None else speed * every).movedim(0, -1)
 
 
-def _groups(driven: list[int], linear: Sequence[Rates]) -> list[list[int]]:
+def _groups(driven: tuple[int, ...], linear: Sequence[Rates]) -> tuple[tuple[int, ...], ...]:
     """Return the connected groups of driven states, as L links them."""
-    found: list[list[int]] = []
+    found: list[tuple[int, ...]] = []
     for i in driven:
         linked = [g for g in found if any(_links(linear, i, j) for j in g)]
         found = [g for g in found if g not in linked]
-        found.append(sorted([i, *(j for g in linked for j in g)]))
-    return sorted(found)
+        found.append(tuple(sorted([i, *(j for g in linked for j in g)])))
+    return tuple(sorted(found))
 
 
 def _links(linear: Sequence[Rates], i: int, j: int) -> bool:

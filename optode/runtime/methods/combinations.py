@@ -1,4 +1,4 @@
-"""Weighed sums of tensors, and stacks."""
+"""Weighed sums of tensors, stacks, and parts of stacks."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ def mixed(row: Sequence[float], basis: Sequence[Tensor]) -> Tensor:
 def joined(tensors: Sequence[Tensor]) -> Tensor:
     """Stack tensors; one alone is only viewed."""
     return tensors[0][None] if len(tensors) == 1 else torch.stack(tuple(tensors))
+
+
+def picked(tensors: Tensor, places: Sequence[int]) -> Tensor:
+    """Return some of the tensors that are stacked, in their order."""
+    first = places[0] if places else 0
+    if tuple(places) == tuple(range(first, first + len(places))):
+        return tensors if len(places) == len(tensors) else tensors[first : first + len(places)]
+    return joined([tensors[i] for i in places])

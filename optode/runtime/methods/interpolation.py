@@ -60,23 +60,22 @@ class Interpolation(Method):
 
     def step(self, evaluate: Evaluate, step: Step, first: Evaluated | None = None) -> Taken:
         """Take one step."""
-        states = step.states
+        follow, states = cast("Follow", evaluate), step.states
         # first of all, as where it is known: autograd adds in the order of its graph
-        found = evaluate(step.start, states) if first is None else first
-        way = Way(cast("Follow", evaluate), step, self.legs, self.nodes)
+        found = follow.rests(step.start, states.unbind(), first)
+        way = Way(follow, step, self.legs)
         for k, node in enumerate(self.nodes):
             if k:
-                found = evaluate(step.start + node * step.length, states)
-            way.pass_by(k, states, found)
+                found = follow.rests(step.start + node * step.length, states.unbind())
+            way.pass_by(found)
             moved = way.moved(k)
             states = step.states + moved
-        basis = [x for basis in way.basis for x in basis]
-        return Taken(states, Stages(way.found, basis, moved))
+        return Taken(states, Stages(way.found, [way.basis], moved))
 
     def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
         """Return the difference between the ends with all values of f, and with one left out."""
         with torch.no_grad():  # the lengths of steps are held fixed
-            way = Way(cast("Follow", evaluate), step, (self.embedded,), ())
+            way = Way(cast("Follow", evaluate), step, (self.embedded,))
             way.resume(stages)
             assert stages.moved is not None  # by the step
             return stages.moved - way.moved(0)

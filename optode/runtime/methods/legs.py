@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..torch_internals import is_watched
+from ..tracing import constants
 from .collocation import collocation, lagrange, radau
 
 Row = tuple[float, ...]
@@ -26,6 +26,9 @@ class Leg(NamedTuple):
     weights: tuple[Row, ...]
 
 
+Legs = tuple[Leg, ...]
+
+
 @cache
 def leg(given: Row, end: float, count: int) -> Leg:
     """Return the leg to an end by so many of Radau's nodes, from values at given nodes."""
@@ -37,57 +40,109 @@ def leg(given: Row, end: float, count: int) -> Leg:
 class Tables(NamedTuple):
     """The numbers of all legs of a step, filled up with zeros to one size.
 
-    ``nodes`` (legs, n), ``integrals`` (legs, n, n), ``weights`` (legs, n, values), and ``responses``
-    of their shape: what a value at a node adds to an integral.
+    ``nodes`` (legs, n), ``integrals`` (legs, n, n), and ``weights`` (legs, n, values).
     """
 
     nodes: Tensor
     integrals: Tensor
     weights: Tensor
-    responses: Tensor
 
 
-def tables(legs: tuple[Leg, ...], like: Tensor) -> Tables:
-    """Return the numbers of legs with the dtype and the device of a tensor.
+class Sides(NamedTuple):
+    """The right sides of the systems of all legs for a group of driven states, and their unit.
 
-    They are made once, but where a mode makes tensors that nobody else may see.
+    ``starts`` (states, n, sides) are those of the starts alone, and ``responses`` (legs, states, n,
+    sides) what a value at a node adds to an integral. The starts come first among the sides, then
+    the values at each node in turn.
     """
-    apart = torch.compiler.is_compiling() or is_watched()
-    make = _tables if apart else _known_tables
-    return make(legs, like.dtype, like.device)
+
+    starts: Tensor
+    responses: Tensor
+    unit: Tensor
 
 
-def _tables(legs: tuple[Leg, ...], dtype: torch.dtype, device: torch.device) -> Tables:
-    size, values = (
-        max(len(x) for x in row) for row in zip(*((g.nodes, g.weights[0]) for g in legs))
-    )
+class Order(NamedTuple):
+    """Where the rows of each leg are among the solutions of all groups, one after another.
+
+    ``shapes`` are those of the legs' rows: driven states at nodes, starts and values.
+    """
+
+    places: Tensor
+    shapes: list[tuple[int, int]]
+
+
+@constants
+def tables(legs: Legs, dtype: torch.dtype, device: torch.device) -> Tables:
+    """Return the numbers of legs with a dtype and on a device."""
+    size, values = _sizes(legs)
     nodes = [_filled(x.nodes, size) for x in legs]
     integrals = [_square(x.integrals, size, size) for x in legs]
     weights = [_square(x.weights, size, values) for x in legs]
-    responses = [_square(_product(x.integrals, x.weights), size, values) for x in legs]
-    every = (nodes, integrals, weights, responses)
+    every = (nodes, integrals, weights)
     return Tables(*(torch.tensor(x, dtype=dtype, device=device) for x in every))
 
 
-_known_tables = cache(_tables)
+@constants
+def sides(
+    legs: Legs, states: int, rests: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> Sides:
+    """Return the right sides for so many states, of which those at given places have a rest."""
+    (size, values), count = _sizes(legs), len(rests)
+    starts = torch.zeros(states, size, states + values * count, dtype=torch.float64)
+    for i in range(states):
+        starts[i, :, i] = 1
+    responses = starts.new_zeros(len(legs), *starts.shape)
+    for k, one in enumerate(legs):
+        n, used = len(one.nodes), len(one.weights[0])
+        added = starts.new_tensor(one.integrals) @ starts.new_tensor(one.weights)
+        for r, i in enumerate(rests):
+            responses[k, i, :n, states + r : states + used * count : count] = added
+    unit = torch.eye(states * size, dtype=torch.float64)
+    return Sides(*(x.to(device, dtype) for x in (starts, responses, unit)))
 
 
-def row_tensor(row: Row, like: Tensor) -> Tensor:
-    """Return numbers as a tensor like another, made once as ``tables`` are."""
-    make = _row if torch.compiler.is_compiling() or is_watched() else _known_row
-    return make(row, like.dtype, like.device)
+@constants
+def order(
+    legs: Legs,
+    groups: tuple[tuple[int, ...], ...],
+    rests: tuple[int, ...],
+    whole: bool,
+    device: torch.device,
+) -> Order:
+    """Return where the rows are: of all nodes of the legs, or of their ends.
+
+    States are in the order of their places, and so are those with a rest.
+    """
+    (size, values), driven = _sizes(legs), sorted(i for group in groups for i in group)
+    sought: list[int] = []
+    shapes, begins, begin = [], [], 0
+    widths = [len(g) + values * sum(i in rests for i in g) for g in groups]
+    for group, width in zip(groups, widths):
+        begins.append(begin)
+        begin += len(legs) * len(group) * size * width
+    for k, one in enumerate(legs):
+        nodes, used = [*range(len(one.nodes))], len(one.weights[0])
+        nodes = nodes if whole else nodes[-1:]
+        shapes.append((len(driven) * len(nodes), len(driven) + used * len(rests)))
+        for i in driven:
+            g = next(g for g, group in enumerate(groups) if i in group)
+            group, width = groups[g], widths[g]
+            resting = [j for j in group if j in rests]
+            columns = [group.index(j) if j in group else None for j in driven]
+            columns += [
+                len(group) + v * len(resting) + resting.index(j) if j in resting else None
+                for v in range(used)
+                for j in rests
+            ]
+            for a in nodes:
+                row = begins[g] + ((k * len(group) + group.index(i)) * size + a) * width
+                sought += [begin if c is None else row + c for c in columns]  # or the zero behind
+    return Order(torch.tensor(sought, device=device), shapes)
 
 
-def _row(row: Row, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(row, dtype=dtype, device=device)
-
-
-_known_row = cache(_row)
-
-
-def _product(left: tuple[Row, ...], right: tuple[Row, ...]) -> tuple[Row, ...]:
-    columns = [*zip(*right)]
-    return tuple(tuple(sum(x * y for x, y in zip(row, c)) for c in columns) for row in left)
+def _sizes(legs: Legs) -> tuple[int, int]:
+    """Return the most nodes, and the most values, of any leg."""
+    return max(len(x.nodes) for x in legs), max(len(x.weights[0]) for x in legs)
 
 
 def _filled(row: Row, size: int) -> Row:

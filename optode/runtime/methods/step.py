@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor
 
-from ..aliases import Tensors
+from ..aliases import Rests, Tensors
 
 
 class Evaluated(NamedTuple):
@@ -23,6 +23,13 @@ class Evaluated(NamedTuple):
     values: Tensors = ()
 
 
+class Rested(NamedTuple):
+    """The rests of the rates of all states, and what f, and whatever else is called, has given."""
+
+    rests: Rests
+    values: Tensors
+
+
 class Evaluate(Protocol):
     """Evaluates the equations at the solver's own time s, for stacked states y."""
 
@@ -32,13 +39,14 @@ class Evaluate(Protocol):
 class Structure(NamedTuple):
     """How the states of a node follow from f, by their places.
 
-    ``groups`` are driven states that move each other linearly, ``resting`` those of them with a
-    rest to interpolate. ``layers`` are the groups of states that follow.
+    ``groups`` are driven states that move each other linearly, ``driven`` all of them, and
+    ``resting`` those with a rest to interpolate. ``layers`` are the groups of states that follow.
     """
 
-    groups: list[list[int]]
-    resting: list[int]
-    layers: list[list[int]]
+    groups: tuple[tuple[int, ...], ...]
+    driven: tuple[int, ...]
+    resting: tuple[int, ...]
+    layers: tuple[tuple[int, ...], ...]
     sees_f: bool
 
 
@@ -54,8 +62,12 @@ class Follow(Evaluate, Protocol):
     @property
     def exact(self) -> Tensor: ...
 
-    def replayed(self, s: Tensor, states: Tensors, values: Tensors | Tensor) -> Tensors:
-        """Return the rates of folded states at the times s, with folded values in the place of f."""
+    def rests(self, s: Any, states: Tensors, known: Evaluated | Rested | None = None) -> Rested:
+        """Return the rests in ``z' = L z + rest`` at s, by what is known of f there, or by f."""
+        ...
+
+    def replayed(self, s: Tensor, states: Tensors, values: Tensors | Tensor) -> Rests:
+        """Return the rests of folded states at the times s, with folded values in the place of f."""
         ...
 
     def linear(self, s: Tensor) -> list[list[Tensor | None]]:
@@ -82,7 +94,7 @@ class Stages(NamedTuple):
     ``moved`` is how far the states go in the step, where its error is estimated from that.
     """
 
-    found: list[Evaluated]
+    found: list[Any]
     basis: list[Tensor]
     moved: Tensor | None = None
 

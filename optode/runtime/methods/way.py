@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..aliases import Tensors
-from .driven import Linear, groups
+from .combinations import joined, picked
+from .driven import leg_rows
 from .folding import fold, unfold
-from .legs import Leg, Row, mixed_rows, row_tensor, scaled_rows, tables
-from .step import Evaluated, Follow, Stages, Step
-
-AtNodes = Sequence[Sequence[tuple[int, Sequence[Tensor]]]]
-"""For each state the places in its row of L that are not 0, with their numbers at each node."""
+from .legs import Leg, Legs, mixed_rows, scaled_rows, tables
+from .step import Follow, Rested, Stages, Step
 
 
 class Relaxing(NamedTuple):
@@ -33,82 +29,56 @@ class Relaxing(NamedTuple):
 class Way:
     """The way through one step: what was found at its nodes, and the numbers of its legs.
 
-    ``basis`` are the tensors that the rows of each group of driven states weigh: their starts,
-    and the rests of their rates at the nodes so far.
+    ``basis`` has the tensors that the rows of driven states weigh: their starts, and the rests of
+    their rates at the nodes so far.
     """
 
-    def __init__(self, follow: Follow, step: Step, legs: tuple[Leg, ...], nodes: Row) -> None:
+    def __init__(self, follow: Follow, step: Step, legs: Legs) -> None:
         self.follow, self.step, self.legs = follow, step, legs
-        self.structure = follow.structure
-        self.exact = follow.exact
-        self.tables = tables(legs, self.exact)
+        self.structure, exact = follow.structure, follow.exact
+        self.tables = tables(legs, exact.dtype, exact.device)
         self.times = step.start + step.length * self.tables.nodes
-        self.linear, self.at_nodes = self._linear(nodes)
-        self.groups = groups(follow, step, legs, self.linear)
-        self.relaxing = self._relaxing()
-        self.found: list[Evaluated] = []
-        self.basis = [[step.states[i] for i in group.states] for group in self.groups]
-
-    def _linear(self, nodes: Row) -> tuple[Linear, AtNodes]:
-        """Return L at the nodes of all legs, and at those where f is evaluated, one by one."""
-        step, times = self.step, self.times.flatten()
-        if nodes:
-            times = torch.cat([times, step.start + step.length * row_tensor(nodes, self.exact)])
-        found = self.follow.linear(times)
-        n = self.times.numel()
-        legs = [[None if x is None else x[..., :n] for x in row] for row in found]
-        dtype = step.states.dtype
-        at_nodes = [
-            [(j, x[..., n:].to(dtype).unbind(-1)) for j, x in enumerate(row) if x is not None]
-            for row in found
-        ]
-        return legs, at_nodes
-
-    def _relaxing(self) -> dict[int, Relaxing]:
-        """Return the numbers of followers that relax: ``z_a = z_0 + sum_b A_ab (L_b z_b + g_b)``."""
-        table, found = self.step.length * self.tables.integrals, {}
+        linear, like = follow.linear(self.times.flatten()), step.states[0]
+        self.rows = leg_rows(self.structure, legs, self.tables, step.length, linear, like)
+        self.relaxing: dict[int, Relaxing] = {}
         for i in (i for layer in self.structure.layers for i in layer):
-            rate = self.linear[i][i]
-            if rate is not None:
-                rate = rate.reshape(*rate.shape[:-1], *self.times.shape)
-                unit = torch.eye(table.shape[-1], dtype=table.dtype, device=table.device)
-                inverse = torch.linalg.inv_ex(unit - table * rate[..., None, :])[0]
-                dtype = self.step.states.dtype
-                starts, rests = inverse.sum(-1) - 1, inverse @ table
-                found[i] = Relaxing(starts.to(dtype), rests.to(dtype))
-        return found
+            if (rate := linear[i][i]) is not None:
+                self.relaxing[i] = self._relaxing(rate)
+        self.found: list[Rested] = []
+        self.basis = picked(step.states, self.structure.driven)
 
-    def pass_by(self, k: int, states: Tensor, found: Evaluated) -> None:
-        """Note what was found at the k-th node, where the states are these."""
+    def _relaxing(self, rate: Tensor) -> Relaxing:
+        """Return the numbers of a follower that relaxes: ``z_a = z_0 + sum_b A_ab (L_b z_b + g_b)``."""
+        table = self.step.length * self.tables.integrals
+        rate = rate.reshape(*rate.shape[:-1], *self.times.shape)
+        unit = torch.eye(table.shape[-1], dtype=table.dtype, device=table.device)
+        inverse = torch.linalg.inv_ex(unit - table * rate[..., None, :])[0]
+        dtype = self.step.states.dtype
+        return Relaxing((inverse.sum(-1) - 1).to(dtype), (inverse @ table).to(dtype))
+
+    def pass_by(self, found: Rested) -> None:
+        """Note what was found at the next node."""
         self.found.append(found)
-        for group, basis in zip(self.groups, self.basis):
-            for i in group.rests:
-                rest = found.rates[i]
-                for j, numbers in self.at_nodes[i]:
-                    rest = rest - numbers[k] * states[j]
-                basis.append(rest)
+        rests = [x for i in self.structure.resting if (x := found.rests[i]) is not None]
+        if rests:
+            self.basis = torch.cat([self.basis, joined(rests)])
 
     def resume(self, stages: Stages) -> None:
         """Take what another way through the whole step has found."""
-        self.found, left = stages.found, iter(stages.basis)
-        counts = (len(g.states) + len(stages.found) * len(g.rests) for g in self.groups)
-        self.basis = [[*islice(left, count)] for count in counts]
+        self.found, (self.basis,) = stages.found, stages.basis
 
     def moved(self, k: int) -> Tensor:
         """Return how far the states go from their starts to the end of the k-th leg."""
-        layers, nodes, values = self.structure.layers, len(self.legs[k].nodes), len(self.found)
-        ends: list[Tensor] = [*self.step.states]
+        driven, layers = self.structure.driven, self.structure.layers
+        moved = mixed_rows(self.rows[k], self.basis)
+        if not layers:
+            return moved
+        starts, n = self.step.states, len(self.legs[k].nodes)
+        ends: list[Tensor] = [*starts]
         paths: dict[int, Tensor] = {}
-        for group, basis in zip(self.groups, self.basis):
-            rows = group.of(k, nodes, values, whole=bool(layers))
-            moved = group.moved(rows, basis)
-            if len(moved) == len(ends) and not layers:
-                return moved[:, -1]
-            for i, x in zip(group.states, moved):
-                ends[i] = x[-1]
-                paths[i] = self.step.states[i] + x if layers else x
-        if layers:
-            self._follow_on(k, paths, ends)
+        for i, x in zip(driven, moved.view(len(driven), n, *moved.shape[1:])):
+            ends[i], paths[i] = x[-1], starts[i] + x
+        self._follow_on(k, paths, ends)
         return torch.stack(ends)
 
     def _follow_on(self, k: int, paths: dict[int, Tensor], ends: list[Tensor]) -> None:
@@ -120,14 +90,16 @@ class Way:
         table = (self.step.length * self.tables.integrals[k, :n, :n]).to(like.dtype)
         for layer in layers:
             states = tuple(fold(paths[i]) if i in paths else absent for i in range(len(ends)))
-            rates = self.follow.replayed(self.times[k, :n], states, values or absent)
+            rests = self.follow.replayed(self.times[k, :n], states, values or absent)
             last = slice(-1, None) if layer is layers[-1] else slice(None)
             for i in layer:
-                rest, start = unfold(rates[i], n, like), self.step.states[i]
+                given = rests[i]
+                assert given is not None  # a follower has a rate
+                rest, start = unfold(given, n, like), self.step.states[i]
                 if i in self.relaxing:
-                    starts, rests = self.relaxing[i]
-                    moved = mixed_rows(rests[..., k, :n, :n][..., last, :], rest)
-                    moved = scaled_rows(starts[..., k, :n][..., last], start[None]) + moved
+                    weights, table_of = self.relaxing[i]
+                    moved = mixed_rows(table_of[..., k, :n, :n][..., last, :], rest)
+                    moved = scaled_rows(weights[..., k, :n][..., last], start[None]) + moved
                 else:
                     moved = mixed_rows(table[last], rest)
                 paths[i], ends[i] = start + moved, moved[-1]

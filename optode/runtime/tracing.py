@@ -1,0 +1,61 @@
+"""Say whether calls are traced, and what a trace takes as a constant.
+
+None of this has a public name in PyTorch, or one that does not load its compiler. ``torch._dynamo``
+alone says whether a call compiled, and has the limits of its cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, wraps
+from typing import Any, TypeVar, cast
+
+import torch
+
+Make = TypeVar("Make", bound=Callable[..., Any])
+
+_CACHE_LIMITS = {"cache_size_limit": 2**16, "accumulated_cache_size_limit": 2**16}
+
+
+def is_watched() -> bool:
+    """Return whether tensors are made under a dispatch mode, as those of a trace without values."""
+    return bool(torch._C._len_torch_dispatch_stack())
+
+
+def is_exporting() -> bool:
+    """Return whether ``torch.export`` traces this call."""
+    exporting = getattr(torch.compiler, "is_exporting", None)  # PyTorch 2.7 has it
+    return bool(exporting is not None and exporting())
+
+
+def constants(make: Make) -> Make:
+    """Have tensors made once for each key, but where a mode makes those that nobody else may see.
+
+    A trace takes them as constants, as ``torch.compiler.assume_constant_result`` says it, which
+    would load the compiler.
+    """
+
+    @cache
+    def known(*key: Any) -> Any:
+        with torch.inference_mode(False):
+            return make(*key)
+
+    @wraps(make)
+    def found(*key: Any) -> Any:
+        return make(*key) if is_watched() else known(*key)
+
+    found._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return cast("Make", found)
+
+
+def graphs_compiled() -> int:
+    """Return the number of graphs that ``torch.compile`` has compiled in this process."""
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+
+@contextmanager
+def unlimited_compilations() -> Iterator[None]:
+    """Let ``torch.compile`` keep one graph for each kind of node, however many there are."""
+    with torch._dynamo.config.patch(_CACHE_LIMITS):
+        yield
