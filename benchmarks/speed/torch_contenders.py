@@ -30,7 +30,7 @@ class TorchContender(Contender):
 
     def compiler(self, problem: Problem) -> Any:
         """Return torch.compile with its arguments."""
-        return torch.compile
+        return torch_steps.compiler(problem.device)
 
     def trial(self, problem: Problem, setting: Setting) -> Step:
         return TorchStep(problem, *self.build(problem, setting))
@@ -97,9 +97,9 @@ class Optode(TorchContender):
         return CompiledStep(problem, *self.build(problem, setting), eager)
 
     def compiler(self, problem: Problem) -> Any:
-        # on a GPU the whole solve as CUDA graphs
-        mode = "reduce-overhead" if problem.device.type == "cuda" else None
-        return partial(torch.compile, fullgraph=True, mode=mode)
+        if problem.device.type == "cuda":  # the whole solve as CUDA graphs
+            return partial(torch.compile, fullgraph=True, mode="reduce-overhead")
+        return partial(super().compiler(problem), fullgraph=True)
 
 
 def by_hand(problem: Problem) -> nn.Module:

@@ -26,7 +26,8 @@ class Plan(NamedTuple):
     None for the steps that the options ask for. ``dense``: the trajectories have the ends of all
     steps, and not the knots alone. ``method`` is the name of the method where the node leaves it to
     the solve, ``steps`` the number of equal steps of each interval, and ``kept`` the number of steps
-    whose graphs fit: they are given to a traced solve, which cannot look at times or weigh.
+    whose graphs fit: they are given to a traced solve, which cannot look at times or weigh. With
+    ``regions`` its steps are compiled once.
     """
 
     counted: int | None = None
@@ -34,7 +35,11 @@ class Plan(NamedTuple):
     method: str = ""
     steps: tuple[int, ...] = ()
     kept: int | None = None
+    regions: bool = False
 
+
+FEW = 2
+"""Up to so many steps are compiled as they stand; of more, one is compiled for all."""
 
 AS_SET = Plan()
 """A solve as its node and the options say."""
@@ -105,7 +110,7 @@ def for_tracing(node: Node, grid: Grid, plan: Plan, weight: int) -> tuple[Grid, 
     counts = grid.steps(plan.counted or options.steps, options.step_size)
     calls = method_of(name).evaluations(False, True)
     kept = min(sum(counts), int(options.keep // (weight * calls))) if weight else 0
-    plan = plan._replace(method=name, kept=kept)
+    plan = plan._replace(method=name, kept=kept, regions=sum(counts) > FEW)
     if options.cuts:
         return grid, plan
     knots = torch.tensor(grid.knots, dtype=grid.times.dtype, device=grid.times.device)

@@ -184,7 +184,7 @@ class Solve:
         self.stats.accepted += 1
         room, ends = self.evaluation.room, None
         if taken is not None and room.holds_another():
-            room.spend(len(taken.stages.found))
+            room.spend()
             ends = taken.states
         if self.way_back == "discrete":
             row = len(self.record.steps) if self.plan.dense else i

@@ -6,6 +6,7 @@ alone says whether a call compiled, and has the limits of its cache.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -14,6 +15,7 @@ from typing import Any, TypeVar, cast
 import torch
 
 Make = TypeVar("Make", bound=Callable[..., Any])
+Found = TypeVar("Found")
 
 _CACHE_LIMITS = {"cache_size_limit": 2**16, "accumulated_cache_size_limit": 2**16}
 
@@ -49,6 +51,16 @@ def constants(make: Make) -> Make:
     return cast("Make", found)
 
 
+def compiled_once(function: Callable[..., Found], *arguments: Any) -> Found:
+    """Call a function in a trace, which compiles it once for all of its calls that are alike.
+
+    As ``torch.compiler.nested_compile_region`` does, which no trace may call.
+    """
+    from torch._higher_order_ops.invoke_subgraph import invoke_subgraph_placeholder
+
+    return cast("Found", invoke_subgraph_placeholder(function, *arguments))  # type: ignore[no-untyped-call]
+
+
 def graphs_compiled() -> int:
     """Return the number of graphs that ``torch.compile`` has compiled in this process."""
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
@@ -59,3 +71,15 @@ def unlimited_compilations() -> Iterator[None]:
     """Let ``torch.compile`` keep one graph for each kind of node, however many there are."""
     with torch._dynamo.config.patch(_CACHE_LIMITS):
         yield
+
+
+class _NoShims(logging.Filter):
+    """Drops what inductor says of a function that its C++ calls in another way."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "missing a c-shim" not in str(record.msg)
+
+
+def keep_shims_quiet() -> None:
+    """Let inductor not warn of functions that its C++ calls in another way: they are right."""
+    logging.getLogger("torch._inductor.ir").addFilter(_NoShims())

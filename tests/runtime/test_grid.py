@@ -22,7 +22,7 @@ from generated.generalized_heavy_ball import GHBNODE
 from generated.gradient_descent import NODE
 from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
-from optode.runtime import compiling
+from optode.runtime import compiling, plan
 from optode.runtime.automatic_grid import COUNTS, EASY, RUN
 from optode.runtime.methods.catalogue import METHODS
 from optode.runtime.plan import Plan
@@ -571,11 +571,12 @@ def _by_dynamo(monkeypatch):
     """The solve is traced as a whole, and what is traced runs as it is, which is soon compiled."""
 
     @cache
-    def compiled(mode):
+    def compiled(mode, in_one):
         return torch.compile(run, fullgraph=True, dynamic=False, backend="eager")
 
     torch.compiler.reset()
     monkeypatch.setattr(compiling, "compiled", compiled)
+    monkeypatch.setattr(plan, "FEW", 1000)  # the backend "eager" has no way back through regions
     yield
     torch.compiler.reset()
 
@@ -651,6 +652,28 @@ def test_a_traced_solve_is_refined_and_refused():
         step(node)
 
 
+@pytest.mark.parametrize("method", ["adaptive_heun", "dopri5", "interpolation3"])
+@pytest.mark.parametrize("own", [False, True], ids=["shared times", "own times"])
+def test_steps_that_are_compiled_once(monkeypatch, method, own):
+    """Each has its own time and interval all the same; the grid has their errors."""
+
+    @cache
+    def compiled(mode, in_one):
+        assert not in_one
+        return torch.compile(run, fullgraph=True, backend="aot_eager")
+
+    torch.compiler.reset()
+    monkeypatch.setattr(compiling, "compiled", compiled)
+    times = (0.2, 0.7, 1.0)
+    if own:
+        times = torch.tensor([[0.0, 0.5, 1.0], [0.1, 0.3, 0.3], [0.2, 0.6, 0.9]])
+    node = small(compile=True, method=method)
+    node.automatic_grid.index = COUNTS.index(3)
+    found, stats = step(node, times=times)
+    assert stats.accepted == 3 * (2 if own else 3)
+    assert_as_eager(node, found, times=times)
+
+
 @pytest.mark.usefixtures("_by_dynamo")
 def test_times_of_a_traced_solve():
     own = torch.tensor([[0.0, 0.5, 1.0], [0.1, 0.3, 0.3], [0.2, 0.6, 0.9]], dtype=torch.float32)
@@ -666,8 +689,10 @@ def test_the_mode_is_the_compilers(monkeypatch):
     given = []
     monkeypatch.setattr(torch, "compile", lambda each, **more: given.append((each, more)))
     for mode in (True, "max-autotune"):
-        compiling.compiled.__wrapped__(mode)
-    assert [more["mode"] for _, more in given] == [None, "max-autotune"]
+        for in_one in (True, False):
+            compiling.compiled.__wrapped__(mode, in_one)
+    assert given[0][1]["options"] == {"cpp_wrapper": True}
+    assert [more["mode"] for _, more in given[1:]] == [None, "max-autotune", "max-autotune"]
     assert all(each is run and more["fullgraph"] for each, more in given)
 
 

@@ -31,9 +31,9 @@ class Room:
         """Return whether the graphs of one more step fit."""
         return (self.weight or 0) * self._step_calls <= self._room
 
-    def spend(self, evaluations: int) -> None:
-        """Take up the room of so many evaluations."""
-        self._room -= (self.weight or 0) * evaluations
+    def spend(self) -> None:
+        """Take up the room of a step."""
+        self._room -= (self.weight or 0) * self._step_calls
 
     def learn(self, saved: dict[int, int], known: Iterable[Tensor]) -> None:
         """Note what an evaluation weighs: the tensors it saved that were not there before."""

@@ -25,7 +25,10 @@ from .step import Evaluate, Evaluated, Follow, Method, Stages, Step, Taken
 from .way import Way
 
 _MORE = 2
-"""Points of collocation beyond the number of values of f. With fewer, activations lose digits."""
+"""Points of collocation to the end, beyond the number of values of f. Fewer lose digits."""
+
+_BETWEEN = 5
+"""Points of collocation to a node: as many to each, so that a compiler makes one kernel for all."""
 
 _EARLY = 5
 """From so many values of f on a second node that is forgotten has no weight."""
@@ -34,9 +37,9 @@ _EARLY = 5
 class Interpolation(Method):
     """A step that evaluates f at nodes, the first of which is its start.
 
-    From k values of f the next state is found by k + 2 points of collocation. For the error the end
-    is computed once more without the last node but two, and by one point less, so that an error of
-    collocation is seen, too. On random networks the difference is one to six times the error.
+    The end is found from s values of f by s + 2 points of collocation. For the error it is computed
+    once more without the last node but two, and by one point less, so that an error of collocation
+    is seen, too. On random networks the difference is one to six times the error.
     """
 
     reach: ClassVar[float] = 5.0
@@ -50,9 +53,13 @@ class Interpolation(Method):
         ends = (*nodes[1:], 1.0)
         without = {1} if forgets(nodes) else set()
         used = [_places(k, without if k >= _EARLY else set()) for k in range(1, size + 1)]
-        self.legs = tuple(_leg(nodes, places, end) for places, end in zip(used, ends))
+        points = [*[min(_BETWEEN, size + 1)] * (size - 1), size + _MORE]
+        self.legs = tuple(
+            _leg(nodes, places, 1 + k, end, count)
+            for k, (places, end, count) in enumerate(zip(used, ends, points))
+        )
         fewer = [k for k in used[-1] if k != max(1, size - 3)]
-        self.embedded = _leg(nodes, fewer, 1.0, size, _MORE - 1)
+        self.embedded = _leg(nodes, fewer, size, 1.0, size + _MORE - 1)
 
     def evaluations(self, known: bool, whole: bool) -> int:
         """Return the number of nodes where f is evaluated."""
@@ -85,12 +92,11 @@ def _places(count: int, without: set[int]) -> list[int]:
     return [k for k in range(count) if k not in without]
 
 
-def _leg(nodes: Row, used: Sequence[int], end: float, count: int = 0, more: int = _MORE) -> Leg:
-    """Return the leg to an end from the values at the used ones of the first nodes."""
-    count = count or used[-1] + 1
-    made = leg(tuple(nodes[k] for k in used), end, count + more)
+def _leg(nodes: Row, used: Sequence[int], values: int, end: float, count: int) -> Leg:
+    """Return the leg to an end by so many points, from the used ones of the values so far."""
+    made = leg(tuple(nodes[k] for k in used), end, count)
     rows = [dict(zip(used, row)) for row in made.weights]
-    return made._replace(weights=tuple(tuple(r.get(k, 0.0) for k in range(count)) for r in rows))
+    return made._replace(weights=tuple(tuple(r.get(k, 0.0) for k in range(values)) for r in rows))
 
 
 def forgets(nodes: Row) -> bool:

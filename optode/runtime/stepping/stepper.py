@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..methods.step import Evaluate, Evaluated, Method, Stages, Step, Taken
 from ..times import pieces
+from ..tracing import compiled_once
 from .controller import Controller
 from .failures import changes_much, no_short_step, not_finite, too_many_steps
 
@@ -164,6 +165,8 @@ class Stepper:
         checkpoints = way_back == "checkpoints" and self.begun
         if checkpoints or (way_back == "autograd" and not room.holds_another()):
             take = partial(checkpoint, take, use_reentrant=False, preserve_rng_state=False)
+        elif self.solve.plan.regions:
+            take = partial(_traced, self)
         self.begun = True
         with self._graphs():
             found = take(evaluate, step, first)
@@ -195,3 +198,29 @@ def _taken(
     if not stepper.whole:
         return taken, ends, None
     return taken, ends, method.errors(evaluate, step, taken.stages, ends)
+
+
+def _traced(
+    stepper: Stepper, evaluate: Evaluate, step: Step, first: Evaluated | None
+) -> tuple[Taken, Tensor, Tensor | None]:
+    """Take a step of a traced solve, which compiles one of all that are alike."""
+    known = None if first is None else first.rates
+    ends, *others = compiled_once(_tensors, stepper, evaluate, step, known)
+    errors = others.pop(0) if stepper.whole else None
+    stages = Stages([Evaluated(x) for x in others], [])
+    return Taken(ends, stages), ends, errors
+
+
+def _tensors(
+    stepper: Stepper, evaluate: Evaluate, step: Step, rates: Tensor | None
+) -> tuple[Tensor, ...]:
+    """Take a step; returns its end, and where there are such its errors and its last rates."""
+    first = None if rates is None else Evaluated(rates)
+    taken, ends, errors = _taken(stepper, evaluate, step, first)
+    if errors is None:
+        return (ends,)
+    return (
+        ends,
+        errors,
+        *(x.rates for x in taken.stages.found[-1:] if stepper.method.ends_as_next),
+    )
