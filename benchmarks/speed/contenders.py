@@ -5,25 +5,22 @@ from __future__ import annotations
 from benchmarks.speed.contender import Contender
 from benchmarks.speed.jax_contenders import Diffrax
 from benchmarks.speed.torch_contenders import Optode, Torchdiffeq, Torchode
-from optode.runtime.methods.catalogue import METHODS
 
-# Methods in fitted steps, and in equal ones; those that the runtime does not have are passed over.
-FITTED = ("dopri5", "tsit5", *(f"interpolation{n}" for n in range(3, 10)), "auto")
-EQUAL = ("tsit5", *(f"interpolation{n}" for n in range(3, 10)))
+# Methods in fitted steps, and in equal ones. All interpolations are in benchmarks.methods.
+FITTED = ("dopri5", "tsit5", "interpolation5", "interpolation8", "auto")
+EQUAL = ("tsit5", "interpolation5", "interpolation6", "interpolation8")
 
 
 def ours() -> list[Contender]:
-    """Return optode's contenders, of the methods that there are."""
-    fitted = [name for name in FITTED if name in METHODS or name == "auto"]
-    equal = [name for name in EQUAL if name in METHODS]
+    """Return optode's contenders."""
     return [
-        *(Optode("discrete", name) for name in fitted),
+        *(Optode("discrete", name) for name in FITTED),
         Optode("discrete", "auto", grid="auto"),
         Optode("adjoint", "dopri5"),
-        *(Optode("discrete", name, steps=True) for name in equal),
-        *(Optode("autograd", name, steps=True) for name in ("dopri5", *equal)),
-        *(Optode("autograd", name, steps=True, compiled=True) for name in equal),
-        *(Optode("discrete", name, steps=True, compile=True) for name in equal),
+        *(Optode("discrete", name, steps=True) for name in EQUAL),
+        *(Optode("autograd", name, steps=True) for name in ("dopri5", *EQUAL)),
+        *(Optode("autograd", name, steps=True, compiled=True) for name in EQUAL),
+        *(Optode("discrete", name, steps=True, compile=True) for name in EQUAL),
     ]
 
 
