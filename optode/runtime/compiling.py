@@ -15,7 +15,12 @@ from .plan import AS_SET, Plan, for_tracing
 from .reasons import refuse
 from .solve import Found, Solve, run
 from .times import Clock, Grid
-from .tracing import graphs_compiled, keep_shims_quiet, unlimited_compilations
+from .tracing import (
+    graphs_compiled,
+    keep_shims_quiet,
+    knows_regions,
+    unlimited_compilations,
+)
 
 if TYPE_CHECKING:
     from .node import Node
@@ -58,7 +63,7 @@ def solve_with(
     known, begun = graphs_compiled(), perf_counter()
     seen, traced = for_tracing(node, grid, plan, _weighed(node, grid, states, inputs))
     with unlimited_compilations():
-        in_one = states[0].device.type == "cpu" and not traced.regions
+        in_one = states[0].device.type == "cpu" and not traced.regions and knows_regions()
         found = compiled(node.compiled, in_one)(node, seen, states, inputs, traced)
     found = found._replace(
         errors=[(float(s), error) for s, error in found.errors],

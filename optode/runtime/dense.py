@@ -1,22 +1,24 @@
-"""Read a solution between its steps: Hermite interpolation of the states and their derivatives.
+"""Read a solution between the ends of its steps.
 
-Through q consecutive ends of steps, with the values and the derivatives there, goes a polynomial of
-degree 2q - 1, whose error is of order 2q in the lengths of the steps (Stoer and Bulirsch,
-Introduction to Numerical Analysis, 2.1.5). With 2q at least the order of the method it is at least
-of the method's order minus one, as those of torchdiffeq are.
+Steps that know the states within them have a polynomial of their own. Otherwise it is Hermite
+interpolation of the states and their derivatives: through q consecutive ends of steps, with the
+values and the derivatives there, goes a polynomial of degree 2q - 1, whose error is of order 2q in
+the lengths of the steps (Stoer and Bulirsch, Introduction to Numerical Analysis, 2.1.5). With 2q at
+least the order of the method it is at least of the method's order minus one, as those of
+torchdiffeq are.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from .aliases import Inputs, Tensors
 from .methods.catalogue import METHODS, solver_of
+from .methods.step import Method
 from .options import Options
 from .times import Grid
 
@@ -45,10 +47,9 @@ def interpolates(node: Node, grid: Grid) -> bool:
 
 def obstacle_of(node: Node, grid: Grid) -> str:
     """Return what keeps a solve from being read between its steps, "" where nothing does."""
-    solver, name = solver_of(node.method)
+    solver, _ = solver_of(node.method)
     obstacles = {
         "steps of another solver": solver != "",
-        f"steps as long as those of {name}": name in METHODS and not METHODS[name].reads_between,
         "times of each sample's own": grid.times.ndim > 1,
         "a gradient by the times": grid.times.requires_grad and torch.is_grad_enabled(),
         "step_t and jump_t": bool(Options.of(node.options).cuts),
@@ -73,7 +74,48 @@ def ends_of(grid: Grid) -> Grid:
     return Grid(grid.given[ends], grid.times[ends], [grid.knots[0], grid.knots[-1]])
 
 
-class Interpolant:
+class Interpolant(Protocol):
+    """Trajectories of time, known at marks; ``values`` has one for each, stacked along these."""
+
+    marks: Sequence[float]
+    values: Tensors
+
+    def at(self, times: Sequence[float]) -> Tensors:
+        """Return every trajectory at times, stacked along these."""
+        ...
+
+    def beside(self, values: Tensor, slopes: Tensor) -> Interpolant:
+        """Return the interpolant of one more trajectory beside these."""
+        ...
+
+
+class OfSteps:
+    """Trajectories within steps that know them at places: by the polynomial of each step.
+
+    The marks are the start of each step, its places, and the end of the last. The polynomial is of
+    a degree of as many as there are places, and one.
+    """
+
+    def __init__(self, marks: Sequence[float], values: Tensors, places: Sequence[float]) -> None:
+        self.marks, self.values, self.places = marks, values, places
+        self.count = 1 + len(places)
+        self.exact = torch.tensor(marks, dtype=torch.float64, device="cpu")
+
+    def beside(self, values: Tensor, slopes: Tensor) -> OfSteps:
+        """Return the interpolant of one more trajectory beside these; it needs no slopes."""
+        return OfSteps(self.marks, (*self.values, values), self.places)
+
+    def at(self, times: Sequence[float]) -> Tensors:
+        """Return every trajectory at times, stacked along these."""
+        at = self.exact.new_tensor(times)
+        steps = torch.searchsorted(self.exact[: -1 : self.count], at, right=True) - 1
+        first = self.count * steps.clamp(min=0)
+        rows = first[:, None] + torch.arange(self.count + 1, device="cpu")
+        weights = _lagrange(self.exact[rows], at)
+        return tuple(_weighed([(weights, x)], rows) for x in self.values)
+
+
+class OfEnds:
     """Trajectories between the ends of steps (marks), from values and slopes at these.
 
     ``values`` and ``slopes`` have one tensor for each trajectory, stacked along the marks. ``count``
@@ -88,36 +130,42 @@ class Interpolant:
         self.count = min(count, len(marks))
         self.exact = torch.tensor(marks, dtype=torch.float64, device="cpu")
 
-    def beside(self, values: Tensor, slopes: Tensor) -> Interpolant:
+    def beside(self, values: Tensor, slopes: Tensor) -> OfEnds:
         """Return the interpolant of one more trajectory beside these."""
         values_of_all, slopes_of_all = (*self.values, values), (*self.slopes, slopes)
-        return Interpolant(self.marks, values_of_all, slopes_of_all, self.count)
+        return OfEnds(self.marks, values_of_all, slopes_of_all, self.count)
 
     def at(self, times: Sequence[float]) -> Tensors:
         """Return every trajectory at times, stacked along these."""
-        first = torch.tensor([self._window(s) for s in times], device="cpu")
+        at = self.exact.new_tensor(times)
+        before = torch.searchsorted(self.exact, at, right=True) - (self.count + 1) // 2
+        first = before.clamp(0, len(self.exact) - self.count)
         places = first[:, None] + torch.arange(self.count, device="cpu")
-        weights = _weights(self.exact[places], self.exact.new_tensor(times))
-        return tuple(self._read(x, dx, places, *weights) for x, dx in zip(self.values, self.slopes))
+        weights = _weights(self.exact[places], at)
+        both = zip(self.values, self.slopes)
+        return tuple(_weighed([*zip(weights, each)], places) for each in both)
 
-    def _window(self, s: float) -> int:
-        """Return the first of ``count`` marks that lie about a time."""
-        before = bisect_right(self.marks, s) - self.count // 2 - self.count % 2
-        return max(0, min(before, len(self.marks) - self.count))
 
-    def _read(
-        self, values: Tensor, slopes: Tensor, places: Tensor, ofvalue: Tensor, ofslope: Tensor
-    ) -> Tensor:
-        column = (-1, *[1] * (values.ndim - 1))
-        terms = []
-        for k, place in enumerate(places.to(values.device).unbind(1)):
-            for weights, tensor in ((ofvalue, values), (ofslope, slopes)):
-                weight = weights[:, k].to(values).view(column)
-                terms.append(weight * tensor.index_select(0, place))
-        total = terms[0]
-        for term in terms[1:]:
-            total = total + term
-        return total
+def _weighed(terms: Sequence[tuple[Tensor, Tensor]], places: Tensor) -> Tensor:
+    """Return sums over rows of trajectories, of shape (times, ...): those at places, each weighed."""
+    like = terms[0][1]
+    column, found = (-1, *[1] * (like.ndim - 1)), []
+    for k, place in enumerate(places.to(like.device).unbind(1)):
+        for weights, tensor in terms:
+            weight = weights[:, k].to(like).view(column)
+            found.append(weight * tensor.index_select(0, place))
+    total = found[0]
+    for term in found[1:]:
+        total = total + term
+    return total
+
+
+def _lagrange(nodes: Tensor, at: Tensor) -> Tensor:
+    """Return the values at times of the Lagrange polynomials of nodes of shape (times, q)."""
+    gaps = nodes[:, :, None] - nodes[:, None, :]
+    same = torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)
+    away = (at[:, None] - nodes)[:, None, :].expand_as(gaps)
+    return (away / gaps.masked_fill(same, 1.0)).masked_fill(same, 1.0).prod(2)
 
 
 def _weights(nodes: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,12 +184,17 @@ def _weights(nodes: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def interpolant_of(
-    node: Node, marks: Sequence[float], path: Tensors, order: int, inputs: Inputs
+    node: Node, marks: Sequence[float], path: Tensors, method: Method, inputs: Inputs
 ) -> Interpolant:
-    """Return the interpolant of a solve. Every mark costs an evaluation of the field."""
+    """Return the interpolant of a solve.
+
+    Where its steps do not know the states within, every mark costs an evaluation of the field.
+    """
+    if method.within:
+        return OfSteps(marks, path, method.within)
     time = path[0].new_full
     slopes = [  # copied one by one: the field may return one memory every time
         torch.stack(node.vector_field(time((), s), tuple(x[k] for x in path), inputs))
         for k, s in enumerate(marks)
     ]
-    return Interpolant(marks, path, torch.stack(slopes, 1).unbind(), nodes_for(order))
+    return OfEnds(marks, path, torch.stack(slopes, 1).unbind(), nodes_for(method.order))

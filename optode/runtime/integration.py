@@ -83,13 +83,13 @@ def _observed(node: Node, grid: Grid, states: Tensors, inputs: Inputs) -> Soluti
     stats = found.stats
     if not dense:
         return Solution(grid.times, found.path, stats)
-    order = METHODS[stats.method].order
-    interpolant = interpolant_of(node, found.marks, found.path, order, inputs)
-    stats.forward_nfe += len(found.marks)
+    method = METHODS[stats.method]
+    interpolant = interpolant_of(node, found.marks, found.path, method, inputs)
+    stats.forward_nfe += 0 if method.within else len(found.marks)
     stats.observed = "interpolate" if between else "steps"
     if node.running is not None:
         cost = RunningCost(node, node.running, inputs, stats)
-        interpolant = interpolant.beside(*cost.integrals(interpolant, order))
+        interpolant = interpolant.beside(*cost.integrals(interpolant, method))
     if between:
         read = interpolant.at(grid.knots)
     else:

@@ -13,7 +13,7 @@ from .methods.step import Method
 from .options import Options
 from .times import Clock, Grid
 from .torch_internals import is_transformed
-from .tracing import is_exporting
+from .tracing import is_exporting, knows_regions
 
 if TYPE_CHECKING:
     from .node import Node
@@ -51,17 +51,14 @@ def options_of(node: Node, plan: Plan) -> Options:
     return options._replace(steps=plan.counted) if plan.counted else options
 
 
-def method_name(node: Node, clock: Clock, dense: bool = False) -> str:
+def method_name(node: Node, clock: Clock) -> str:
     """Return the name of the method, chosen where the node says "auto".
 
-    Where the solution is read between its steps, these must not be too long for that. Raises
-    ValueError where the options do not go with the times.
+    Raises ValueError where the options do not go with the times.
     """
     name = solver_of(node.method)[1]
     if name == "auto":
         name = node.best_method(clock)
-        if dense and not METHODS[name].reads_between:
-            name = "tsit5"
     if Options.of(node.options).cuts and clock.times.ndim > 1:
         raise ValueError("step_t and jump_t are times of all samples: each sample has times here")
     return name
@@ -106,11 +103,11 @@ def for_tracing(node: Node, grid: Grid, plan: Plan, weight: int) -> tuple[Grid, 
     ``weight`` is the bytes of the graph of one evaluation.
     """
     options = Options.of(node.options)
-    name = method_name(node, Clock(grid, grid.times), plan.dense)
+    name = method_name(node, Clock(grid, grid.times))
     counts = grid.steps(plan.counted or options.steps, options.step_size)
     calls = method_of(name).evaluations(False, True)
     kept = min(sum(counts), int(options.keep // (weight * calls))) if weight else 0
-    plan = plan._replace(method=name, kept=kept, regions=sum(counts) > FEW)
+    plan = plan._replace(method=name, kept=kept, regions=sum(counts) > FEW and knows_regions())
     if options.cuts:
         return grid, plan
     knots = torch.tensor(grid.knots, dtype=grid.times.dtype, device=grid.times.device)

@@ -1,7 +1,8 @@
 """Integrate a running cost along a solution: kinetic or Jacobian regularisers, costs of controls.
 
-Between two ends of steps the states are read off their interpolant at the nodes of a Lobatto rule,
-whose order is at least that of the method (Abramowitz and Stegun, 25.4.32).
+Where steps know the states at Radau's nodes, these are the nodes of the integral. Otherwise the
+states between two ends of steps are read off their interpolant at the nodes of a Lobatto rule, whose
+order is at least that of the method (Abramowitz and Stegun, 25.4.32).
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from torch import Tensor
 from .aliases import Inputs, Tensors
 from .dense import Interpolant
 from .evaluation.field import BoundField
+from .methods.collocation import collocation
+from .methods.legs import mixed_rows
+from .methods.step import Method
 from .solution import Stats
 
 if TYPE_CHECKING:
@@ -55,11 +59,13 @@ class RunningCost:
             raise ValueError(f"running must return a tensor of numbers, got {type(cost).__name__}")
         return cost
 
-    def integrals(self, states: Interpolant, order: int) -> tuple[Tensor, Tensor]:
+    def integrals(self, states: Interpolant, method: Method) -> tuple[Tensor, Tensor]:
         """Return the integrals from the start to every mark, and the cost there."""
-        nodes, weights = LOBATTO[min(5, max(3, (order + 3) // 2))]
         marks = states.marks
         ends = [self.at(s, z) for s, z in zip(marks, zip(*states.values))]
+        if method.within:
+            return self._over_steps(marks, ends, 1 + len(method.within)), torch.stack(ends)
+        nodes, weights = LOBATTO[min(5, max(3, (method.order + 3) // 2))]
         total = torch.zeros_like(ends[0])
         integrals = [total]
         for k, (a, b) in enumerate(pairwise(marks)):
@@ -70,6 +76,20 @@ class RunningCost:
                 total = total + half * weight * cost
             integrals.append(total)
         return torch.stack(integrals), torch.stack(ends)
+
+    def _over_steps(self, marks: Sequence[float], costs: Sequence[Tensor], count: int) -> Tensor:
+        """Return the integrals to every mark, where a step has so many, by collocation at them."""
+        total = torch.zeros_like(costs[0])
+        integrals = [total]
+        for k in range(0, len(marks) - 1, count):
+            length, known = (
+                marks[k + count] - marks[k],
+                torch.stack([*costs[k + 1 : k + count + 1]]),
+            )
+            moved = mixed_rows(length * known.new_tensor(collocation(count)), known)
+            integrals += (total + moved).unbind()
+            total = integrals[-1]
+        return torch.stack(integrals)
 
     def over(self, start: float, end: float, states: Callable[[Tensor], Tensors]) -> Tensor:
         """Return the integral over a short stretch by the midpoint rule, for states of time."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,6 +59,25 @@ class Found(NamedTuple):
     marks: list[float]
 
 
+class _Along:
+    """A trajectory with all that steps know of it: the states, where these are, and their intervals.
+
+    The end of the last step is not among them.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[Tensor] = []
+        self.marks: list[Any] = []
+        self.intervals: list[int] = []
+
+    def add(self, interval: int, step: Step, taken: Taken, places: Sequence[float]) -> None:
+        """Add the start of a step, and what lies within it."""
+        within = () if taken.within is None else taken.within.unbind()
+        self.rows += [step.states, *within]
+        self.marks += [step.start, *(step.start + x * step.length for x in places)]
+        self.intervals += [interval] * (1 + len(within))
+
+
 class Solve:
     """One solve: its work, its accepted steps, and the way back.
 
@@ -78,10 +98,10 @@ class Solve:
         self.tolerances = Tolerances(node.rtol, node.atol, self.options.norm == "sample")
         self.clock = Clock(grid, self.like)
         self.solver = solver_of(node.method)[0]
-        self.stats = Stats(plan.method or method_name(node, self.clock, plan.dense))
+        self.stats = Stats(plan.method or method_name(node, self.clock))
         self.replayed = self.method = method_of(self.stats.method)
         self.marks, self.intervals = self.clock.knots, [*range(len(self.clock.knots) - 1)]
-        if plan.dense:
+        if plan.dense and not self.method.within:
             longest = longest_step(self.method.order, self.clock.knots)
             self.options = self.options._replace(max_step=min(longest, self.options.max_step))
         keep = 0.0 if has_saving_hooks() else self.options.keep
@@ -152,18 +172,19 @@ class Solve:
     def _by_steps(self, states: Tensor) -> Tensor:
         stepper = Stepper(self, self.method, self.node.state_names, self.count_forward)
         stepper.whole |= self.plan.counted is not None
-        path, steps = [self.cut(states)], []
+        path, along = [self.cut(states)], _Along()
 
         def accept(step: Step, taken: Taken) -> None:
-            steps.append(step._replace(interval=stepper.interval))
-            self.keep(stepper.interval, step, taken)
+            self.keep(stepper.interval, step, taken, len(along.rows))
+            if self.plan.dense:
+                along.add(stepper.interval, step, taken, self.method.within)
 
         for i, (start, end) in enumerate(pairwise(self.clock.knots)):
             path.append(stepper.advance(i, self.evaluation.within(i), start, end, path[-1], accept))
         if self.plan.dense:
-            path = [*(step.states for step in steps), path[-1]]
-            self.marks = [*(step.start for step in steps), self.clock.knots[-1]]
-            self.intervals = [step.interval for step in steps]
+            path = [*along.rows, path[-1]]
+            self.marks = [*along.marks, self.clock.knots[-1]]
+            self.intervals = along.intervals
         return torch.stack(path)
 
     def cut(self, states: Tensor) -> Tensor:
@@ -179,16 +200,19 @@ class Solve:
         """Count evaluations of the field."""
         self.stats.forward_nfe += evaluations
 
-    def keep(self, i: int, step: Step, taken: Taken | None = None) -> None:
-        """Count an accepted step of the i-th interval, and keep it for the way back."""
+    def keep(self, i: int, step: Step, taken: Taken | None = None, row: int = 0) -> None:
+        """Count an accepted step of the i-th interval, and keep it for the way back.
+
+        ``row`` is that of a dense trajectory at the start of the step.
+        """
         self.stats.accepted += 1
-        room, ends = self.evaluation.room, None
+        room, kept = self.evaluation.room, None
         if taken is not None and room.holds_another():
             room.spend()
-            ends = taken.states
+            kept = taken
         if self.way_back == "discrete":
-            row = len(self.record.steps) if self.plan.dense else i
-            self.record.keep(step._replace(interval=i, row=row), ends)
+            row = row if self.plan.dense else i
+            self.record.keep(step._replace(interval=i, row=row), kept)
 
     def reason(self, i: int, s: float, states: Tensor, otherwise: str) -> str:
         """Return why a step of the i-th interval failed at s: ``otherwise`` or a cause found."""

@@ -51,6 +51,11 @@ def constants(make: Make) -> Make:
     return cast("Make", found)
 
 
+def knows_regions() -> bool:
+    """Return whether this PyTorch compiles regions once, and trains them: from 2.8 on."""
+    return hasattr(torch.compiler, "nested_compile_region")
+
+
 def compiled_once(function: Callable[..., Found], *arguments: Any) -> Found:
     """Call a function in a trace, which compiles it once for all of its calls that are alike.
 

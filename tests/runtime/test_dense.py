@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 ORDERS = {
     "euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "bosh3": 3, "rk4": 4, "dopri5": 5,
-    "tsit5": 5, "dopri8": 8,
+    "tsit5": 5, "dopri8": 8, "interpolation3": 3, "interpolation5": 3, "interpolation8": 5,
 }  # fmt: skip
 GRADIENTS = ("discrete", "adjoint", "autograd")
 every_gradient = pytest.mark.parametrize("gradient", GRADIENTS)
@@ -57,7 +57,7 @@ def test_the_observed_order_between_steps_is_at_least_the_method_s_less_one(meth
     assert observed > ORDERS[method] - 1 - 0.25 or errors[1] < 1e-12
 
 
-@pytest.mark.parametrize("method", ["dopri5", "tsit5", "bosh3", "rk4"])
+@pytest.mark.parametrize("method", ["dopri5", "tsit5", "bosh3", "rk4", "interpolation6"])
 def test_ends_of_steps_are_read_as_they_are(method):
     """Where a time is one, and at both ends of the solve, no bit is another."""
     options = {"options": {"steps": 8}}

@@ -296,15 +296,47 @@ def test_one_sample_autocast_and_vmap() -> None:
         torch.testing.assert_close(cast, single(h.float()), rtol=0.05, atol=0.05)
 
 
-def test_solutions_are_not_read_between_long_steps() -> None:
-    """A cubic through the ends of one step would be wrong by far more than the tolerance."""
+@pytest.mark.parametrize("model", MODELS)
+def test_solutions_are_read_within_long_steps(model: type[Node]) -> None:
+    """To the tolerance, where no step ends, with the gradient of what is read; none evaluates f."""
     field, h = Force(), torch.randn(4, 3, dtype=torch.float64)
-    node = made(HBNODE, field, method="interpolation8", observe="interpolate")
-    with pytest.raises(ValueError, match="steps as long as those of interpolation8"):
-        node.integrate(h, torch.linspace(0, 1, 50, dtype=torch.float64))
-    times = torch.linspace(0, 1, 50, dtype=torch.float64)
-    with torch.no_grad():
-        found = made(HBNODE, field, method="auto", rtol=1e-6, atol=1e-6).integrate(h, times)
-        exact = made(HBNODE, field, method="dopri8", rtol=1e-11, atol=1e-11).integrate(h, times)
-    assert (found.stats.method, found.stats.observed) == ("tsit5", "interpolate")
-    torch.testing.assert_close(found.states.h, exact.states.h, rtol=0, atol=2e-5)
+    times = torch.linspace(*SPANS.get(model, (0.0, 1.0)), 50, dtype=torch.float64)
+    exact = made(model, field, method="dopri8", rtol=1e-11, atol=1e-11, observe="steps")
+    precise = {"method": "auto", "rtol": 1e-6, "atol": 1e-6}
+    weights = torch.randn(50, 1, 1, dtype=torch.float64)
+
+    def read(node: Node) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], int]:
+        start = h.clone().requires_grad_()
+        solution = node.integrate(start, times)
+        loss = sum((weights * x).sum() for x in solution.states)
+        grads = torch.autograd.grad(loss, (start, *node.parameters()))
+        return tuple(solution.states), grads, solution.stats
+
+    expected, right, _ = read(exact)
+    ways = ({}, {"options": {"keep": 0}}, {"gradient": "autograd"}, {"gradient": "adjoint"})
+    every = []
+    for more in ways:
+        found, grads, stats = read(made(model, field, **precise, **more))
+        assert (stats.method, stats.observed) == ("interpolation8", "interpolate")
+        assert stats.forward_nfe <= 8 * (stats.accepted + stats.rejected) + 2
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(grads, right, rtol=1e-4, atol=1e-4)
+        every.append(grads)
+    for grads in every[1:3]:
+        torch.testing.assert_close(grads, every[0], rtol=1e-11, atol=1e-11)
+
+
+def test_what_lies_within_compiled_steps() -> None:
+    """Of equal steps that are traced as one, or each by itself."""
+    field, h = Force(), torch.randn(4, 3, dtype=torch.float64)
+    for steps in (2, 4):
+        settings = {"method": "interpolation4", "options": {"steps": steps}}
+        node = made(AdamNODE, field, observe="interpolate", **settings)
+        expected = node.integrate(h, [0.1, 0.45, 1.0])
+        torch.compiler.reset()
+        traced = torch.compile(
+            lambda h, node=node: node.integrate(h, [0.1, 0.45, 1.0]).states.h,
+            fullgraph=True,
+            backend="aot_eager",
+        )
+        torch.testing.assert_close(traced(h), expected.states.h)

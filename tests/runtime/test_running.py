@@ -46,7 +46,7 @@ def augmented(node, running, x, times, inputs=None):
 
 
 @every_gradient
-@pytest.mark.parametrize("method", ["dopri5", "tsit5", "rk4"])
+@pytest.mark.parametrize("method", ["dopri5", "tsit5", "rk4", "interpolation8"])
 def test_values_and_gradients_are_those_of_an_augmented_state(method, gradient):
     """Of the start, the parameters and the inputs, from costs at every time."""
     options = {"options": {"steps": 12}} if method == "rk4" else {}
@@ -74,7 +74,7 @@ def test_values_and_gradients_are_those_of_an_augmented_state(method, gradient):
 
 @pytest.mark.parametrize(
     ("method", "order"),
-    [("euler", 1), ("midpoint", 2), ("rk4", 4), ("dopri5", 5), ("tsit5", 5)],
+    [("euler", 1), ("midpoint", 2), ("rk4", 4), ("dopri5", 5), ("tsit5", 5), ("interpolation4", 3)],
 )
 def test_the_observed_order_is_at_least_that_of_the_method(method, order):
     field, x = TanhField(3, 5), torch.randn(2, 3)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..bars import Bars
-from ..methods.step import Step
+from ..methods.step import Step, Taken
 from ..torch_internals import holds, pulled
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ class Record:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.kept: dict[int, Tensor] = {}
+        self.kept: dict[int, Taken] = {}
 
-    def keep(self, step: Step, ends: Tensor | None) -> None:
-        """Add a step, and the states at its end where there is room for their graph."""
-        if ends is not None:
-            self.kept[len(self.steps)] = ends
+    def keep(self, step: Step, taken: Taken | None) -> None:
+        """Add a step, and what it took where there is room for its graph."""
+        if taken is not None:
+            self.kept[len(self.steps)] = taken
         self.steps.append(step)
 
 
@@ -41,8 +41,8 @@ def go_back(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tenso
     A step that was not kept is taken again. Each evaluation of the field costs one vector-Jacobian
     product.
     """
-    landings, notices = _landings(solve.record.steps, cotangents), solve.notices
-    reverse = _Graphs(solve, bars)
+    landings, notices = _landings(solve, cotangents), solve.notices
+    reverse = _Graphs(solve, bars, cotangents)
     costates, done = landings.pop(), len(solve.record.steps)
     costates = torch.zeros_like(path[0]) if costates is None else costates
     if solve.intervals:
@@ -57,14 +57,17 @@ def go_back(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars) -> Tenso
     return costates
 
 
-def _landings(steps: Sequence[Step], cotangents: Tensor) -> list[Tensor | None]:
+def _landings(solve: Solve, cotangents: Tensor) -> list[Tensor | None]:
     """Return the sum of the cotangents at the start of each step and at the end of the last.
 
-    None where the loss does not see the states. The one at the first time is left to the caller.
+    None where the loss does not see the states. The one at the first time is left to the caller,
+    those within steps to the graphs of these.
     """
+    steps = solve.record.steps
     found: list[Tensor | None] = [None] * (len(steps) + 1)
     place = len(steps)
-    for mark in range(len(cotangents) - 1, 0, -1):
+    inner = len(solve.method.within) if solve.plan.dense else 0
+    for mark in range(len(cotangents) - 1, 0, -1 - inner):
         while place and steps[place - 1].row >= mark:
             place -= 1
         known = found[place]
@@ -108,8 +111,8 @@ class _Graphs:
     the times after those by the sources.
     """
 
-    def __init__(self, solve: Solve, bars: Bars) -> None:
-        self.solve, self.bars, self.record = solve, bars, solve.record
+    def __init__(self, solve: Solve, bars: Bars, cotangents: Tensor) -> None:
+        self.solve, self.bars, self.record, self.cotangents = solve, bars, solve.record, cotangents
         sources = (*solve.inner, *solve.seen.learned(own=True), *solve.clock.leaves)
         self.places = [k for k, x in enumerate(sources) if x.requires_grad]
         self.learned = [sources[k] for k in self.places]
@@ -120,20 +123,23 @@ class _Graphs:
         self, done: int, landings: list[Tensor | None], costates: Tensor
     ) -> tuple[int, Tensor]:
         """Go back from the end of a step; returns the first step gone through, with its costates."""
-        first, end = done - 1, self.record.kept.pop(done - 1, None)
-        if end is None:
-            start, end = self._again(first)
+        first, last = done - 1, self.record.kept.pop(done - 1, None)
+        if last is None:
+            start, last = self._again(first)
+            taken = [last]
         else:
+            taken = [last]
             while not (start := self.record.steps[first].states).is_leaf:
                 first -= 1
-                self.record.kept.pop(first)
+                taken.insert(0, self.record.kept.pop(first))
         seen = [(x, y) for x, y in zip(self.learned, self.sums) if y is not None]
         seen += [
             (start if k == first else self.record.steps[k].states, landing)
             for k in range(first, done)
             if (landing := landings[k]) is not None
         ]
-        targets, given = zip((end, costates), *seen)
+        seen += self._within(first, taken)
+        targets, given = zip((last.states, costates), *seen)
         found = pulled(targets, given, (start, *self.learned))
         self.solve.stats.count_backward(
             products=(done - first) * self.solve.replayed.evaluations(False, False)
@@ -142,14 +148,23 @@ class _Graphs:
         assert found[0] is not None  # every step depends on the states at its start
         return first, found[0]
 
-    def _again(self, place: int) -> tuple[Tensor, Tensor]:
-        """Return the states at the start and at the end of a step, with the graph between them."""
+    def _within(self, first: int, taken: Sequence[Taken]) -> list[tuple[Tensor, Tensor]]:
+        """Return the states within steps, with the loss's gradients by them."""
+        found = []
+        for step, each in zip(self.record.steps[first:], taken):
+            if each.within is not None:
+                begin = step.row + 1
+                found.append((each.within, self.cotangents[begin : begin + len(each.within)]))
+        return found
+
+    def _again(self, place: int) -> tuple[Tensor, Taken]:
+        """Return the states at the start of a step, and what it took, with the graph between."""
         solve, step = self.solve, self.record.steps[place]
         step = step._replace(states=step.states.detach().requires_grad_())
         evaluate = solve.evaluation.within(step.interval)
         with torch.enable_grad():
-            found = solve.replayed.step(evaluate, step).states
-        self.repeats.compare(place, found)
+            found = solve.replayed.step(evaluate, step)
+        self.repeats.compare(place, found.states)
         return step.states, found
 
     def finish(self) -> None:

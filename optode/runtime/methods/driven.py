@@ -22,14 +22,20 @@ Linear = Sequence[Sequence[Tensor | None]]
 
 
 def leg_rows(
-    structure: Structure, legs: Legs, numbers: Tables, length: Any, linear: Linear, like: Tensor
+    structure: Structure,
+    legs: Legs,
+    numbers: Tables,
+    length: Any,
+    linear: Linear,
+    like: Tensor,
+    whole: bool,
 ) -> list[Tensor]:
     """Return the rows of every leg: how far driven states go from their starts.
 
     Of shape (driven states and nodes, starts and values of rests), with the dtype of ``like``. The
-    columns have the values in the order of the nodes. Where only driven states are sought, rows are
-    those of the ends. Where samples have times of their own, dimensions of the samples come before
-    these. ``linear`` is L at the nodes of all legs.
+    columns have the values in the order of the nodes. With ``whole`` there are rows of all nodes,
+    and not of the ends alone. Where samples have times of their own, dimensions of the samples come
+    before these. ``linear`` is L at the nodes of all legs.
     """
     found = [
         _solutions(structure, legs, numbers, length, linear, group).flatten(-4).to(like.dtype)
@@ -39,9 +45,7 @@ def leg_rows(
     most = max(x.ndim for x in found)
     samples = next(x.shape[:-1] for x in found if x.ndim == most)
     every = torch.cat([x.expand(*samples, -1) for x in found], -1)
-    places, shapes = order(
-        legs, structure.groups, structure.resting, bool(structure.layers), like.device
-    )
+    places, shapes = order(legs, structure.groups, structure.resting, whole, like.device)
     rows = every.index_select(-1, places).split_with_sizes([m * n for m, n in shapes], -1)
     return [x.view(*samples, *shape) for x, shape in zip(rows, shapes)]
 

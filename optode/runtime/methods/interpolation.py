@@ -43,7 +43,6 @@ class Interpolation(Method):
     """
 
     reach: ClassVar[float] = 5.0
-    reads_between: ClassVar[bool] = False
     follows: ClassVar[bool] = True
     estimates = True
 
@@ -59,6 +58,7 @@ class Interpolation(Method):
             for k, (places, end, count) in enumerate(zip(used, ends, points))
         )
         fewer = [k for k in used[-1] if k != max(1, size - 3)]
+        self.within = self.legs[-1].nodes[:-1]
         self.embedded = _leg(nodes, fewer, size, 1.0, size + _MORE - 1)
 
     def evaluations(self, known: bool, whole: bool) -> int:
@@ -77,12 +77,12 @@ class Interpolation(Method):
             way.pass_by(found)
             moved = way.moved(k)
             states = step.states + moved
-        return Taken(states, Stages(way.found, [way.basis], moved))
+        return Taken(states, Stages(way.found, [way.basis], moved), way.within())
 
     def errors(self, evaluate: Evaluate, step: Step, stages: Stages, ends: Tensor) -> Tensor:
         """Return the difference between the ends with all values of f, and with one left out."""
         with torch.no_grad():  # the lengths of steps are held fixed
-            way = Way(cast("Follow", evaluate), step, (self.embedded,))
+            way = Way(cast("Follow", evaluate), step._replace(whole=False), (self.embedded,))
             way.resume(stages)
             assert stages.moved is not None  # by the step
             return stages.moved - way.moved(0)

@@ -79,6 +79,7 @@ class Step(NamedTuple):
     """An accepted step: its start and length, the stacked states there, and its interval.
 
     ``row`` is that of the trajectory which is at the start of the step or the last before it.
+    ``whole`` asks for the states within the step.
     """
 
     start: Any  # a number; of torchode's steps a tensor with one for each sample
@@ -86,6 +87,7 @@ class Step(NamedTuple):
     states: Tensor
     interval: int = 0
     row: int = 0
+    whole: bool = False
 
 
 class Stages(NamedTuple):
@@ -100,10 +102,14 @@ class Stages(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The stacked states at the end of a step, and its stages."""
+    """The stacked states at the end of a step, and its stages.
+
+    ``within`` are those at the method's places in the step, one after another, if asked for.
+    """
 
     states: Tensor
     stages: Stages
+    within: Tensor | None = None
 
 
 class Method(ABC):
@@ -112,9 +118,10 @@ class Method(ABC):
     ``order`` is the order of convergence. ``estimates`` says whether a step has an error, which
     shrinks with ``error_order`` powers of its length. With ``ends_as_next`` the last stage is the
     first of the next step, and has a weight in the error alone. ``reach`` is how many times longer
-    than a Runge-Kutta method's the first step is tried. ``reads_between`` says whether steps are
-    short enough for Hermite interpolation between their ends, ``follows`` whether they ask how the
-    states follow from f.
+    than a Runge-Kutta method's the first step is tried. ``within`` are the places in a step, as
+    parts of it, where its states are known as exactly as at its end; none where the ends of steps
+    are close enough for Hermite interpolation. ``follows`` says whether steps ask how the states
+    follow from f.
     """
 
     order: int
@@ -122,7 +129,7 @@ class Method(ABC):
     estimates: bool = False
     ends_as_next: bool = False
     reach: ClassVar[float] = 1.0
-    reads_between: ClassVar[bool] = True
+    within: Sequence[float] = ()
     follows: ClassVar[bool] = False
 
     @abstractmethod

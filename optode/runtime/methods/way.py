@@ -38,14 +38,18 @@ class Way:
         self.structure, exact = follow.structure, follow.exact
         self.tables = tables(legs, exact.dtype, exact.device)
         self.times = step.start + step.length * self.tables.nodes
+        self.whole = step.whole or bool(self.structure.layers)
         linear, like = follow.linear(self.times.flatten()), step.states[0]
-        self.rows = leg_rows(self.structure, legs, self.tables, step.length, linear, like)
+        self.rows = leg_rows(
+            self.structure, legs, self.tables, step.length, linear, like, self.whole
+        )
         self.relaxing: dict[int, Relaxing] = {}
         for i in (i for layer in self.structure.layers for i in layer):
             if (rate := linear[i][i]) is not None:
                 self.relaxing[i] = self._relaxing(rate)
         self.found: list[Rested] = []
         self.basis = picked(step.states, self.structure.driven)
+        self.paths: dict[int, Tensor] = {}
 
     def _relaxing(self, rate: Tensor) -> Relaxing:
         """Return the numbers of a follower that relaxes: ``z_a = z_0 + sum_b A_ab (L_b z_b + g_b)``."""
@@ -69,17 +73,25 @@ class Way:
 
     def moved(self, k: int) -> Tensor:
         """Return how far the states go from their starts to the end of the k-th leg."""
-        driven, layers = self.structure.driven, self.structure.layers
+        driven = self.structure.driven
         moved = mixed_rows(self.rows[k], self.basis)
-        if not layers:
+        if not self.whole:
             return moved
         starts, n = self.step.states, len(self.legs[k].nodes)
         ends: list[Tensor] = [*starts]
         paths: dict[int, Tensor] = {}
         for i, x in zip(driven, moved.view(len(driven), n, *moved.shape[1:])):
             ends[i], paths[i] = x[-1], starts[i] + x
-        self._follow_on(k, paths, ends)
+        if self.structure.layers:
+            self._follow_on(k, paths, ends)
+        self.paths = paths
         return torch.stack(ends)
+
+    def within(self) -> Tensor | None:
+        """Return the states at the nodes of the last leg before its end, if they are asked for."""
+        if not self.step.whole:
+            return None
+        return torch.stack([self.paths[i][:-1] for i in range(len(self.paths))], 1)
 
     def _follow_on(self, k: int, paths: dict[int, Tensor], ends: list[Tensor]) -> None:
         """Add the followers to the paths, and how far they go to the ends, one layer after another."""
@@ -91,7 +103,7 @@ class Way:
         for layer in layers:
             states = tuple(fold(paths[i]) if i in paths else absent for i in range(len(ends)))
             rests = self.follow.replayed(self.times[k, :n], states, values or absent)
-            last = slice(-1, None) if layer is layers[-1] else slice(None)
+            last = slice(-1, None) if layer is layers[-1] and not self.step.whole else slice(None)
             for i in layer:
                 given = rests[i]
                 assert given is not None  # a follower has a rate

@@ -46,6 +46,7 @@ class Stepper:
         self.controller = Controller(method, self.tolerances, options, names)
         self.fixed = options.sized or not method.estimates
         self.whole = not self.fixed  # the errors of steps are estimated
+        self.within = solve.plan.dense and bool(method.within)
         self.cuts = options.cuts
         self.length = options.first_step
         self.first: Evaluated | None = None  # what the first stage evaluates, where known
@@ -83,7 +84,7 @@ class Stepper:
                 self.first = _evaluated(self, evaluate, start, states)
         for s in starts:
             self._notice("callback_step", s, states, dt)
-            step = Step(s, dt, states)
+            step = Step(s, dt, states, whole=self.within)
             taken, ends, errors = self._try(evaluate, step)
             if errors is not None:
                 self.solve.errors.append((s, self.tolerances.step_ratios(errors, states, ends)))
@@ -104,7 +105,7 @@ class Stepper:
             dt = sign * length
             self._spend(1, s, states)
             self._notice("callback_step", s, states, dt)
-            step = Step(s, dt, states)
+            step = Step(s, dt, states, whole=self.within)
             taken, ends, errors = self._try(evaluate, step)
             assert errors is not None  # fitted steps estimate their error
             error, culprit = control.error(errors, states, ends)
@@ -206,21 +207,17 @@ def _traced(
     """Take a step of a traced solve, which compiles one of all that are alike."""
     known = None if first is None else first.rates
     ends, *others = compiled_once(_tensors, stepper, evaluate, step, known)
+    within = others.pop(0) if step.whole else None
     errors = others.pop(0) if stepper.whole else None
     stages = Stages([Evaluated(x) for x in others], [])
-    return Taken(ends, stages), ends, errors
+    return Taken(ends, stages, within), ends, errors
 
 
 def _tensors(
     stepper: Stepper, evaluate: Evaluate, step: Step, rates: Tensor | None
 ) -> tuple[Tensor, ...]:
-    """Take a step; returns its end, and where there are such its errors and its last rates."""
+    """Take a step; returns its end, and what lies within it, its errors and its last rates, if any."""
     first = None if rates is None else Evaluated(rates)
     taken, ends, errors = _taken(stepper, evaluate, step, first)
-    if errors is None:
-        return (ends,)
-    return (
-        ends,
-        errors,
-        *(x.rates for x in taken.stages.found[-1:] if stepper.method.ends_as_next),
-    )
+    last = taken.stages.found[-1].rates if stepper.method.ends_as_next and stepper.whole else None
+    return tuple(x for x in (ends, taken.within, errors, last) if x is not None)
