@@ -136,7 +136,8 @@ NODES: tuple[tuple[float, ...], ...] = (
 )
 """The nodes of methods that interpolate f, in parts of a step, with 3 to 8 evaluations.
 
-They were fitted: by the mean logarithm of the gradient's error after one step, over random networks
-in heavy balls, Adam and Nesterov's method with several activations and starts, and compared on
-others. From 0.04 on, float32 holds the polynomials. With 8 the second node is forgotten.
+They were fitted by the mean logarithm of the gradient's error after one step, over random networks
+in models of relative degree 2 and more, and compared on others, as ``python -m benchmarks.nodes``
+does it. Nodes that are better for one step are worse for several: the second is further off. With a
+second node from 0.04 on, float32 holds the polynomials. Of 8 it is forgotten.
 """
