@@ -16,6 +16,7 @@ from .reasons import refuse
 from .solve import Found, Solve, run
 from .times import Clock, Grid
 from .tracing import (
+    compiled_whole,
     graphs_compiled,
     keep_shims_quiet,
     knows_regions,
@@ -43,8 +44,8 @@ def compiled(mode: bool | str, in_one: bool) -> Run:
     """
     if mode is True and in_one:
         keep_shims_quiet()
-        return torch.compile(run, fullgraph=True, options={"cpp_wrapper": True})
-    return torch.compile(run, fullgraph=True, mode=None if mode is True else str(mode))
+        return compiled_whole(run, options={"cpp_wrapper": True})
+    return compiled_whole(run, mode=None if mode is True else str(mode))
 
 
 def solve_with(

@@ -29,6 +29,7 @@ from optode.runtime.plan import Plan
 from optode.runtime.solve import run
 from optode.runtime.stepping.controller import Tolerances
 from optode.runtime.times import Span, grid_of
+from optode.runtime.tracing import compiled_whole
 
 PAIRS = ("interpolation3", "interpolation5", "interpolation8", "dopri5", "bosh3")
 every_pair = pytest.mark.parametrize("method", PAIRS)
@@ -572,7 +573,7 @@ def _by_dynamo(monkeypatch):
 
     @cache
     def compiled(mode, in_one):
-        return torch.compile(run, fullgraph=True, dynamic=False, backend="eager")
+        return compiled_whole(run, dynamic=False, backend="eager")
 
     torch.compiler.reset()
     monkeypatch.setattr(compiling, "compiled", compiled)
