@@ -69,13 +69,14 @@ def method_of(name: str) -> Method:
     return METHODS.get(name, DOPRI5)
 
 
-def way_back(node: Node, sources: Sources, room: Room) -> str:
+def way_back(node: Node, sources: Sources, room: Room, few: bool = False) -> str:
     """Return how the gradient of a solve is computed.
 
     "none": nothing asks for one, and learned numbers may be plain. It is "autograd" also where
     later evaluations would not see what this one reads: where parameters are lent for one call, or
     the solve is exported or transformed. "checkpoints": a solve that is traced, or has sharded
-    parameters, and whose graph is not known to fit.
+    parameters, and whose graph is not known to fit. Of a traced solve of few steps it is kept: half
+    of it would live at once in any case.
     """
     gradient, compiling, whole = node.gradient, torch.compiler.is_compiling(), sources.are_whole
     apart = is_transformed() or (not whole and sources.are_lent)
@@ -92,8 +93,8 @@ def way_back(node: Node, sources: Sources, room: Room) -> str:
         return "autograd"
     if gradient == "adjoint" and not whole:
         raise ValueError('gradient="adjoint" needs whole parameters: shard the node')
-    fits = gradient == "discrete" and room.weight and room.holds_another()
-    return "autograd" if fits else "checkpoints"
+    fits = room.holds_another() if room.weight else few and compiling
+    return "autograd" if fits and gradient == "discrete" else "checkpoints"
 
 
 def for_tracing(node: Node, grid: Grid, plan: Plan, weight: int) -> tuple[Grid, Plan]:

@@ -26,7 +26,7 @@ from .methods.step import Step, Taken
 from .notices import Notices
 from .outside.torchdiffeq import solve_by_torchdiffeq
 from .outside.torchode import solve_by_torchode
-from .plan import AS_SET, Plan, method_name, method_of, options_of, way_back
+from .plan import AS_SET, FEW, Plan, method_name, method_of, options_of, way_back
 from .reasons import reason, refuse
 from .solution import Stats
 from .stepping.controller import Tolerances
@@ -108,7 +108,7 @@ class Solve:
         calls = self.method.evaluations(False, True)
         room = Room(keep, calls) if plan.kept is None else Room(plan.kept * calls, calls, 1)
         self.sources = self.seen = sources_of(node, inputs)
-        self.way_back = way_back(node, self.sources, room)
+        self.way_back = way_back(node, self.sources, room, self._is_of_few_steps())
         self.apart = self.way_back in ("discrete", "adjoint")
         if self.apart:
             self.seen = self.sources.apart()
@@ -124,6 +124,12 @@ class Solve:
         self.record = Record()
         self.errors: Errors = []
         self.autocast = same_autocast(self.like.device.type)
+
+    def _is_of_few_steps(self) -> bool:
+        counts = self.plan.steps
+        if not counts and self.options.sized:
+            counts = self.clock.grid.steps(self.options.steps, self.options.step_size)
+        return 0 < sum(counts) <= FEW
 
     def _evaluation(self, room: Room) -> Evaluation:
         node, discrete = self.node, self.way_back == "discrete"

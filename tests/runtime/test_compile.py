@@ -137,13 +137,31 @@ def saved_elements(run: Callable[[], Tensor]) -> int:
 
 def test_compiled_discrete_keeps_the_states_and_no_stages():
     h0, kept = batch(), []
-    for steps in (2, 5):
+    for steps in (FEW + 1, FEW + 4):
         torch.compiler.reset()
         node = ball(steps=steps, method="euler")
         compiled = torch.compile(node, fullgraph=True, backend="aot_eager")
         kept.append(saved_elements(lambda compiled=compiled: compiled(h0)))
     states = 2 * h0.numel()  # h and m; the activations of a stage are as many again
     assert kept[1] - kept[0] < 3 * 1.25 * states
+
+
+def test_few_traced_steps_are_evaluated_once():
+    """The graph of more steps has checkpoints in it, whose steps are taken again on the way back."""
+    calls = []
+    for steps in (FEW, FEW + 1):
+        torch.compiler.reset()
+        node = ball(steps=steps, method="euler")
+        graphs = []
+
+        def backend(graph, inputs, graphs=graphs):
+            graphs.append(graph)
+            return graph.forward
+
+        compiled = torch.compile(node, fullgraph=True, backend=backend)
+        gradients(node, loss_of(compiled(batch())))
+        calls.append("checkpoint" in graphs[0].print_readable(print_output=False))
+    assert calls == [False, True]
 
 
 @pytest.mark.skipif(
