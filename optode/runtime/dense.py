@@ -108,7 +108,8 @@ class OfSteps:
     def at(self, times: Sequence[float]) -> Tensors:
         """Return every trajectory at times, stacked along these."""
         at = self.exact.new_tensor(times)
-        steps = torch.searchsorted(self.exact[: -1 : self.count], at, right=True) - 1
+        starts = self.exact[: -1 : self.count].contiguous()
+        steps = torch.searchsorted(starts, at, right=True) - 1
         first = self.count * steps.clamp(min=0)
         rows = first[:, None] + torch.arange(self.count + 1, device="cpu")
         weights = _lagrange(self.exact[rows], at)

@@ -51,14 +51,17 @@ def options_of(node: Node, plan: Plan) -> Options:
     return options._replace(steps=plan.counted) if plan.counted else options
 
 
-def method_name(node: Node, clock: Clock) -> str:
+def method_name(node: Node, clock: Clock, dense: bool = False) -> str:
     """Return the name of the method, chosen where the node says "auto".
 
-    Raises ValueError where the options do not go with the times.
+    An adjoint system ends a step at every place within the steps of a dense solve: there "auto"
+    takes a method without such. Raises ValueError where the options do not go with the times.
     """
     name = solver_of(node.method)[1]
     if name == "auto":
         name = node.best_method(clock)
+        if dense and node.gradient == "adjoint" and METHODS[name].within:
+            name = "tsit5"
     if Options.of(node.options).cuts and clock.times.ndim > 1:
         raise ValueError("step_t and jump_t are times of all samples: each sample has times here")
     return name
@@ -93,7 +96,7 @@ def way_back(node: Node, sources: Sources, room: Room, few: bool = False) -> str
         return "autograd"
     if gradient == "adjoint" and not whole:
         raise ValueError('gradient="adjoint" needs whole parameters: shard the node')
-    fits = room.holds_another() if room.weight else few and compiling
+    fits = room.holds_another() if room.weight else few and whole
     return "autograd" if fits and gradient == "discrete" else "checkpoints"
 
 
@@ -104,7 +107,7 @@ def for_tracing(node: Node, grid: Grid, plan: Plan, weight: int) -> tuple[Grid, 
     ``weight`` is the bytes of the graph of one evaluation.
     """
     options = Options.of(node.options)
-    name = method_name(node, Clock(grid, grid.times))
+    name = method_name(node, Clock(grid, grid.times), plan.dense)
     counts = grid.steps(plan.counted or options.steps, options.step_size)
     calls = method_of(name).evaluations(False, True)
     kept = min(sum(counts), int(options.keep // (weight * calls))) if weight else 0

@@ -82,10 +82,8 @@ class RunningCost:
         total = torch.zeros_like(costs[0])
         integrals = [total]
         for k in range(0, len(marks) - 1, count):
-            length, known = (
-                marks[k + count] - marks[k],
-                torch.stack([*costs[k + 1 : k + count + 1]]),
-            )
+            length = marks[k + count] - marks[k]
+            known = torch.stack([*costs[k + 1 : k + count + 1]])
             moved = mixed_rows(length * known.new_tensor(collocation(count)), known)
             integrals += (total + moved).unbind()
             total = integrals[-1]

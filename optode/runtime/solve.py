@@ -98,7 +98,7 @@ class Solve:
         self.tolerances = Tolerances(node.rtol, node.atol, self.options.norm == "sample")
         self.clock = Clock(grid, self.like)
         self.solver = solver_of(node.method)[0]
-        self.stats = Stats(plan.method or method_name(node, self.clock))
+        self.stats = Stats(plan.method or method_name(node, self.clock, plan.dense))
         self.replayed = self.method = method_of(self.stats.method)
         self.marks, self.intervals = self.clock.knots, [*range(len(self.clock.knots) - 1)]
         if plan.dense and not self.method.within:
@@ -126,6 +126,9 @@ class Solve:
         self.autocast = same_autocast(self.like.device.type)
 
     def _is_of_few_steps(self) -> bool:
+        """Return whether a traced solve has so few steps that their graphs are kept, if any are."""
+        if not (torch.compiler.is_compiling() and self.options.keep):
+            return False
         counts = self.plan.steps
         if not counts and self.options.sized:
             counts = self.clock.grid.steps(self.options.steps, self.options.step_size)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..node import Node
 
 Found = TypeVar("Found", bound=Rests)
+Other = TypeVar("Other")
 
 
 class Evaluation:
@@ -73,8 +74,9 @@ class Evaluation:
         time, speed = self.clock.at(i, s)
         if values is None:
             field = self._plain_field(time)
-            look = partial(self.node.rests, time, states, field)
-            rests = self._looked_at(look, field, (*states, time))
+            rests, _ = self._looked_at(
+                lambda: (self.node.rests(time, states, field), None), field, (*states, time)
+            )
             values = tuple(field.values)
             if self.counts and values and values[0].requires_grad:
                 values[0].register_hook(self.stats.count_backward)  # type: ignore[no-untyped-call]
@@ -108,16 +110,13 @@ class Evaluation:
 
     def _rates(self, field: BoundField, time: Tensor, y: Tensor) -> tuple[Tensors, Pull]:
         """Return the rates and the pull."""
-        pulls: list[Pull] = []
+        return self._looked_at(
+            lambda: self.node.equations(time, y.unbind(), field), field, (y, time)
+        )
 
-        def rates() -> Tensors:
-            found, pull = self.node.equations(time, y.unbind(), field)
-            pulls.append(pull)
-            return found
-
-        return self._looked_at(rates, field, (y, time)), pulls[0]
-
-    def _looked_at(self, evaluate: Callable[[], Found], field: BoundField, known: Tensors) -> Found:
+    def _looked_at(
+        self, evaluate: Callable[[], tuple[Found, Other]], field: BoundField, known: Tensors
+    ) -> tuple[Found, Other]:
         """Return what an evaluation at known tensors gives; the first ones are looked at."""
         guard, weighs = self.guard, self.room.weight is None
         if guard is None or not guard.left:
@@ -125,7 +124,7 @@ class Evaluation:
         since = age()
         look = partial(guard.over, evaluate)
         found, saved = weighed(look) if weighs else (look(), {})
-        outputs = [*(x for x in found if x is not None), *(f for f, _ in field.calls)]
+        outputs = [*(x for x in found[0] if x is not None), *(f for f, _ in field.calls)]
         every = [*known, *(leaf for _, leaves in field.calls for leaf in leaves)]
         guard.check_sources(outputs, every, since)
         if weighs:

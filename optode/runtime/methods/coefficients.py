@@ -138,6 +138,5 @@ NODES: tuple[tuple[float, ...], ...] = (
 
 They were fitted by the mean logarithm of the gradient's error after one step, over random networks
 in models of relative degree 2 and more, and compared on others, as ``python -m benchmarks.nodes``
-does it. Nodes that are better for one step are worse for several: the second is further off. With a
-second node from 0.04 on, float32 holds the polynomials. Of 8 it is forgotten.
+does it. With a second node from 0.04 on, float32 holds the polynomials. Of 8 it is forgotten.
 """
