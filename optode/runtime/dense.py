@@ -112,7 +112,7 @@ class OfSteps:
         steps = torch.searchsorted(starts, at, right=True) - 1
         first = self.count * steps.clamp(min=0)
         rows = first[:, None] + torch.arange(self.count + 1, device="cpu")
-        weights = _lagrange(self.exact[rows], at)
+        weights, _ = _lagrange(self.exact[rows], at)
         return tuple(_weighed([(weights, x)], rows) for x in self.values)
 
 
@@ -161,12 +161,17 @@ def _weighed(terms: Sequence[tuple[Tensor, Tensor]], places: Tensor) -> Tensor:
     return total
 
 
-def _lagrange(nodes: Tensor, at: Tensor) -> Tensor:
-    """Return the values at times of the Lagrange polynomials of nodes of shape (times, q)."""
+def _lagrange(nodes: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the Lagrange polynomials of nodes of shape (times, q): values at times, slopes at nodes.
+
+    The slopes are those of each polynomial at its own node.
+    """
     gaps = nodes[:, :, None] - nodes[:, None, :]
     same = torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)
-    away = (at[:, None] - nodes)[:, None, :].expand_as(gaps)
-    return (away / gaps.masked_fill(same, 1.0)).masked_fill(same, 1.0).prod(2)
+    away, gaps = (at[:, None] - nodes)[:, None, :], gaps.masked_fill(same, 1.0)
+    # quotients, not products with inverses: 1 at its own node to the last bit
+    values = (away / gaps).masked_fill(same, 1.0).prod(2)
+    return values, (1 / gaps).masked_fill(same, 0.0).sum(2)
 
 
 def _weights(nodes: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,13 +180,9 @@ def _weights(nodes: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
     With the Lagrange polynomials l_a: of values (1 - 2 (x - x_a) l_a'(x_a)) l_a(x)^2, of slopes
     (x - x_a) l_a(x)^2.
     """
-    gaps = nodes[:, :, None] - nodes[:, None, :]
-    same = torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)
-    away = (at[:, None] - nodes)[:, None, :].expand_as(gaps)
-    inverse = (1 / gaps.masked_fill(same, 1.0)).masked_fill(same, 0.0)
-    lagrange = (away * inverse).masked_fill(same, 1.0).prod(2)
+    lagrange, own_slopes = _lagrange(nodes, at)
     squares, distance = lagrange.square(), at[:, None] - nodes
-    return (1 - 2 * distance * inverse.sum(2)) * squares, distance * squares
+    return (1 - 2 * distance * own_slopes) * squares, distance * squares
 
 
 def interpolant_of(
