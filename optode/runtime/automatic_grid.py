@@ -1,15 +1,17 @@
-"""Choose the number of equal steps: finer after an error, coarser after a run of easy solves."""
+"""Choose the number of steps, and spread them: finer after an error, coarser after easy solves."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .aliases import Inputs, Tensors
 from .compiling import solve_with
+from .equidistribution import EVEN, SHARE, density_of, parts_of
 from .methods.catalogue import METHODS
 from .options import Options
 from .plan import Plan
@@ -25,7 +27,7 @@ COUNTS: tuple[int, ...] = (
     *(1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512),
     *(768, 1024, 1536, 2048, 3072, 4096, 6144, 8192),
 )
-"""The numbers of equal steps from one time to the next."""
+"""The numbers of steps from one time to the next."""
 
 EASY = 0.5
 """A solve is easy if a coarser grid would have an error below this part of the tolerance."""
@@ -34,24 +36,53 @@ RUN = 10
 """After so many easy solves in a row, the next takes the coarser grid."""
 
 
-class AutomaticGrid(nn.Module):
-    """The number of equal steps that the solves of one node take, as an index into COUNTS.
+class _Seen(NamedTuple):
+    """The errors of a solve in tolerances: of every step the start, the worst state, and its error.
 
-    It is saved with the node, so that a resumed run takes the same steps.
+    ``largest`` is the largest root of the sum of their squares from one time to the next: errors of
+    many steps that are alike add up.
+    """
+
+    starts: list[float]
+    states: list[int]
+    sizes: list[float]
+    largest: float
+
+
+def _seen(path: Tensors, errors: Errors, steps: int) -> _Seen:
+    """Return the errors of a solve; the largest is infinite where an end is not finite."""
+    ratios = torch.stack([ratio for _, ratio in errors]).nan_to_num(math.inf, math.inf)
+    norms = ratios.view(-1, steps, ratios.shape[1]).norm(dim=1)
+    sizes, states = ratios.max(1)
+    finite = all(holds(x.isfinite().all()) for x in path)
+    largest = norms.amax().item() if finite else math.inf
+    return _Seen([s for s, _ in errors], states.tolist(), sizes.tolist(), largest)
+
+
+class AutomaticGrid(nn.Module):
+    """The steps that the solves of one node take from one time to the next.
+
+    Their number is an index into COUNTS. The density says how they are spread, so that each has as
+    much of the error as any other; where steps end at cuts they are equal. Both are saved with the
+    node, so that a resumed run takes the same steps.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.index = 0
         self.easy_solves = 0
+        self.density = EVEN
 
     def get_extra_state(self) -> Tensor:
         """Return what the solves so far have taught: a tensor, as all that is saved with it."""
-        return torch.tensor([self.index, self.easy_solves], device="cpu")
+        known = [self.index, self.easy_solves, *self.density]
+        return torch.tensor(known, dtype=torch.float64, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take what the solves of a saved node have taught."""
-        self.index, self.easy_solves = map(int, state)
+        """Take what the solves of a saved node have taught; a version before had even steps."""
+        index, easy, *density = map(float, state)
+        self.index, self.easy_solves = int(index), int(easy)
+        self.density = tuple(density) or EVEN
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         if self.index or self.easy_solves:  # a node without a grid saves its parameters alone
@@ -63,7 +94,7 @@ class AutomaticGrid(nn.Module):
 
     @property
     def steps(self) -> int:
-        """The number of equal steps from one time to the next."""
+        """The number of steps from one time to the next."""
         return COUNTS[self.index]
 
     def solve(
@@ -91,23 +122,40 @@ class AutomaticGrid(nn.Module):
     ) -> Found:
         evaluations, tries, seconds = 0, 0, 0.0
         while True:
-            found = solve_with(node, grid, states, inputs, Plan(self.steps, dense))
+            parts = self._parts(grid, Options.of(node.options))
+            plan = Plan(self.steps, dense, parts=parts)
+            found = solve_with(node, grid, states, inputs, plan)
             path, errors, stats = found.path, found.errors, found.stats
             evaluations += stats.forward_nfe
             seconds += stats.compile_seconds
             stats.forward_nfe, stats.repeated, stats.compile_seconds = evaluations, tries, seconds
             if not errors:
                 return found
-            ratios = torch.stack([ratio for _, ratio in errors]).nan_to_num(math.inf, math.inf)
-            largest = _largest(path, ratios)
-            if largest <= 1:
+            order = METHODS[stats.method].error_order
+            seen = _seen(path, errors, self.steps)
+            if seen.largest <= 1:
                 if not has_saving_hooks():  # within a checkpoint the grid stays as it is
-                    self._remember(largest, METHODS[stats.method].error_order)
+                    self._remember(seen.largest, order)
+                    self._spread(grid, seen, order)
                 return found
-            if largest == math.inf:  # of a step too long, if not from the start on
+            if seen.largest == math.inf:  # of a step too long, if not from the start on
                 refuse(node, Clock(grid, states[0]), inputs, torch.stack([x[:1] for x in path], 1))
             tries += 1
-            self._refine(node, grid, errors, ratios, largest, METHODS[stats.method].error_order)
+            self._refine(node, grid, seen, order, first=tries == 1)
+            self._spread(grid, seen, order)
+
+    def _parts(self, grid: Grid, options: Options) -> Sequence[Sequence[float]]:
+        """Return where the steps of each interval end, as parts of it; nothing for equal steps."""
+        if self.steps == 1 or options.cuts:
+            return ()
+        return parts_of(self.density, grid.knots, self.steps)
+
+    def _spread(self, grid: Grid, seen: _Seen, order: int) -> None:
+        """Spread the steps of the next solve by the errors of this one's."""
+        if len(seen.sizes) > 1 and max(seen.sizes) < math.inf:
+            start, length = grid.knots[0], grid.knots[-1] - grid.knots[0]
+            ends = [*((s - start) / length for s in seen.starts), 1.0]
+            self.density = density_of(ends, [x ** (1 / order) for x in seen.sizes])
 
     def _fit(self, grid: Grid, options: Options) -> None:
         """Take fewer steps if this grid has more times than the one they were found for."""
@@ -116,42 +164,38 @@ class AutomaticGrid(nn.Module):
         while self.index and self.steps * (len(ends) - 1) > options.max_steps:
             self.index -= 1
 
-    def _refine(
-        self,
-        node: Node,
-        grid: Grid,
-        errors: Errors,
-        ratios: Tensor,
-        largest: float,
-        order: int,
-    ) -> None:
-        """Take as many steps as the order promises to be enough, and at least the next number."""
-        steps, limit = self.steps, Options.of(node.options).max_steps
-        enough = steps * min(largest, 1e9) ** (1 / order)
-        enough = min(enough, 8 * steps) if largest == math.inf else enough
+    def _refine(self, node: Node, grid: Grid, seen: _Seen, order: int, first: bool) -> None:
+        """Take as many steps as the order promises to be enough, once they are spread.
+
+        After the first try of a solve it is at least the next number.
+        """
+        options, steps = Options.of(node.options), self.steps
+        if options.cuts:  # where steps stay equal
+            enough = steps * min(seen.largest, 1e9) ** (1 / (order - 0.5))
+        else:
+            needs = [min(x, 1e9) ** (1 / order) for x in seen.sizes]
+            most = max(sum(needs[k : k + steps]) for k in range(0, len(needs), steps))
+            enough = ((1 + SHARE) * most) ** (order / (order - 0.5))
+        enough = min(enough, 8.0 * steps) if seen.largest == math.inf else enough
         finer = (i for i, n in enumerate(COUNTS) if n >= enough)
-        self.index = max(self.index + 1, next(finer, len(COUNTS)))
-        intervals = len(errors) // steps
-        if self.index < len(COUNTS) and self.steps * intervals <= limit:
+        self.index = max(self.index + (not first or steps == 1), next(finer, len(COUNTS)))
+        intervals = len(seen.sizes) // steps
+        if self.index < len(COUNTS) and self.steps * intervals <= options.max_steps:
             return
         self.index = 0
-        worst, state = divmod(int(ratios.argmax()), len(node.state_names))
+        worst = seen.sizes.index(max(seen.sizes))
         raise RuntimeError(
-            f"more than max_steps = {limit} steps: with {len(errors)} the error of "
-            f"{node.state_names[state]} at {grid.words(errors[worst][0])} is {ratios.max():.3g} "
-            "times its tolerance: loosen rtol and atol, raise max_steps, or take fitted steps"
+            f"more than max_steps = {options.max_steps} steps: with {len(seen.sizes)} the error is "
+            f"{seen.largest:.3g} times the tolerance, most of it the error of "
+            f"{node.state_names[seen.states[worst]]} at {grid.words(seen.starts[worst])}: loosen rtol "
+            "and atol, raise max_steps, or take fitted steps"
         )
 
     def _remember(self, largest: float, order: int) -> None:
         """Take the coarser grid in the next solve, after a run of easy ones."""
         coarser = COUNTS[max(self.index - 1, 0)]
-        easy = coarser < self.steps and largest * (self.steps / coarser) ** order < EASY
+        grown = largest * (self.steps / coarser) ** (order - 0.5)
+        easy = coarser < self.steps and grown < EASY
         self.easy_solves = self.easy_solves + 1 if easy else 0
         if self.easy_solves == RUN:
             self.index, self.easy_solves = self.index - 1, 0
-
-
-def _largest(path: Tensors, ratios: Tensor) -> float:
-    """Return the largest error; that of an end which is not finite is infinite."""
-    finite = all(holds(x.isfinite().all()) for x in path)
-    return ratios.amax().item() if finite else math.inf

@@ -59,8 +59,8 @@ class Node(nn.Module):
             dfactor, as torchdiffeq describes them; keep, the bytes of graphs that "discrete" keeps
             rather than evaluate again. A method of torchdiffeq's own takes its options, and
             torchode's max_steps.
-        grid: "auto" for equal steps, as many as the tolerances ask: a solve whose estimated error
-            is larger is repeated on a finer grid.
+        grid: "auto" for as many steps as the tolerances ask, spread by the errors of the solves
+            before: a solve whose estimated error is larger is repeated with more.
         compile: whether to compile the solve, or a mode of torch.compile.
         observe: "steps" ends a step at every time, "interpolate" reads the times between the ends
             of steps off a polynomial of at least the method's order minus one. By default fitted

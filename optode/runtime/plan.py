@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -27,7 +27,8 @@ class Plan(NamedTuple):
     steps, and not the knots alone. ``method`` is the name of the method where the node leaves it to
     the solve, ``steps`` the number of equal steps of each interval, and ``kept`` the number of steps
     whose graphs fit: they are given to a traced solve, which cannot look at times or weigh. With
-    ``regions`` its steps are compiled once.
+    ``regions`` its steps are compiled once. ``parts`` has where the steps of each interval begin and
+    end, as parts of it, where they are not equal: of a traced solve a tensor.
     """
 
     counted: int | None = None
@@ -36,6 +37,7 @@ class Plan(NamedTuple):
     steps: tuple[int, ...] = ()
     kept: int | None = None
     regions: bool = False
+    parts: Any = ()
 
 
 FEW = 2
@@ -114,5 +116,7 @@ def for_tracing(node: Node, grid: Grid, plan: Plan, weight: int) -> tuple[Grid, 
     plan = plan._replace(method=name, kept=kept, regions=sum(counts) > FEW and knows_regions())
     if options.cuts:
         return grid, plan
-    knots = torch.tensor(grid.knots, dtype=grid.times.dtype, device=grid.times.device)
-    return grid._replace(knots=knots), plan._replace(steps=counts)
+    dtype, device = grid.times.dtype, grid.times.device
+    parts = torch.tensor(plan.parts, dtype=dtype, device=device) if plan.parts else ()
+    knots = torch.tensor(grid.knots, dtype=dtype, device=device)
+    return grid._replace(knots=knots), plan._replace(steps=counts, parts=parts)

@@ -24,6 +24,7 @@ from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
 from optode.runtime import compiling, plan
 from optode.runtime.automatic_grid import COUNTS, EASY, RUN
+from optode.runtime.equidistribution import parts_of
 from optode.runtime.methods.catalogue import METHODS
 from optode.runtime.plan import Plan
 from optode.runtime.solve import run
@@ -124,7 +125,7 @@ def test_a_grid_too_coarse_is_not_returned(method):
     node, h0 = automatic(method), torch.randn(8, 3)
     with torch.no_grad():
         before = node.integrate(h0).stats
-        scale(node, 30.0)
+        scale(node, 100.0)
         coarse = copy.deepcopy(node)
         coarse.grid, coarse.options = None, {"steps": before.accepted}
         node.field.calls = 0
@@ -132,7 +133,7 @@ def test_a_grid_too_coarse_is_not_returned(method):
     expected, stats = exact(node, h0), solution.stats
     missed = error(node, coarse(h0).detach(), expected)  # what was not returned
     assert missed > (1 if method.startswith("interpolation") else 10)
-    assert error(node, solution.states.h[-1], expected) < min(1, missed / 10)  # 0.37 is seen
+    assert error(node, solution.states.h[-1], expected) < min(1, missed / 5)  # 0.37 is seen
     assert 1 <= stats.repeated <= 3
     assert before.accepted < stats.accepted
     again = node.integrate(h0).stats
@@ -184,30 +185,35 @@ def test_a_run_of_easy_solves_is_broken_by_another():
 
 @pytest.mark.parametrize("method", ["interpolation5", "dopri5"])
 def test_a_grid_that_would_not_be_easy_is_not_taken(method):
-    """The coarser grid's largest error, as the order has it: 0.4 is easy, 0.6 of a tolerance is not."""
+    """The coarser grid's errors together, as the order has it: 0.4 is easy, 0.6 is not."""
     node, h0 = automatic(method), torch.randn(4, 3)
     node.integrate(h0)
     steps, known = COUNTS[node.automatic_grid.index], copy.deepcopy(node.field.state_dict())
     coarser = COUNTS[node.automatic_grid.index - 1]
     grid, states = grid_of(h0, None, Span(*node.span, (), False)), node.initial_states(h0)
-    factor = (steps / coarser) ** METHODS[method].error_order
+    factor = (steps / coarser) ** (METHODS[method].error_order - 0.5)
 
     @torch.no_grad()
     def foreseen(weight):
         node.field.load_state_dict(known)
         scale(node, weight)
-        errors = run(node, grid, states, None, Plan(steps)).errors
-        return torch.stack([ratios for _, ratios in errors]).amax().item() * factor
+        for _ in range(4):  # until the steps are spread for these weights
+            node.integrate(h0)
+        node.automatic_grid.easy_solves = 0
+        parts = parts_of(node.automatic_grid.density, node.span, steps)
+        errors = run(node, grid, states, None, Plan(steps, parts=parts)).errors
+        return torch.stack([ratios for _, ratios in errors]).norm(dim=0).amax().item() * factor
 
     def weight_of(wanted):
         low, high = 0.0, 1.0
         for _ in range(30):
             middle = (low + high) / 2
             low, high = (middle, high) if foreseen(middle) < wanted else (low, middle)
-        assert foreseen(low) == pytest.approx(wanted, rel=1e-3)
+        assert foreseen(low) == pytest.approx(wanted, rel=1e-2)
 
     assert EASY == 0.5
     weight_of(0.6)
+    assert node.automatic_grid.steps == steps
     assert set(counts(node, h0, 25)) == {steps}
     weight_of(0.4)
     assert counts(node, h0, 11) == [steps] * 10 + [coarser]
@@ -227,14 +233,16 @@ class Spike(nn.Module):
 def test_more_than_max_steps_names_the_state_and_the_worst_step(method):
     node = HBNODE(Spike(), (0.0, 1.0), method, 1e-9, 1e-9, options={"max_steps": 60}, grid="auto")
     h0, times = torch.randn(4, 3), (0.25, 0.5, 1.0)
-    message = r"max_steps = 60 steps: with (\d+) the error of m at t = (\S+) is (\S+) times"
+    message = (
+        r"max_steps = 60 steps: with \d+ the error is (\S+) times the tolerance, most of it the "
+        r"error of m at t = (\S+):"
+    )
     for _ in range(2):
         with pytest.raises(RuntimeError, match=message) as caught:
             node(h0, times)
-        taken, start, size = re.search(message, str(caught.value)).groups()
-        width = 0.5 / (int(taken) // 3)
-        assert float(start) <= 0.72 < float(start) + width
-        assert float(size) > 1
+        size, start = map(float, re.search(message, str(caught.value)).groups())
+        assert 0.5 <= start < 0.78
+        assert size > 1
     node.options = {}
     found, expected = node(h0, times).detach(), exact(node, h0, times)
     assert error(node, found[-1], expected[-1]) < 1  # 0.003 is seen
@@ -264,7 +272,7 @@ def test_weights_that_are_not_finite_are_said_and_forgotten(value, gradient):
 def test_a_field_that_is_not_finite_later_is_said(gradient):
     field = lambda t, h: torch.where(t > 0.5, torch.nan * h, -h)  # noqa: E731
     node = automatic(field=field, gradient=gradient, options={"max_steps": 100})
-    with pytest.raises(RuntimeError, match=r"error of [hm] at t = 0\.(4|5)\d* is inf times"):
+    with pytest.raises(RuntimeError, match=r"is inf times the .* of [hm] at t = 0\.(4|5)"):
         node(torch.randn(4, 3))
 
 
@@ -295,7 +303,7 @@ def test_a_coarse_grid_that_leaves_the_domain_is_refined():
 
 
 def test_a_count_of_one_interval_is_not_forced_on_many():
-    node, h0 = automatic("interpolation5", 1e-9, options={"max_steps": 100}), torch.randn(4, 3)
+    node, h0 = automatic("interpolation5", 1e-8, options={"max_steps": 100}), torch.randn(4, 3)
     assert node.integrate(h0).stats.accepted > 20
     times = torch.linspace(0.1, 2.0, 20).tolist()
     fresh = automatic("interpolation5", 1e-5, options={"max_steps": 100}, field=node.field)
@@ -305,16 +313,16 @@ def test_a_count_of_one_interval_is_not_forced_on_many():
 
 
 def test_a_count_of_few_pieces_is_not_forced_on_more():
-    """Two pieces of 48 steps, of at most 100; then three, where 16 each do."""
-    settings = {"options": {"max_steps": 100, "jump_t": [0.5]}, "grid": "auto"}
+    """Two pieces of 64 steps, of at most 150; then three, where 24 each do."""
+    settings = {"options": {"max_steps": 150, "jump_t": [0.5]}, "grid": "auto"}
     fields = {"field": lambda t, h: 4 * torch.sin(9 * h + 20 * t), "method": "dopri5"}
     node, h0 = (
         HBNODE(span=(0.0, 2.0), rtol=1e-6, atol=1e-6, **fields, **settings),
         torch.randn(3, 3),
     )
-    assert node.integrate(h0).stats.accepted > 2 * 100 / 3
+    assert node.integrate(h0).stats.accepted > 2 * 150 / 3
     node.rtol = node.atol = 1e-3
-    assert node.integrate(h0, (1.0, 2.0)).stats.accepted <= 100
+    assert node.integrate(h0, (1.0, 2.0)).stats.accepted <= 150
 
 
 @pytest.mark.parametrize("options", [{"jump_t": [0.3]}, {"step_t": [0.3, 0.5]}], ids=str)
@@ -331,7 +339,7 @@ def test_steps_end_at_jumps():
     )  # fmt: skip
     h0 = torch.randn(4, 3)
     solution = node.integrate(h0)
-    assert solution.stats.accepted <= 12
+    assert solution.stats.accepted <= 16
     assert error(node, solution.states.h[-1], exact(node, h0)) < 2
 
 
@@ -385,28 +393,47 @@ def test_inside_the_compiler_of_the_user_the_way_is_named():
 # Gradients
 
 
-def gradients(node, h0, times=None):
+def gradients(node, h0, times=None, rows=slice(None)):
     """Of a loss on both states at all times, by the start and all parameters; and the work."""
     h0 = h0.clone().requires_grad_()
     solution = node.integrate(h0, times)
-    h, m = solution.states
+    h, m = (x[rows] for x in solution.states)
     loss = torch.sin(h).sum() + (m.square() * torch.arange(1.0, 4.0)).sum()
     return torch.autograd.grad(loss, (h0, *node.parameters())), solution.stats
 
 
+def steps_as_times(node, h0, times):
+    """The same steps asked for as times with one step to each, and which of them were given."""
+    starts = []
+    node.callback_step = lambda t, states, dt: starts.append(t.item())
+    node.integrate(h0, times)
+    del node.callback_step
+    ends = [*node.span[1:]] if times is None else [*times]
+    knots = sorted({*starts, *ends})
+    given = [k for k, t in enumerate(knots) if t in (times or node.span)]
+    return tuple(knots), given
+
+
 @pytest.mark.parametrize("times", [None, (0.7, 1.0, 2.0)], ids=["ends", "times"])
-@pytest.mark.parametrize("gradient", ["discrete", "adjoint", "autograd"])
+@pytest.mark.parametrize("gradient", ["discrete", "autograd"])
 @pytest.mark.parametrize("method", ["interpolation5", "dopri5"])
 def test_gradients_are_those_of_as_many_fixed_steps(method, gradient, times):
     node, h0 = automatic(method, gradient=gradient), torch.randn(4, 3)
     found, stats = gradients(node, h0, times)
-    intervals = len(times) if times else 1
-    node.grid, node.options = None, {"steps": stats.accepted // intervals}
-    expected, fixed = gradients(node, h0, times)
     assert stats.repeated > 0
+    node.automatic_grid.set_extra_state(torch.tensor([COUNTS.index(4), 0]))  # even steps again
+    node.integrate(h0, times)  # that spread them
+    kept = node.automatic_grid.get_extra_state()
+    knots, given = steps_as_times(node, h0, times)
+    node.automatic_grid.set_extra_state(kept)
+    found, stats = gradients(node, h0, times)
+    assert stats.accepted == len(knots) - 1
+    assert len({round(b - a, 6) for a, b in pairwise(knots)}) > len(given)  # of unequal lengths
+    node.grid, node.options = None, {"steps": 1}
+    expected, fixed = gradients(node, h0, knots, given)
     assert fixed.accepted == stats.accepted
     assert fixed.backward_nfe == stats.backward_nfe
-    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["interpolation5", "dopri5"])
@@ -559,12 +586,15 @@ def step(node, h0=SMALL, times=None):
     return (solution.states.h.detach(), *grads), solution.stats
 
 
-def assert_as_eager(node, found, h0=SMALL, times=None):
+def step_as_eager(node, h0=SMALL, times=None):
+    """The work of a training step that is the eager one, on the grid that the node has before."""
     eager = copy.deepcopy(node)
     eager.compiled = False
+    found, compiled = step(node, h0, times)
     expected, stats = step(eager, h0, times)
     assert stats.compile_seconds == 0.0
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    return compiled
 
 
 @pytest.fixture
@@ -590,19 +620,16 @@ def test_compiled_once_for_all_instances():
     plain = {"compile_threads": 1, "cpp.simdlen": 1}  # code without vectors compiles sooner
     with torch._inductor.config.patch(plain):
         node = small(compile=True)
-        found, stats = step(node)
+        stats = step_as_eager(node)
         assert (stats.accepted, stats.repeated) == (1, 0)
         assert stats.compile_seconds > 0
-        assert_as_eager(node, found)
         scale_all(node, 0.5)
-        found, stats = step(node)
+        stats = step_as_eager(node)
         assert stats.compile_seconds == 0.0
-        assert_as_eager(node, found)
         other = small(compile=True)
         scale_all(other, 1.5)
-        found, stats = step(other, 0.5 * SMALL)
+        stats = step_as_eager(other, 0.5 * SMALL)
         assert stats.compile_seconds == 0.0
-        assert_as_eager(other, found, 0.5 * SMALL)
     torch.compiler.reset()
 
 
@@ -624,14 +651,12 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_traced_solve_is_the_eager_one(kind):
     node = small(compile=True, **KINDS[kind])
-    found, stats = step(node)
+    stats = step_as_eager(node)
     assert stats.compile_seconds > 0
-    assert_as_eager(node, found)
     other = small(compile=True, **KINDS[kind])
     scale_all(other, 0.5)
-    found, stats = step(other)
+    stats = step_as_eager(other)
     assert stats.compile_seconds == 0.0
-    assert_as_eager(other, found)
     scale_all(other, float("nan"))
     with pytest.raises(FloatingPointError, match=r"not finite at t = "):
         step(other)
@@ -641,12 +666,11 @@ def test_a_traced_solve_is_the_eager_one(kind):
 def test_a_traced_solve_is_refined_and_refused():
     node = small(compile=True)
     node.rtol = node.atol = 1e-3
-    found, stats = step(node)
+    stats = step_as_eager(node)
     assert stats.repeated == 1
     assert stats.accepted > 1
     assert stats.compile_seconds > 0
     assert stats.forward_nfe > 2 * stats.accepted + 1
-    assert_as_eager(node, found)
     with torch.no_grad():
         node.field.linear.weight[0, 0] = float("nan")
     with pytest.raises(FloatingPointError, match="not finite at t = "):
@@ -670,9 +694,8 @@ def test_steps_that_are_compiled_once(monkeypatch, method, own):
         times = torch.tensor([[0.0, 0.5, 1.0], [0.1, 0.3, 0.3], [0.2, 0.6, 0.9]])
     node = small(compile=True, method=method)
     node.automatic_grid.index = COUNTS.index(3)
-    found, stats = step(node, times=times)
+    stats = step_as_eager(node, times=times)
     assert stats.accepted == 3 * (2 if own else 3)
-    assert_as_eager(node, found, times=times)
 
 
 @pytest.mark.usefixtures("_by_dynamo")
@@ -680,10 +703,9 @@ def test_times_of_a_traced_solve():
     own = torch.tensor([[0.0, 0.5, 1.0], [0.1, 0.3, 0.3], [0.2, 0.6, 0.9]], dtype=torch.float32)
     for times in ((0.4, 1.0), own):
         node = small(compile=True)
-        found, stats = step(node, times=times)
+        stats = step_as_eager(node, times=times)
         assert stats.compile_seconds > 0
         assert stats.accepted == 2
-        assert_as_eager(node, found, times=times)
 
 
 def test_the_mode_is_the_compilers(monkeypatch):
@@ -750,7 +772,9 @@ def test_a_traced_solve_keeps_the_graphs_that_fit():
         with Tanhs() as seen:
             grads = torch.autograd.grad(torch.sin(h[-1]).sum(), [*node.parameters()])
         taken.append(seen.count)
-        assert_as_eager(node, (h.detach(), *grads))
+        eager = copy.deepcopy(node)
+        eager.compiled = False
+        torch.testing.assert_close((h.detach(), *grads), step(eager)[0], rtol=1e-6, atol=1e-6)
     assert taken == [0, 3, 6]
 
 

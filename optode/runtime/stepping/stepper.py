@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ Accept = Callable[[Step, Taken], None]
 
 
 class Stepper:
-    """Steps of one size, or as long as the tolerances allow.
+    """Steps of given lengths, or as long as the tolerances allow.
 
     ``count`` is told the evaluations of every step. ``suffix`` ends the names of the node's
     callbacks: "_adjoint" on the way back.
@@ -77,12 +78,10 @@ class Stepper:
         known = self.solve.plan.steps
         n = known[self.interval] if known else self.options.count_over(end - start)
         self._spend(n, start, states)
-        starts = [start + (end - start) * (k / n) for k in range(n)]
-        dt = (end - start) / n
         if self.solve.evaluation.room.weight is None:
             with self._graphs():  # weighed alone, before a graph of the whole step is made
                 self.first = _evaluated(self, evaluate, start, states)
-        for s in starts:
+        for s, dt in self._lengths(start, end, n):
             self._notice("callback_step", s, states, dt)
             step = Step(s, dt, states, whole=self.within)
             taken, ends, errors = self._try(evaluate, step)
@@ -92,6 +91,16 @@ class Stepper:
             accept(step, taken)
             self._go_on(taken.stages)
         return states
+
+    def _lengths(self, start: Any, end: Any, n: int) -> list[tuple[Any, Any]]:
+        """Return the starts and the lengths of n steps from start to end."""
+        whole, parts = end - start, self.solve.plan.parts
+        if not len(parts):
+            return [(start + whole * (k / n), whole / n) for k in range(n)]
+        places = [parts[self.interval][k] for k in range(n + 1)]
+        if self.suffix:  # backwards
+            places = [1 - x for x in reversed(places)]
+        return [(start + whole * a, whole * (b - a)) for a, b in pairwise(places)]
 
     def _fitted_steps(
         self, evaluate: Evaluate, start: float, end: float, states: Tensor, accept: Accept
