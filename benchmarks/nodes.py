@@ -29,7 +29,7 @@ from benchmarks.records import Report
 from benchmarks.speed.environment import environment, environment_line
 from benchmarks.speed.tables import aligned
 from optode.runtime.methods.catalogue import METHODS
-from optode.runtime.methods.coefficients import NODES
+from optode.runtime.methods.coefficients import LEFT_OUT, NODES
 from optode.runtime.methods.collocation import radau
 from optode.runtime.methods.interpolation import Interpolation, forgets
 
@@ -114,7 +114,7 @@ def drawn(seed: int) -> Problem:
 @contextmanager
 def known_as(name: str, nodes: Nodes) -> Iterator[str]:
     """Let nodes be those of a method of this name."""
-    METHODS[name] = Interpolation(nodes)
+    METHODS[name] = Interpolation(nodes, LEFT_OUT[len(nodes) - 3])
     try:
         yield name
     finally:

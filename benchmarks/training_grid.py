@@ -4,7 +4,7 @@
 
 The task is a regression whose target the network reaches only with larger weights: one solver step
 is enough at first, and several are needed in the end. The contenders are grid="auto", the adaptive
-solve with the grid's method, adaptive dopri5, and the method in 1 to 12 equal steps. All train with
+solve, both with method="auto", adaptive dopri5, and interpolations in equal steps. All train with
 Adam from equal weights. They take their training steps in turns, so that noise is shared. Seconds
 are the sum over all training steps: gradients to zero, forward, loss, backward, optimizer's step.
 
@@ -53,12 +53,15 @@ if TYPE_CHECKING:
     from benchmarks.speed.contender import Setting
     from benchmarks.speed.torch_contenders import Optode
 
-METHOD = "interpolation5"
+METHOD = "auto"
 # Of benchmarks/speed.
-MODELS = ("HBNODE", "NesterovNODE")
+MODELS = ("HBNODE", "GHBNODE", "AdamNODE", "NesterovNODE")
 CASES = ("small", "medium")
 GRADIENTS = ("autograd", "discrete")
-FIXED = (1, 2, 3, 4, 6, 8, 12)
+FIXED = (
+    *(("interpolation5", n) for n in (1, 2, 3, 4, 6, 8)),
+    *(("interpolation8", n) for n in (1, 2, 3, 4, 6)),
+)
 # Of Adam: PyTorch's own.
 RATE = 1e-3
 # The target is h at the start with its features in reverse, times this: far from where weights as
@@ -108,12 +111,15 @@ def contenders(gradient: str, tolerance: float) -> list[Contender]:
     from benchmarks.speed.contender import Setting
     from benchmarks.speed.torch_contenders import Optode
 
-    asked, equal = Setting("tolerance", tolerance), Optode(gradient, METHOD, steps=True)
+    asked = Setting("tolerance", tolerance)
     return [
         Contender("auto", gradient, Optode(gradient, METHOD, grid="auto"), asked),
         Contender("adaptive", gradient, Optode(gradient, METHOD), asked),
         Contender("dopri5", gradient, Optode(gradient, "dopri5"), asked),
-        *(Contender("fixed", gradient, equal, Setting("steps", n)) for n in FIXED),
+        *(
+            Contender("fixed", gradient, Optode(gradient, method, steps=True), Setting("steps", n))
+            for method, n in FIXED
+        ),
     ]
 
 

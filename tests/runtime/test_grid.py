@@ -23,10 +23,11 @@ from generated.gradient_descent import NODE
 from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
 from optode.runtime import compiling, plan
-from optode.runtime.automatic_grid import COUNTS, EASY, RUN
-from optode.runtime.equidistribution import parts_of
+from optode.runtime.automatic_grid import EASY, RUN
+from optode.runtime.equidistribution import density_of, parts_of
 from optode.runtime.methods.catalogue import METHODS
 from optode.runtime.plan import Plan
+from optode.runtime.rungs import COUNTS, NODES
 from optode.runtime.solve import run
 from optode.runtime.stepping.controller import Tolerances
 from optode.runtime.times import Span, grid_of
@@ -188,8 +189,8 @@ def test_a_grid_that_would_not_be_easy_is_not_taken(method):
     """The coarser grid's errors together, as the order has it: 0.4 is easy, 0.6 is not."""
     node, h0 = automatic(method), torch.randn(4, 3)
     node.integrate(h0)
-    steps, known = COUNTS[node.automatic_grid.index], copy.deepcopy(node.field.state_dict())
-    coarser = COUNTS[node.automatic_grid.index - 1]
+    steps, known = node.automatic_grid.steps, copy.deepcopy(node.field.state_dict())
+    coarser = COUNTS[COUNTS.index(steps) - 1]
     grid, states = grid_of(h0, None, Span(*node.span, (), False)), node.initial_states(h0)
     factor = (steps / coarser) ** (METHODS[method].error_order - 0.5)
 
@@ -217,6 +218,34 @@ def test_a_grid_that_would_not_be_easy_is_not_taken(method):
     assert set(counts(node, h0, 25)) == {steps}
     weight_of(0.4)
     assert counts(node, h0, 11) == [steps] * 10 + [coarser]
+
+
+def test_a_free_method_has_as_many_nodes_as_the_tolerance_asks():
+    """One step with more nodes before there are more steps, and back again after easy solves."""
+    h0, taken = torch.randn(4, 3), {}
+    field = CountingField(3)
+    for tolerance in (1e-2, 1e-4, 1e-6, 1e-8, 1e-10):
+        node = automatic("auto", tolerance, field=field)
+        for _ in range(3):
+            solution = node.integrate(h0)
+        stats = solution.stats
+        assert error(node, solution.states.h[-1].detach(), exact(node, h0)) < 1
+        taken[tolerance] = (stats.accepted, int(stats.method[-1]))
+    assert [*taken.values()] == sorted(taken.values())
+    assert len({*taken.values()}) >= 4
+    assert {nodes for steps, nodes in taken.values() if steps > 1} == {NODES[-1]}
+    node = automatic("auto", 1e-8, field=field)
+    node.integrate(h0)
+    scale(node, 0.0)
+    assert counts(node, h0, 120)[-1] == 1
+    assert node.automatic_grid.nodes == NODES[0]
+
+
+def test_a_grid_of_a_version_before_is_loaded():
+    node = automatic("auto", field=CountingField(3))
+    node.automatic_grid.set_extra_state(torch.tensor([4, 7]))
+    assert (node.automatic_grid.steps, node.automatic_grid.easy_solves) == (COUNTS[4], 7)
+    assert node.integrate(torch.randn(2, 3)).stats.accepted == COUNTS[4]
 
 
 # What goes wrong
@@ -253,7 +282,7 @@ def test_more_than_max_steps_names_the_state_and_the_worst_step(method):
 def test_weights_that_are_not_finite_are_said_and_forgotten(value, gradient):
     node, h0 = automatic(gradient=gradient, options={"max_steps": 200}), torch.randn(4, 3)
     expected = node(h0).detach()
-    steps, known = node.automatic_grid.index, copy.deepcopy(node.field.state_dict())
+    steps, known = node.automatic_grid.steps, copy.deepcopy(node.field.state_dict())
     with torch.no_grad():
         node.field.outer.weight[1, 2] = value
     at_once = FloatingPointError, r"m' is not finite at t = 0"
@@ -265,7 +294,7 @@ def test_weights_that_are_not_finite_are_said_and_forgotten(value, gradient):
     torch.testing.assert_close(node(h0).detach(), exact(node, h0), rtol=1e-5, atol=1e-5)
     for _ in range(100):
         node.integrate(h0)
-    assert node.automatic_grid.index == steps
+    assert node.automatic_grid.steps == steps
 
 
 @pytest.mark.parametrize("gradient", ["discrete", "autograd"])
@@ -418,12 +447,12 @@ def steps_as_times(node, h0, times):
 @pytest.mark.parametrize("gradient", ["discrete", "autograd"])
 @pytest.mark.parametrize("method", ["interpolation5", "dopri5"])
 def test_gradients_are_those_of_as_many_fixed_steps(method, gradient, times):
-    node, h0 = automatic(method, gradient=gradient), torch.randn(4, 3)
+    node, h0 = automatic(method, 1e-4, gradient=gradient), torch.randn(4, 3)
     found, stats = gradients(node, h0, times)
     assert stats.repeated > 0
-    node.automatic_grid.set_extra_state(torch.tensor([COUNTS.index(4), 0]))  # even steps again
-    node.integrate(h0, times)  # that spread them
-    kept = node.automatic_grid.get_extra_state()
+    density = density_of((0.0, 0.2, 1.0), (0.4, 0.6))
+    kept = torch.tensor([8, 5, 0, *density])
+    node.automatic_grid.set_extra_state(kept)
     knots, given = steps_as_times(node, h0, times)
     node.automatic_grid.set_extra_state(kept)
     found, stats = gradients(node, h0, times)
@@ -470,14 +499,15 @@ def test_times_and_times_of_each_sample(method):
     node, h0 = automatic(method), torch.randn(3, 3)
     shared = (0.0, 0.3, 0.5, 2.0)
     first = node.integrate(h0, shared)
-    assert first.stats.method == {"auto": "interpolation8"}.get(method, method)
-    assert first.stats.accepted == 3 * COUNTS[node.automatic_grid.index]
+    names = [method] if method != "auto" else [f"interpolation{n}" for n in NODES]
+    assert first.stats.method in names
+    assert first.stats.accepted == 3 * node.automatic_grid.steps
     torch.testing.assert_close(first.times, torch.tensor(shared))
     for h, expected in zip(first.states.h[1:], exact(node, h0, shared)[1:], strict=True):
         assert error(node, h.detach(), expected) < 2  # 1.2 is seen
     own = node.integrate(h0, OWN_TIMES)
-    assert own.stats.method == first.stats.method
-    assert own.stats.accepted == 2 * COUNTS[node.automatic_grid.index]
+    assert own.stats.method in names
+    assert own.stats.accepted == 2 * node.automatic_grid.steps
     for h, expected in zip(own.states.h[1:], alone(node, h0, OWN_TIMES)[1:], strict=True):
         assert error(node, h.detach(), expected) < 2  # 0.9 is seen
     torch.testing.assert_close(own.states.h[2, 1], own.states.h[1, 1])  # it stays
@@ -693,7 +723,7 @@ def test_steps_that_are_compiled_once(monkeypatch, method, own):
     if own:
         times = torch.tensor([[0.0, 0.5, 1.0], [0.1, 0.3, 0.3], [0.2, 0.6, 0.9]])
     node = small(compile=True, method=method)
-    node.automatic_grid.index = COUNTS.index(3)
+    node.automatic_grid.steps = 3
     stats = step_as_eager(node, times=times)
     assert stats.accepted == 3 * (2 if own else 3)
 

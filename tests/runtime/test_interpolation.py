@@ -320,8 +320,8 @@ def test_solutions_are_read_within_long_steps(model: type[Node]) -> None:
         if more == {"gradient": "adjoint"}:  # a step back ends at every mark
             assert stats.method == "tsit5"
             continue
-        assert (stats.method, stats.observed) == ("interpolation8", "interpolate")
-        assert stats.forward_nfe <= 8 * (stats.accepted + stats.rejected) + 2
+        assert (stats.method, stats.observed) == ("interpolation6", "interpolate")
+        assert stats.forward_nfe <= 6 * (stats.accepted + stats.rejected) + 2
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
         torch.testing.assert_close(grads, right, rtol=1e-4, atol=1e-4)
         every.append(grads)

@@ -450,8 +450,9 @@ def test_auto_takes_any_times(model, options, kind):
     assert kind == "own" or slopes[-1].all()
 
 
-AUTO = [(model, {}, 1e-5, "interpolation8") for model in MODELS]
-AUTO += [(model, {}, 1e-2, "interpolation5") for model in (HBNODE, AdamNODE)]
+AUTO = [(model, {}, 1e-5, "interpolation5") for model in MODELS]
+AUTO += [(model, {}, 1e-6, "interpolation6") for model in (HBNODE, AdamNODE)]
+AUTO += [(model, {}, 1e-7, "interpolation8") for model in (HBNODE, AdamNODE)]
 AUTO += [(model, {"steps": 3}, 1e-5, "interpolation5") for model in DAMPED]
 AUTO += [(model, {"step_size": 0.4}, 1e-5, "interpolation5") for model in SEPARABLE]
 AUTO += [(NODE, {}, 1e-5, "tsit5"), (NODE, {"steps": 3}, 1e-2, "rk4")]

@@ -6,14 +6,17 @@ To add a method: its coefficients go to ``coefficients.py``; a new kind of step 
 
 from __future__ import annotations
 
-from .coefficients import ADAPTIVE, FIXED, NODES
+from .coefficients import ADAPTIVE, FIXED, LEFT_OUT, NODES
 from .interpolation import Interpolation
 from .runge_kutta import RungeKutta
 from .step import Method
 
 METHODS: dict[str, Method] = {
     **{name: RungeKutta(tableau) for name, tableau in (FIXED | ADAPTIVE).items()},
-    **{f"interpolation{len(nodes)}": Interpolation(nodes) for nodes in NODES},
+    **{
+        f"interpolation{len(nodes)}": Interpolation(nodes, without)
+        for nodes, without in zip(NODES, LEFT_OUT)
+    },
 }
 """Every method of this package. All of them fit all equations."""
 
@@ -44,7 +47,8 @@ def interpolation_for(rtol: float, equal: bool) -> str:
 
 
 _BY_TOLERANCE = (
-    (1e-2, "interpolation5"),
+    (1e-5, "interpolation5"),
+    (1e-6, "interpolation6"),
     (0.0, "interpolation8"),
 )
-"""From which relative tolerance on which method is taken."""
+"""From which relative tolerance on which method is taken: by the table of ``benchmarks.methods``."""

@@ -38,15 +38,15 @@ class Interpolation(Method):
     """A step that evaluates f at nodes, the first of which is its start.
 
     The end is found from s values of f by s + 2 points of collocation. For the error it is computed
-    once more without the last node but two, and by one point less, so that an error of collocation
-    is seen, too. On random networks the difference is one to six times the error.
+    once more without one of the nodes, and by one point less, so that an error of collocation is
+    seen, too.
     """
 
     reach: ClassVar[float] = 5.0
     follows: ClassVar[bool] = True
     estimates = True
 
-    def __init__(self, nodes: Row) -> None:
+    def __init__(self, nodes: Row, left_out: int) -> None:
         self.nodes, size = nodes, len(nodes)
         self.order, self.error_order = order(nodes, 2), size
         ends = (*nodes[1:], 1.0)
@@ -57,7 +57,7 @@ class Interpolation(Method):
             _leg(nodes, places, 1 + k, end, count)
             for k, (places, end, count) in enumerate(zip(used, ends, points))
         )
-        fewer = [k for k in used[-1] if k != max(1, size - 3)]
+        fewer = [k for k in used[-1] if k != left_out]
         self.within = self.legs[-1].nodes[:-1]
         self.embedded = _leg(nodes, fewer, size, 1.0, size + _MORE - 1)
 
