@@ -435,7 +435,8 @@ def steps_as_times(node, h0, times):
     """The same steps asked for as times with one step to each, and which of them were given."""
     starts = []
     node.callback_step = lambda t, states, dt: starts.append(t.item())
-    node.integrate(h0, times)
+    stats = node.integrate(h0, times).stats
+    starts = starts[-stats.accepted :]  # those before were of a grid too coarse
     del node.callback_step
     ends = [*node.span[1:]] if times is None else [*times]
     knots = sorted({*starts, *ends})
@@ -447,7 +448,7 @@ def steps_as_times(node, h0, times):
 @pytest.mark.parametrize("gradient", ["discrete", "autograd"])
 @pytest.mark.parametrize("method", ["interpolation5", "dopri5"])
 def test_gradients_are_those_of_as_many_fixed_steps(method, gradient, times):
-    node, h0 = automatic(method, 1e-4, gradient=gradient), torch.randn(4, 3)
+    node, h0 = automatic(method, gradient=gradient), torch.randn(4, 3)
     found, stats = gradients(node, h0, times)
     assert stats.repeated > 0
     density = density_of((0.0, 0.2, 1.0), (0.4, 0.6))
