@@ -10,9 +10,9 @@ REQUIREMENTS := pyproject.toml constraints.txt
 
 demo: $(VENV)/demo.installed
 	$(BIN)/optode generate adam.yaml -o $(OUTPUT)
-	$(BIN)/optode generate heavy_ball.yaml -o $(OUTPUT)
-	$(BIN)/optode derive adam.yaml
-	$(BIN)/python examples/demo.py --generated $(OUTPUT) --output $(OUTPUT)
+	$(BIN)/optode derive examples/cubic_brake.yaml
+	$(BIN)/optode compare gradient_descent heavy_ball generalized_heavy_ball adam \
+		examples/cubic_brake.yaml --task spheres --seeds 3 -o $(OUTPUT)/spheres
 
 # One thread for each of the two workers: the tests' tensors are small.
 test: $(VENV)/test.installed

@@ -2,7 +2,8 @@
 
 `optode.derive("adam")` shows what follows from a spec, `optode.generate("adam")` writes its PyTorch
 module, `optode.compile("adam")` gives the class at once, `optode.check("adam")` lists its errors,
-`optode.claims("adam")` says what is true of its adjoint. In a notebook, `%load_ext optode` brings
+`optode.claims("adam")` says what is true of its adjoint, `optode.compare(["adam", "heavy_ball"])`
+trains the models of rules under equal conditions. In a notebook, `%load_ext optode` brings
 the cell magic `%%optode`.
 
 Nothing is loaded before it is used.
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from optode.notebook import load_ipython_extension
     from optode.rule.rule import UpdateRule
     from optode.rule.update_rule import update_rule
+    from optode.study.compare import Comparison, compare
+    from optode.study.task import Task
     from optode.verify.gradients.checks import check_gradients
 
 __all__ = [
@@ -35,6 +38,7 @@ __all__ = [
     "Architecture",
     "At",
     "Claims",
+    "Comparison",
     "Derivation",
     "Diagnostic",
     "Field",
@@ -45,11 +49,13 @@ __all__ = [
     "Loss",
     "Oracle",
     "SpecError",
+    "Task",
     "UpdateRule",
     "__version__",
     "check",
     "check_gradients",
     "claims",
+    "compare",
     "compile",
     "derive",
     "generate",
@@ -82,6 +88,9 @@ _HOMES = {
     "Loss": "language.symbols",
     "UpdateRule": "rule.rule",
     "update_rule": "rule.update_rule",
+    "Comparison": "study.compare",
+    "compare": "study.compare",
+    "Task": "study.task",
     "check_gradients": "verify.gradients.checks",
     "load_ipython_extension": "notebook",
 }

@@ -12,6 +12,7 @@ import typer
 from optode.cli.boundary import DEBUG, boundary
 from optode.cli.check import check
 from optode.cli.claims import claims
+from optode.cli.compare import compare
 from optode.cli.listing import list_specs
 from optode.cli.options import (
     AllModels,
@@ -236,6 +237,7 @@ def _json(name: str, stages: tuple[Stage, ...]) -> str:
 app.command()(check)
 app.command()(verify)
 app.command()(claims)
+app.command()(compare)
 app.command("list")(list_specs)
 
 

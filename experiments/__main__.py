@@ -1,0 +1,55 @@
+"""Run the studies from the command line; see --help."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from optode.study.record import StudyError
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def arguments() -> argparse.Namespace:
+    from experiments.models import MODELS
+    from experiments.presets import PRESETS
+
+    parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
+    commands = parser.add_subparsers(required=True, dest="command")
+    run = commands.add_parser("run", help="train the models on a task; what is done is kept")
+    run.add_argument("task", choices=[*PRESETS["standard"], "all"])
+    run.add_argument("--preset", choices=[*PRESETS], default="quick")
+    run.add_argument("--models", nargs="+", choices=[*MODELS], default=[*MODELS])
+    run.add_argument("--seeds", type=int, help="instead of the preset's")
+    data = os.environ.get("OPTODE_DATA")
+    run.add_argument("--data", type=Path, metavar="DIR", default=Path(data) if data else None)
+    run.add_argument("--runs", type=Path, metavar="DIR", default=Path("experiment-runs"))
+    run.add_argument("--jobs", type=int, default=2)
+    words = "refuse what would take more minutes on the machine, by the first steps"
+    run.add_argument("--budget", type=float, metavar="MINUTES", default=float("inf"), help=words)
+    report = commands.add_parser("report", help="write the tables and figures from the results")
+    report.add_argument("--output", type=Path, default=Path("docs/studies"))
+    for each in (run, report):
+        each.add_argument("--results", type=Path, metavar="DIR", default=RESULTS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = arguments()
+    try:
+        if asked.command == "run":
+            from experiments.running import run
+
+            run(asked)
+        else:
+            from experiments.report import write
+
+            write(asked.results, asked.output)
+    except StudyError as problem:
+        sys.exit(f"error: {problem}")
+
+
+if __name__ == "__main__":
+    main()

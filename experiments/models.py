@@ -1,0 +1,51 @@
+"""List the models that are compared: those of the papers, controls, and rules no paper has tried."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from optode.study.compare import entrants_of
+from optode.study.entrants import Entrant
+
+HERE = Path(__file__).parent
+PAPERS, CONTROL, UNTRIED = "of the papers", "control", "untried"
+
+
+class Model(NamedTuple):
+    """A spec, what it stands for, and how many times the task's features its states have."""
+
+    spec: str
+    kind: str = PAPERS
+    widened: int = 1
+
+
+MODELS = {
+    "NODE": Model("gradient_descent"),
+    "ANODE": Model("gradient_descent", widened=2),
+    "SONODE": Model("second_order"),
+    "HBNODE": Model("heavy_ball"),
+    "GHBNODE": Model("generalized_heavy_ball"),
+    "NesterovNODE": Model("nesterov"),
+    "AdamNODE": Model("adam"),
+    "GuardedAdamNODE": Model("adam_guarded"),
+    "HBNODE, damping 0.95": Model("heavy_ball_095", CONTROL),
+    "AdamNODE, v frozen": Model("adam_frozen", CONTROL),
+    "BoundedSpeedNODE": Model("relativistic", UNTRIED),
+    "TripleMomentumNODE": Model("triple_momentum", UNTRIED),
+}
+"""The models by the names of the report. The first that is asked for has the task's sizes."""
+
+
+def entrants(names: list[str]) -> list[Entrant]:
+    """Return models to train. An augmented one has a name of its own."""
+    found = []
+    for name in names:
+        model = MODELS[name]
+        own = HERE / "specs" / f"{model.spec}.yaml"
+        (entrant,) = entrants_of([str(own) if own.exists() else model.spec])
+        if model.widened > 1:
+            entrant = replace(entrant, name=f"{entrant.name}_augmented", widened=model.widened)
+        found.append(entrant)
+    return found

@@ -1,0 +1,157 @@
+"""Write the tables and figures of the studies from the committed numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import wilcoxon
+
+from experiments.models import MODELS
+from optode.study.finding import find_task
+from optode.study.record import StudyError
+
+HERE = Path(__file__).parent
+PRESETS = ("standard", "quick")
+BASE = "HBNODE"
+"""The model that others are compared with, seed by seed."""
+
+_HEAD = """\
+# Studies
+
+The models of the literature, controls, and rules that no paper has tried, trained under equal
+conditions: the same data, schedule and start, as many parameters to within 1 %, an equal error of
+the solves ([how](../guide/compare.md)). Tables are written by `python -m experiments report` from
+the numbers in [experiments/results](../../experiments/results), which `python -m experiments run
+TASK --preset standard` prints and keeps.
+
+- Numbers are medians over the seeds, with quartiles in brackets, after the last epoch.
+- *chosen* is the metric in the epoch that the validation set chooses. No epoch is chosen on the
+  test set.
+- *NFE*: evaluations of f forward / vector-Jacobian products backward of a solve, with
+  `method="auto"` and the discrete gradient.
+- *against HBNODE*: the median of the differences of the metric, seed by seed, and p of Wilcoxon's
+  signed-rank test, where there are six seeds or more.
+"""
+
+
+def write(results: Path, output: Path) -> None:
+    """Write a page with a section for each task that has results, and its figure."""
+    tasks = [*_tasks(results)]
+    if not tasks:
+        raise StudyError(f"{results} has no results: python -m experiments run TASK")
+    output.mkdir(parents=True, exist_ok=True)
+    parts = [_HEAD]
+    for name, preset, folder in tasks:
+        parts.append(_section(name, preset, folder))
+        epochs = pd.read_csv(folder / "epochs.csv")
+        figure(epochs, find_task(name).metric.name).savefig(output / f"{name}.png", dpi=100)
+    (output / "studies.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def _tasks(results: Path) -> Iterator[tuple[str, str, Path]]:
+    """Return each task with the most careful preset that it has results of."""
+    names = {p.parent.name for p in results.glob("*/*/runs.csv")}
+    for name in sorted(names):
+        preset = next(p for p in PRESETS if (results / p / name / "runs.csv").exists())
+        yield name, preset, results / preset / name
+
+
+def _section(name: str, preset: str, folder: Path) -> str:
+    task, runs = find_task(name), pd.read_csv(folder / "runs.csv")
+    epochs, seeds = int(runs["epochs"].max()), runs["seed"].nunique()
+    words = f"preset {preset}: {epochs} epochs, {seeds} seeds"
+    head = ("model", "kind", "parameters", task.metric.name, "chosen", "test loss", "NFE")
+    rows = [(*head, "seconds", "largest h", "diverged", f"against {BASE}")]
+    order = [model for model in MODELS if model in {*runs["rule"]}]
+    rows += [_row(runs, model, task.metric.best) for model in order]
+    lines = [f"\n## {name}: {task.words}\n", f"{words[0].upper()}{words[1:]}.\n", table(rows)]
+    lines += [f"\n![test loss, {task.metric.name} and NFE against epochs]({name}.png)\n"]
+    lines += [_authors(each) for each in _logs() if each["task"] == name]
+    return "\n".join(lines)
+
+
+def _row(runs: pd.DataFrame, model: str, best: str) -> tuple[str, ...]:
+    own = runs[runs["rule"] == model]
+    ended = own[~own["diverged"].astype(bool)]
+    first = own.iloc[0]
+    nfe = f"{ended['nfe_forward'].median():.0f} / {ended['nfe_backward'].median():.0f}"
+    return (
+        model,
+        str(first["kind"]),
+        f"{int(first['parameters']):,}",
+        spread(ended["test_metric"]),
+        spread(ended["test_metric_chosen"]),
+        spread(ended["test_loss"]),
+        nfe,
+        f"{ended['seconds'].median():.1f}",
+        f"{ended['largest_h'].median():.3g}",
+        f"{int(own['diverged'].sum())} of {len(own)}",
+        "" if model == BASE else difference(runs, model),
+    )
+
+
+def spread(values: pd.Series) -> str:
+    """Return the median, and the quartiles in brackets."""
+    if not len(values):
+        return "-"
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return f"{middle:.4g} ({low:.4g} to {high:.4g})"
+
+
+def difference(runs: pd.DataFrame, model: str) -> str:
+    """Return the median difference of the metric to that of BASE over common seeds, and p."""
+    wide = runs.pivot_table(index="seed", columns="rule", values="test_metric")
+    if BASE not in wide or model not in wide:
+        return "-"
+    change = (wide[model] - wide[BASE]).dropna()
+    if not len(change):
+        return "-"
+    words = f"{change.median():+.3g}"
+    if len(change) < 6 or not change.any():
+        return words
+    return f"{words} (p = {wilcoxon(change).pvalue:.2g})"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of Markdown, the first row its head."""
+    head, *rest = rows
+    lines = [head, ["---"] * len(head), *rest]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _logs() -> list[dict[str, Any]]:
+    logs: list[dict[str, Any]] = json.loads((HERE / "authors.json").read_text())["tables"]
+    return logs
+
+
+def _authors(log: dict[str, Any]) -> str:
+    rows = [("model", *log["columns"]), *((model, *x) for model, x in log["rows"].items())]
+    evidence = json.loads((HERE / "authors.json").read_text())["evidence"]
+    note = f" {log['note']}" if log["note"] else ""
+    return f"\nThe authors' numbers ({evidence}): {log['title']}.{note}\n\n{table(rows)}"
+
+
+def figure(epochs: pd.DataFrame, metric: str) -> Figure:
+    """Draw medians over the seeds against epochs: test loss, metric and NFE."""
+    drawn = Figure(figsize=(15, 4.4), layout="constrained")
+    axes = drawn.subplots(1, 3)
+    columns = (("test_loss", "test loss"), ("test_metric", f"test {metric}"))
+    columns = (*columns, ("nfe_forward", "NFE forward"))
+    for k, model in enumerate(m for m in MODELS if m in {*epochs["rule"]}):
+        own = epochs[epochs["rule"] == model].groupby("epoch").median(numeric_only=True)
+        style = "-" if k < 10 else "--"
+        for one, (column, _) in zip(axes, columns, strict=True):
+            one.plot(own.index, own[column], style, color=f"C{k % 10}", label=model)
+    for one, (column, label) in zip(axes, columns, strict=True):
+        one.set(xlabel="epoch", ylabel=label)
+        one.grid(alpha=0.3)
+        if column == "test_loss":
+            one.set_yscale("log")
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return drawn

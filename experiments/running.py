@@ -1,0 +1,107 @@
+"""Train the models on a task at a preset, and keep the numbers as CSV."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments.models import MODELS, entrants
+from experiments.presets import PRESETS
+from optode.study.compare import Comparison, equal_sizes
+from optode.study.finding import find_task
+from optode.study.fit import Fit, Job, Run, Settings
+from optode.study.record import StudyError
+from optode.study.running import carried_out, one_thread
+
+KEPT = (
+    *("epoch", "train_loss", "valid_metric", "test_loss", "test_metric", "nfe_forward"),
+    *("nfe_backward", "seconds", "largest_h", "gradient_norm", "tolerance", "error"),
+)
+"""The columns of epochs that are kept."""
+
+_TIMED = 20
+
+
+def run(asked: argparse.Namespace) -> None:
+    """Run a task, or all of a preset."""
+    names = [*PRESETS[asked.preset]] if asked.task == "all" else [asked.task]
+    for name in names:
+        _task(name, asked)
+
+
+def _task(name: str, asked: argparse.Namespace) -> None:
+    task, preset = find_task(name), PRESETS[asked.preset][name]
+    settings = Settings(preset.epochs, task.batch, task.rate)
+    seeds = range(asked.seeds or preset.seeds)
+    models = entrants(asked.models)
+    sizes = equal_sizes(models, task)
+    jobs = [
+        Job(m, name, seed, sizes[m.name], settings, asked.data) for m in models for seed in seeds
+    ]
+    _within_budget(jobs, asked)
+    labels = dict(zip((m.name for m in models), asked.models, strict=True))
+    begun = time.perf_counter()
+
+    def done(one: Run) -> None:
+        words = one.outcome["reason"] or f"{task.metric.name} {one.rows[-1]['test_metric']:.4g}"
+        spent = (time.perf_counter() - begun) / 60
+        print(f"{spent:6.1f} min  {name}, {labels[one.rule]}, seed {one.seed}: {words}", flush=True)
+
+    runs = carried_out(jobs, asked.runs / asked.preset, asked.jobs, done=done)
+    found = Comparison(name, task.words, task.metric, settings, runs)
+    keep(found, labels, asked.results / asked.preset / name)
+
+
+def _within_budget(jobs: list[Job], asked: argparse.Namespace) -> None:
+    """Raise StudyError where the first steps say that jobs would take too long."""
+    if asked.budget == float("inf"):
+        return
+    todo = [
+        job for job in jobs if not (asked.runs / asked.preset / job.place / "done.json").exists()
+    ]
+    first = {job.entrant.name: job for job in reversed(todo)}
+    seconds = {name: _seconds(job) for name, job in first.items()}
+    minutes = sum(seconds[job.entrant.name] for job in todo) / 60 / asked.jobs
+    if minutes > asked.budget:
+        raise StudyError(
+            f"this takes about {minutes:.0f} minutes, and {asked.budget:g} are allowed"
+        )
+
+
+def _seconds(job: Job) -> float:
+    """Return how long a run takes, by its first training steps."""
+    with one_thread():
+        current = Fit(job)
+        current.accuracy.settle()
+        batches = -(-len(current.sets.train) // job.settings.batch)
+        few = min(_TIMED, batches)
+        current.sets = current.sets._replace(
+            train=current.sets.train.take(slice(few * job.settings.batch))
+        )
+        begun = time.perf_counter()
+        current.train()
+        return (time.perf_counter() - begun) / few * batches * job.settings.epochs
+
+
+def keep(found: Comparison, labels: dict[str, str], folder: Path) -> None:
+    """Write the tables of a study as CSV, with five digits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    runs, epochs = found.runs.copy(), found.epochs.copy()
+    for table in (runs, epochs):
+        table["rule"] = table["rule"].map(labels)
+    kinds = {name: model.kind for name, model in MODELS.items()}
+    runs["kind"] = runs["rule"].map(kinds)
+    epochs = epochs[["rule", "seed", *(name for name in KEPT if name in epochs)]]
+    for name, table in (("runs", runs), ("epochs", epochs)):
+        _rounded(table).to_csv(folder / f"{name}.csv", index=False)
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    def short(x: object) -> object:
+        return float(f"{x:.5g}") if isinstance(x, float) and np.isfinite(x) else x
+
+    return table.map(short)

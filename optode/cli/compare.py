@@ -1,0 +1,177 @@
+"""Define the command ``optode compare``."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from optode.cli.options import Specs
+from optode.cli.terminal import errors_reported
+
+if TYPE_CHECKING:
+    from optode.study.compare import Comparison
+
+NEEDED = ("joblib", "matplotlib", "pandas")
+
+
+class Backend(str, Enum):
+    """Where runs are carried out, in joblib's names."""
+
+    loky = "loky"
+    threading = "threading"
+    dask = "dask"
+    ray = "ray"
+
+
+def compare(
+    rules: Specs,
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="spheres, spirals, pendulum or copy_memory, or FILE.py:NAME for one's own.",
+        ),
+    ] = "spheres",
+    seeds: Annotated[int, typer.Option(min=1, help="Train each rule from so many seeds.")] = 5,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Train for so many epochs, by default the task's.")
+    ] = None,
+    error: Annotated[
+        float, typer.Option(help="Hold every model's outputs to this relative error.")
+    ] = 1e-3,
+    jobs: Annotated[int, typer.Option(min=1, help="Train in so many processes.")] = 2,
+    backend: Annotated[
+        Backend, typer.Option(help="Use this backend of joblib; dask sets up a local cluster.")
+    ] = Backend.loky,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Find the data of tasks that need files here."),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Record runs, tables and pictures here."
+        ),
+    ] = Path("comparison"),
+) -> None:
+    """Train the models of several rules on a task, and compare them.
+
+    Every rule has the same data, schedule and number of parameters, and an equal error. A run that
+    was stopped goes on where it was.
+    """
+    from importlib.util import find_spec
+
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        typer.echo(
+            f"error: optode compare needs {', '.join(missing)}: pip install 'optode[compare]'",
+            err=True,
+        )
+        raise typer.Exit(1)
+    from optode.study.record import StudyError
+
+    where = data or (Path(os.environ["OPTODE_DATA"]) if "OPTODE_DATA" in os.environ else None)
+    settings = {"seeds": seeds, "epochs": epochs, "error": error, "jobs": jobs, "data": where}
+    with errors_reported():
+        try:
+            found = _with_bar(rules, task, output, backend=backend.value, **settings)
+        except StudyError as problem:
+            for line in str(problem).splitlines():
+                typer.echo(f"error: {line}", err=True)
+            raise typer.Exit(1) from None
+    _print(found, output)
+
+
+def _with_bar(rules: list[str], task: str, output: Path, **settings: Any) -> Comparison:
+    """Compare behind a progress bar; where the output is no terminal it says each run's end."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from optode.study.compare import compare as compared
+    from optode.study.fit import Run
+
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[last]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        every = bar.add_task("runs", total=len(rules) * settings["seeds"], last="")
+
+        def told(run: Run) -> None:
+            words = f"{run.rule}, seed {run.seed}: {_end(run)}"
+            bar.update(every, advance=1, last=words)
+            if not console.is_terminal:
+                console.print(words)
+
+        return compared(rules, task, output=output, told=told, **settings)
+
+
+def _end(run: Any) -> str:
+    if not run.outcome["ended"]:
+        return f"diverged in epoch {run.outcome['epoch']}: {run.outcome['reason']}"
+    last = run.rows[-1]
+    return f"test loss {last['test_loss']:.4g}, metric {last['test_metric']:.4g}"
+
+
+def _print(found: Comparison, output: Path) -> None:
+    """Print the summary: medians, and the quartiles of what rules are compared by."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title=f"{found.task}: {found.words}",
+        caption="medians over the seeds, with quartiles; NFE: evaluations of f, and "
+        "vector-Jacobian products, of a solve in the last epoch",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("rule", no_wrap=True)
+    heads = (
+        "parameters",
+        "test loss",
+        found.metric.name,
+        "NFE",
+        "seconds",
+        "largest h",
+        "diverged",
+    )
+    for head in heads:
+        table.add_column(head, justify="right")
+    for rule, row in found.summary.iterrows():
+        spread = (
+            f"{row[n]:.3g} ({row[n + '_low']:.3g} to {row[n + '_high']:.3g})" for n in _SPREAD
+        )
+        loss, metric = spread
+        nfe = f"{row['nfe_forward']:.0f} / {row['nfe_backward']:.0f}"
+        table.add_row(
+            str(rule),
+            f"{row['parameters']:,}",
+            loss,
+            metric,
+            nfe,
+            f"{row['seconds']:.1f}",
+            f"{row['largest_h']:.3g}",
+            f"{row['diverged']} of {row['runs']}",
+        )
+    Console(highlight=False).print(table)
+    typer.echo(f"Tables and pictures: {output}")
+
+
+_SPREAD = ("test_loss", "test_metric")

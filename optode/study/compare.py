@@ -1,0 +1,227 @@
+"""Compare rules on a task: derive them, train them under equal conditions, sum up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optode.derivation import AnySpec, Derivation
+from optode.diagnostics import Diagnostic, SpecError
+from optode.study.entrants import NEAR, Entrant, arguments_of, count, matched, network_of
+from optode.study.finding import find_task
+from optode.study.fit import FAILURES, Job, Run, Settings
+from optode.study.record import Record, StudyError, as_csv
+from optode.study.running import carried_out, cluster
+from optode.study.task import Metric, Sizes, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+Told = Callable[[Run], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs of several rules on a task. ``summary``, ``runs`` and ``epochs`` are pandas tables."""
+
+    task: str
+    words: str
+    metric: Metric
+    settings: Settings
+    every: list[Run]
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """A row for each epoch of each run."""
+        from optode.study.summary import epochs_table
+
+        return epochs_table(self.every)
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """A row for each run."""
+        from optode.study.summary import runs_table
+
+        return runs_table(self.every, self.metric)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """A row for each rule: medians over the seeds, and quartiles."""
+        from optode.study.summary import summary_table
+
+        return summary_table(self.runs)
+
+    @cached_property
+    def figures(self) -> dict[str, Figure]:
+        """Figures of matplotlib by name: loss, metric, nfe, sizes, and in a plane flow and phase."""
+        from optode.study.pictures import pictures
+
+        return pictures(self.every, self.metric)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write the tables as CSV, the summary as JSON, and the figures as PNG; returns the files."""
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        written = []
+        for name in ("summary", "runs", "epochs"):
+            table = getattr(self, name)
+            rows = (table.reset_index() if name == "summary" else table).to_dict("records")
+            written.append(place / f"{name}.csv")
+            written[-1].write_text(as_csv(rows), encoding="utf-8")
+        document = {
+            "task": self.task,
+            "metric": self.metric.name,
+            "settings": asdict(self.settings),
+            "rules": json.loads(self.summary.reset_index().to_json(orient="records")),
+        }
+        written.append(place / "summary.json")
+        written[-1].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        for name, figure in self.figures.items():
+            written.append(place / f"{name}.png")
+            figure.savefig(written[-1], dpi=120)
+        return written
+
+    def _repr_html_(self) -> str:
+        return str(self.summary.to_html())
+
+
+def compare(
+    rules: Iterable[AnySpec | Derivation],
+    task: str | Task = "spheres",
+    *,
+    seeds: int | Sequence[int] = 5,
+    epochs: int | None = None,
+    batch: int | None = None,
+    rate: float | None = None,
+    error: float = 1e-3,
+    jobs: int = 1,
+    backend: str = "loky",
+    data: str | Path | None = None,
+    output: str | Path | None = None,
+    told: Told = lambda run: None,
+) -> Comparison:
+    """Train the models of several rules on one task under equal conditions.
+
+    All have the same data, batches, schedule and start of the network for each seed, fields with as
+    many parameters (the hidden units of the first are the task's), and tolerances at which the
+    outputs are within ``error`` of an exact solve.
+
+    Args:
+        rules: paths or names of specs, or formulations, as ``optode.derive`` takes them.
+        task: a name of ``optode.study.tasks.TASKS``, ``"FILE.py:NAME"``, or a ``Task``.
+        seeds: so many, from 0 on, or the seeds themselves.
+        epochs, batch, rate: of training, by default the task's.
+        jobs, backend: processes, and joblib's backend: "loky", or "dask" or "ray" for a cluster.
+        data: the folder of the data of tasks that need files.
+        output: a folder to record the runs in: what is finished there is not trained again, and a
+            run that was killed goes on.
+        told: is called with each run as it ends.
+
+    Raises:
+        SpecError: for a rule that cannot be derived.
+        StudyError: for a task that does not exist, a rule that does not fit it, or an output folder
+            of another configuration.
+    """
+    found = task if isinstance(task, Task) else find_task(task)
+    given = {"epochs": epochs, "batch": batch, "rate": rate}
+    own: dict[str, Any] = {n: getattr(found, n) if x is None else x for n, x in given.items()}
+    settings = Settings(**own, error=error)
+    numbers = range(seeds) if isinstance(seeds, int) else seeds
+    entrants = entrants_of(rules)
+    sizes = equal_sizes(entrants, found)
+    place = None if output is None else Path(output)
+    folder = None if data is None else Path(data)
+    on = _for_any_process(task)
+    todo = [
+        Job(each, on, seed, sizes[each.name], settings, folder)
+        for each in entrants
+        for seed in numbers
+    ]
+    if found.files:
+        found.load(folder, todo[0].seed)  # what is missing is said before anything is written
+    if place is not None:
+        for job in todo:
+            Record(place / job.place, job.config()).check()
+    with cluster(backend, jobs) as where:
+        runs = carried_out(todo, place, jobs, where, told)
+    result = Comparison(found.name, found.words, found.metric, settings, runs)
+    if place is not None:
+        result.save(place)
+    return result
+
+
+def _for_any_process(task: str | Task) -> str | Task:
+    """Return a task as any process can find it: a file by its whole path."""
+    if isinstance(task, str) and ":" in task:
+        file, _, name = task.rpartition(":")
+        return f"{Path(file).absolute()}:{name}"
+    return task
+
+
+def entrants_of(rules: Iterable[AnySpec | Derivation]) -> list[Entrant]:
+    """Derive rules, all of them before any error is raised: SpecError has all errors."""
+    from optode.compiler import derive
+
+    found: list[Entrant] = []
+    errors: list[Diagnostic] = []
+    for rule in rules:
+        try:
+            derivation = rule if isinstance(rule, Derivation) else derive(rule)
+            text, name = derivation.module_text, derivation.model.class_name
+            found.append(Entrant(derivation.file_name, name, text))
+        except SpecError as error:
+            errors += error.diagnostics
+    if errors:
+        raise SpecError(errors)
+    names = [each.name for each in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise StudyError(f"rules need names of their own: {', '.join(twice)} is given twice")
+    if not found:
+        raise StudyError("a comparison needs one rule at least")
+    return found
+
+
+def equal_sizes(entrants: Sequence[Entrant], task: Task) -> dict[str, Sizes]:
+    """Return the hidden units of each entrant's field, for equal numbers of parameters.
+
+    Raises StudyError for an entrant that does not train on the task, or cannot be made so large.
+    """
+    counts, problems = {}, []
+    for each in entrants:
+        try:
+            counts[each.name] = _counter(each, task)
+        except (ValueError, TypeError, *FAILURES) as error:
+            problems.append(f"{each.name} does not fit the task {task.name}: {error}")
+    if problems:
+        raise StudyError("\n".join(problems))
+    first, *others = entrants
+    wanted = counts[first.name](task.sizes)
+    sizes = {first.name: task.sizes}
+    for each in others:
+        found = matched(counts[each.name], task.sizes, wanted)
+        sizes[each.name] = found
+        has = counts[each.name](found)
+        if abs(has - wanted) > NEAR * wanted:
+            problems.append(f"{each.name} cannot have {wanted} parameters: {has} are nearest")
+    if problems:
+        raise StudyError("\n".join(problems))
+    return sizes
+
+
+def _counter(entrant: Entrant, task: Task) -> Callable[[Sizes], int]:
+    """Return how many parameters a network has whose field has so many hidden units."""
+    import torch
+
+    features, arguments = entrant.features(task), arguments_of(entrant, task)
+
+    def of_field(sizes: Sizes) -> int:
+        with torch.device("meta"):
+            return count(task.field(features, sizes, arguments))
+
+    around = count(network_of(entrant, task, task.sizes)) - of_field(task.sizes)
+    return lambda sizes: around + of_field(sizes)

@@ -1,0 +1,122 @@
+"""Find what is compared: classes of neural ODEs, each with a field of as many parameters."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from optode.codegen.in_memory import class_from_text
+from optode.runtime import FeatureNode
+from optode.study.task import Sizes, Task
+
+NEAR = 0.01
+"""Numbers of parameters are equal to within this share, where the task's sizes allow it."""
+
+_WIDER, _MOST = 1.5, 4
+"""Widths are sought up to so many times the task's, or so many more where these are few."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A class of neural ODEs by the text of its module, so that any process can make it.
+
+    ``name`` is that of the spec, and ``hash`` that of the text. States have ``widened`` times the
+    task's features: an augmented NODE has twice as many, as much as a model with a velocity.
+    """
+
+    name: str
+    class_name: str
+    text: str
+    widened: int = 1
+
+    def features(self, task: Task) -> int:
+        """Return the number of features of its states on a task."""
+        return self.widened * task.features
+
+    @property
+    def hash(self) -> str:
+        """The SHA-256 of the module's text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def made(self) -> type[Any]:
+        """Return the class."""
+        return class_from_text(self.text, self.name, self.class_name)
+
+
+_AROUND = 1_000_003
+"""Added to the seed for what stands around an ODE."""
+
+
+class _Probe(nn.Module):
+    """A field that notes how many states it is called with."""
+
+    arguments = 1
+
+    def forward(self, t: Tensor, *states: Tensor) -> Tensor:
+        self.arguments = len(states)
+        return torch.zeros_like(states[0])
+
+
+def arguments_of(entrant: Entrant, task: Task) -> int:
+    """Return how many states the field of an entrant is called with."""
+    probe, features = _Probe(), entrant.features(task)
+    node = node_of(entrant, probe, task)
+    states = (torch.ones(2, features),) * len(node.state_names)
+    node.vector_field(torch.tensor(task.span[0] + 0.5), states)
+    return probe.arguments
+
+
+def network_of(entrant: Entrant, task: Task, sizes: Sizes, seed: int = 0, **settings: Any) -> Any:
+    """Return the network of an entrant on a task, drawn from a seed.
+
+    What stands around the ODE is drawn for itself, so that it is equal for all fields.
+    """
+    features = entrant.features(task)
+    arguments = arguments_of(entrant, task)
+    torch.manual_seed(seed)
+    field = task.field(features, sizes, arguments)
+    node = node_of(entrant, field, task, **settings)
+    torch.manual_seed(seed + _AROUND)
+    return task.around(node, features)
+
+
+def node_of(entrant: Entrant, field: nn.Module, task: Task, **settings: Any) -> Any:
+    """Return a node of an entrant on the span of a task.
+
+    Where the equations are singular at its start, it begins one later and is as long. Raises
+    ValueError where the class needs more than a field.
+    """
+    made, (start, end) = entrant.made(), task.span
+    if start in made.singular_times and made.regular_start is None:
+        start, end = start + 1, end + 1
+    if issubclass(made, FeatureNode):
+        settings["features"] = entrant.features(task)
+    if made.operator_names:
+        names = ", ".join(made.operator_names)
+        raise ValueError(f"{made.__name__} needs {names} beside the field: a comparison has none")
+    try:
+        return made(field, (start, end), **settings)
+    except TypeError as error:
+        raise ValueError(f"{made.__name__} needs more than a field: {error}") from None
+
+
+def count(network: nn.Module) -> int:
+    """Return the number of parameters of a network."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def matched(counted: Callable[[Sizes], int], sizes: Sizes, wanted: int) -> Sizes:
+    """Return hidden sizes near those given with which a network has nearly as many parameters."""
+
+    def distance(found: Sizes) -> tuple[float, int]:
+        off = abs(counted(found) - wanted)
+        return off, sum(abs(a - b) for a, b in zip(found, sizes, strict=True))
+
+    ranges = [range(max(1, int(n / _WIDER) - _MOST), int(n * _WIDER) + _MOST + 1) for n in sizes]
+    return min(product(*ranges), key=distance)

@@ -1,0 +1,225 @@
+"""Train one rule on one task from one seed: the training loop of the project."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from optode.study.accuracy import Accuracy, parameters_of
+from optode.study.entrants import Entrant, network_of
+from optode.study.finding import find_task
+from optode.study.paths import paths_of
+from optode.study.record import Record, Row
+from optode.study.task import Examples, Sets, Sizes, Task
+
+FAILURES = (ArithmeticError, RuntimeError)
+"""What a solve raises that diverges or needs too many steps: a result, not a crash."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How all rules of a study are trained.
+
+    ``error`` is that of the outputs which the tolerance of each model has to reach.
+    """
+
+    epochs: int
+    batch: int
+    rate: float
+    error: float = 1e-3
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: an entrant on a task from a seed, with hidden units of its own.
+
+    The task is an object, or what ``find_task`` finds it by: that any process can.
+    """
+
+    entrant: Entrant
+    on: Task | str
+    seed: int
+    sizes: Sizes
+    settings: Settings
+    data: Path | None = None
+
+    @property
+    def task(self) -> Task:
+        """The task itself."""
+        return self.on if isinstance(self.on, Task) else find_task(self.on)
+
+    @property
+    def place(self) -> Path:
+        """Where the run is recorded, in the folder of the study."""
+        return Path(self.task.name) / self.entrant.name / str(self.seed)
+
+    def config(self) -> dict[str, Any]:
+        """Return what the numbers of the run depend on."""
+        return {
+            "rule": self.entrant.name,
+            "module": self.entrant.hash,
+            "widened": self.entrant.widened,
+            "task": self.task.name,
+            "seed": self.seed,
+            "sizes": list(self.sizes),
+            "torch": torch.__version__,
+            **asdict(self.settings),
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a job left behind: a row for each epoch, how it ended, and paths at the end."""
+
+    rule: str
+    model: str
+    seed: int
+    parameters: int
+    rows: list[Row]
+    outcome: dict[str, Any]
+    paths: dict[str, np.ndarray]
+
+
+class Fit:
+    """A run as it goes: the network, its optimizer, and the rows so far."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.rows = job, list[Row]()
+        self.sets: Sets = job.task.load(job.data, job.seed)
+        self.network = network_of(job.entrant, job.task, job.sizes, job.seed, method="auto")
+        settings = job.settings
+        self.optimizer = torch.optim.Adam(self.network.parameters(), settings.rate)
+        batches = -(-len(self.sets.train) // settings.batch)
+        total = max(settings.epochs * batches, 2)  # what the schedule asks for at least
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, settings.rate, total_steps=total
+        )
+        self.accuracy = Accuracy(self.network, self.sets.valid, settings.error)
+        self.shuffle = torch.Generator().manual_seed(job.seed)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return all that the next epoch needs, the rows among it."""
+        return {
+            "rows": self.rows,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "tolerance": self.accuracy.place,
+            "shuffle": self.shuffle.get_state(),
+            "random": torch.get_rng_state(),
+        }
+
+    def resume(self, known: dict[str, Any]) -> None:
+        """Go on from a checkpoint, as if the run had never ended."""
+        self.rows = [dict(row) for row in known["rows"]]
+        self.network.load_state_dict(known["network"])
+        self.optimizer.load_state_dict(known["optimizer"])
+        self.schedule.load_state_dict(known["schedule"])
+        self.accuracy.take(known["tolerance"])
+        self.shuffle.set_state(known["shuffle"])
+        torch.set_rng_state(known["random"])
+
+    def epoch(self) -> None:
+        """Train one epoch, look at all sets, and note a row."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.accuracy.settle()
+        row: Row = {"epoch": float(len(self.rows) + 1)} | self.train()
+        spent = {
+            "seconds": time.perf_counter() - wall,
+            "cpu_seconds": time.process_time() - cpu,
+        }
+        for name in ("valid", "test"):
+            row |= self._looked_at(name, getattr(self.sets, name))
+        row |= {"tolerance": self.accuracy.tolerance, "error": self.accuracy.error}
+        self.rows.append(row | spent | parameters_of(self.network.node))
+
+    def train(self) -> Row:
+        """Train on all batches in an order of their own; returns means over them."""
+        job, task, train = self.job, self.job.task, self.sets.train
+        order = torch.randperm(len(train), generator=self.shuffle)
+        sums = np.zeros(6)
+        for index in torch.split(order, job.settings.batch):
+            batch = train.take(index)
+            output = self.network(batch)
+            loss = task.loss(output.value, batch.targets)
+            if not torch.isfinite(loss):
+                raise FloatingPointError("the loss is not finite")
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), job.settings.clip)
+            self.optimizer.step()
+            self.schedule.step()
+            stats, weight = output.stats, len(index) / len(train)
+            work = (stats.forward_nfe, stats.backward_nfe or 0, stats.accepted, stats.rejected)
+            sums += weight * np.array([loss.item(), float(norm), *work])
+        names = ("loss", "gradient_norm", "nfe_forward", "nfe_backward", "accepted", "rejected")
+        return {
+            "train_loss" if n == "loss" else n: float(x) for n, x in zip(names, sums, strict=True)
+        }
+
+    @torch.no_grad()
+    def _looked_at(self, name: str, examples: Examples) -> Row:
+        task, largest = self.job.task, [0.0]
+        node = self.network.node
+        node.callback_step = lambda t, states, dt: largest.append(float(states[0].abs().max()))
+        try:
+            value = self.network(examples).value
+        finally:
+            del node.callback_step
+        found = {
+            f"{name}_loss": float(task.loss(value, examples.targets)),
+            f"{name}_metric": task.metric.of(value, examples.targets),
+        }
+        return found | ({"largest_h": max(largest)} if name == "test" else {})
+
+
+def fit(job: Job, folder: Path | None = None, told: Callable[[Row], None] | None = None) -> Run:
+    """Train a job, or go on where it was left; ``told`` hears every epoch's row.
+
+    In a folder the run is recorded. A solve that fails ends the run, and that is its result.
+    """
+    record = None if folder is None else Record(folder, job.config())
+    if record is not None:
+        record.open()
+    current = Fit(job)
+    known = record.checkpoint() if record else None
+    if known:
+        current.resume(known)
+    outcome = record.outcome if record else None
+    if outcome is None:
+        outcome = _to_the_end(current, record, told)
+        paths = paths_of(current.network, job.task, current.sets.test) if outcome["ended"] else {}
+        if record:
+            record.finish(outcome, paths)
+    else:
+        assert record is not None  # it has the outcome
+        paths = record.paths()
+    parameters = sum(p.numel() for p in current.network.parameters())
+    name = type(current.network.node).__name__
+    rule = job.entrant.name
+    return Run(rule, name, job.seed, parameters, current.rows, outcome, paths)
+
+
+def _to_the_end(
+    current: Fit, record: Record | None, told: Callable[[Row], None] | None
+) -> dict[str, Any]:
+    """Train what is left of a run; returns how it ended."""
+    while len(current.rows) < current.job.settings.epochs:
+        try:
+            current.epoch()
+        except FAILURES as error:
+            words = str(error).partition("\n")[0]
+            return {"ended": False, "epoch": len(current.rows) + 1, "reason": words}
+        if record is not None:
+            record.save(current.checkpoint())
+        if told is not None:
+            told(current.rows[-1])
+    return {"ended": True, "epoch": len(current.rows), "reason": ""}

@@ -1,0 +1,61 @@
+"""Follow h, and the gradient of the loss by h, along the time of a trained model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from optode.study.networks import Flow
+from optode.study.task import Examples, Task
+
+_SAMPLES, _POINTS, _TIMES = 64, 60, 41
+
+
+def paths_of(network: Any, task: Task, examples: Examples) -> dict[str, np.ndarray]:
+    """Return norms of h and of the costates of h at times, and the paths of some points.
+
+    ``h_time``, ``h_norm``: root mean squares over the samples and features at the starts of steps.
+    ``a_time``, ``a_norm``: of dL/dh. Of points in a plane that are h at the start also ``flow``
+    (times, points, 2) with ``flow_time`` and ``flow_class``.
+    """
+    node, batch = network.node, examples.take(slice(_SAMPLES))
+    seen: list[tuple[float, float]] = []
+
+    def note(t: Any, states: Any, dt: Any) -> None:
+        seen.append((float(t.float().mean()), float(states[0].square().mean().sqrt())))
+
+    node.record, node.callback_step = True, note
+    try:
+        output = network(batch)
+        task.loss(output.value, batch.targets).backward()  # type: ignore[no-untyped-call]
+    finally:
+        node.record = False
+        del node.callback_step
+        network.zero_grad(set_to_none=True)
+    costates = output.stats.costates
+    norms = [float(x.costates[0].square().mean().sqrt()) for x in costates]
+    found = {
+        "h_time": np.array([t for t, _ in seen]),
+        "h_norm": np.array([x for _, x in seen]),
+        "a_time": np.array([float(x.time.float().mean()) for x in costates]),
+        "a_norm": np.array(norms),
+    }
+    if isinstance(network, Flow) and task.features == 2:
+        found |= _flow(network, examples)
+    return found
+
+
+@torch.no_grad()
+def _flow(network: Flow, examples: Examples) -> dict[str, np.ndarray]:
+    """Return the paths of points, which are h at the start."""
+    some, node = examples.take(slice(_POINTS)), network.node
+    start, end = node.span
+    times = torch.linspace(start, end, _TIMES, dtype=torch.float64)
+    path = node.integrate(network.start(some.inputs), times).states[0][..., :2]
+    return {
+        "flow": path.numpy(),
+        "flow_time": times.numpy(),
+        "flow_class": some.targets.numpy(),
+    }

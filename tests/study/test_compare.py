@@ -1,0 +1,151 @@
+"""`optode compare` and `optode.compare`: tables, pictures, clusters, and bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from own_task import SIGNS
+from PIL import Image
+from test_fit import assert_equal
+
+import optode
+from optode.study.record import StudyError
+
+HERE = Path(__file__).parent
+RULES = ["heavy_ball", "adam"]
+TABLES = {"summary.csv", "runs.csv", "epochs.csv", "summary.json"}
+FIGURES = {"loss", "metric", "nfe", "sizes", "flow", "phase"}
+
+
+def test_rules_are_compared_under_equal_conditions(tmp_path: Path) -> None:
+    told = []
+    found = optode.compare(RULES, SIGNS, seeds=2, output=tmp_path, told=told.append)
+    assert [(run.rule, run.seed) for run in told] == [(r, s) for r in RULES for s in (0, 1)]
+    assert [*found.summary.index] == RULES
+    assert [*found.summary["model"]] == ["HBNODE", "AdamNODE"]
+    runs = found.runs
+    for rule, row in found.summary.iterrows():
+        own = runs[runs["rule"] == rule]["test_loss"]
+        assert row["test_loss"] == pytest.approx(np.median(own))
+        assert row["test_loss_low"] <= row["test_loss"] <= row["test_loss_high"]
+    assert (runs["error"] <= 1e-3).all()
+    assert len(found.epochs) == 2 * 2 * SIGNS.epochs
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "signs",
+        *TABLES,
+        *(f"{name}.png" for name in FIGURES),
+    }
+    read = pd.read_csv(tmp_path / "runs.csv")
+    assert [*read["test_loss"]] == pytest.approx([*runs["test_loss"]], rel=1e-12)
+    document = json.loads((tmp_path / "summary.json").read_text())
+    assert [x["rule"] for x in document["rules"]] == RULES
+    for name in FIGURES:
+        pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
+        assert 0.005 < (pixels < 200).mean() < 0.5  # something is drawn, and not all is ink
+    assert "<table" in found._repr_html_()
+
+
+def test_a_second_comparison_reads_what_is_done(tmp_path: Path) -> None:
+    first = optode.compare(RULES[:1], SIGNS, seeds=2, output=tmp_path)
+    more = optode.compare(RULES, SIGNS, seeds=3, output=tmp_path)
+    for x, y in zip(first.every, more.every[:2], strict=True):
+        assert x.rows == y.rows  # seconds, too: it was read
+    with pytest.raises(StudyError, match="another configuration: epochs = 3, now 5"):
+        optode.compare(RULES, SIGNS, seeds=1, epochs=5, output=tmp_path)
+
+
+@pytest.mark.parametrize("backend", ["loky", "dask"])
+def test_records_do_not_depend_on_where_runs_are(backend: str) -> None:
+    task = f"{HERE / 'own_task.py'}:SIGNS"
+    alone = optode.compare(["heavy_ball"], task, seeds=2)
+    there = optode.compare(["heavy_ball"], task, seeds=2, jobs=2, backend=backend)
+    for x, y in zip(there.every, alone.every, strict=True):
+        assert_equal(x, y)
+
+
+def test_a_rule_of_ones_own(tmp_path: Path) -> None:
+    spec = tmp_path / "mine.yaml"
+    spec.write_text(
+        """\
+name: mine
+title: Heavy ball with a stronger brake
+extends: heavy_ball
+model:
+  class: MineNODE
+"""
+    )
+    found = optode.compare([str(spec), "heavy_ball"], SIGNS, seeds=1, epochs=1)
+    assert [*found.summary.index] == ["mine", "heavy_ball"]
+
+
+def test_a_diverging_rule_is_counted_and_the_others_stand() -> None:
+    found = optode.compare(["heavy_ball"], SIGNS, seeds=1, rate=1e15)
+    row = found.summary.loc["heavy_ball"]
+    assert (row["diverged"], row["runs"]) == (1, 1)
+    assert found.runs["reason"].iloc[0]
+    assert found.figures
+
+
+BAD = {
+    "no task": (RULES, "sphere", "there is no task 'sphere': one of spheres, spirals"),
+    "no file": (RULES, "none.py:TASK", r"task file none\.py does not exist"),
+    "no name": (RULES, f"{HERE / 'own_task.py'}:OTHER", "has no OTHER: a task is"),
+    "no object": (RULES, f"{HERE / 'own_task.py'}:NO_TASK", "NO_TASK in .* is a int, not a Task"),
+    "twice": (["adam", "adam"], SIGNS, "adam is given twice"),
+    "none": ([], SIGNS, "needs one rule"),
+    "more than a field": (["mirror_descent"], SIGNS, "mirror_descent does not fit the task signs"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named_and_nothing_is_written(name: str, tmp_path: Path) -> None:
+    rules, task, message = BAD[name]
+    with pytest.raises(StudyError, match=message):
+        optode.compare(rules, task, seeds=1, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "optode", "compare", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+
+
+def test_the_command(tmp_path: Path) -> None:
+    task = f"{HERE / 'own_task.py'}:SIGNS"
+    words = ["heavy_ball", "adam", "--task", task, "--seeds", "1", "--jobs", "1", "-o", "out"]
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "heavy_ball, seed 0: test loss" in done.stderr
+    for word in ("signs: signs of products", "heavy_ball", "adam", "accuracy", "NFE", "0 of 1"):
+        assert word in done.stdout
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= TABLES
+    refused = command(*words, "--epochs", "7", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "another configuration: epochs = 3, now 7" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_the_command_refuses_bad_input(tmp_path: Path) -> None:
+    for words, message in (
+        (["heavy_ball", "--task", "sphere"], "error: there is no task 'sphere'"),
+        (["no_such_rule"], "error E"),
+        (["heavy_ball", "--task", "mnist14"], "mnist.npz is needed"),
+    ):
+        done = command(*words, "--seeds", "1", "--jobs", "1", cwd=tmp_path)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    assert [*tmp_path.iterdir()] == []

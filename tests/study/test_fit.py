@@ -1,0 +1,195 @@
+"""The training loop: its gradient, its record, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from own_task import SIGNS
+from torch import nn
+
+from optode.study.compare import entrants_of, equal_sizes
+from optode.study.entrants import arguments_of, matched, network_of
+from optode.study.fit import Fit, Job, Run, Settings, fit
+from optode.study.record import Row, StudyError
+
+SETTINGS = Settings(epochs=3, batch=16, rate=1e-2)
+TIMES = ("seconds", "cpu_seconds")
+
+
+def job(rule: str = "heavy_ball", seed: int = 0, **settings: Any) -> Job:
+    (entrant,) = entrants_of([rule])
+    return Job(entrant, SIGNS, seed, SIGNS.sizes, replace(SETTINGS, **settings))
+
+
+def numbers(run: Run) -> list[Row]:
+    """The rows without what the clock says."""
+    return [{k: x for k, x in row.items() if k not in TIMES} for row in run.rows]
+
+
+def assert_equal(found: Run, expected: Run) -> None:
+    assert numbers(found) == numbers(expected)
+    assert found.outcome == expected.outcome
+    assert found.paths.keys() == expected.paths.keys()
+    for name, path in expected.paths.items():
+        np.testing.assert_array_equal(found.paths[name], path)
+
+
+def test_a_run_is_the_same_to_the_last_bit() -> None:
+    assert_equal(fit(job()), fit(job()))
+    assert numbers(fit(job(seed=1))) != numbers(fit(job()))
+
+
+def test_the_loop_is_plain_pytorch() -> None:
+    """Typed once more with autograd's own gradient, on the schedule and the order of the loop."""
+    current = Fit(job("adam"))
+    other = network_of(current.job.entrant, SIGNS, SIGNS.sizes, method="auto")
+    other.node.gradient = "autograd"
+    optimizer = torch.optim.Adam(other.parameters(), 1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=9)
+    shuffle = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        current.epoch()
+        other.node.rtol = other.node.atol = current.accuracy.tolerance
+        for index in torch.randperm(40, generator=shuffle).split(16):
+            batch = current.sets.train.take(index)
+            loss = nn.functional.cross_entropy(other(batch).value, batch.targets)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(other.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+    for (name, x), y in zip(other.named_parameters(), current.network.parameters(), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_run_that_was_killed_goes_on_as_if_it_had_not(tmp_path: Path, after: int) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(row: Row) -> None:
+        if row["epoch"] == after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(job(), tmp_path / "run", kill)
+    torch.rand(3)  # what another run would draw
+    assert_equal(fit(job(), tmp_path / "run"), fit(job()))
+
+
+def test_a_run_that_is_done_is_read(tmp_path: Path) -> None:
+    first, told = fit(job(), tmp_path), []
+    again = fit(job(), tmp_path, told.append)
+    assert told == []
+    assert_equal(again, first)
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "config.json",
+        "epochs.csv",
+        "checkpoint.pt",
+        "paths.npz",
+        "done.json",
+    }
+    header, *lines = (tmp_path / "epochs.csv").read_text().splitlines()
+    assert len(lines) == 3
+    assert {"epoch", "train_loss", "test_metric", "nfe_forward", "learned.gamma"} <= {
+        *header.split(",")
+    }
+
+
+def test_a_folder_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    fit(job(), tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(StudyError, match=r"epochs = 3, now 4; rate = 0\.01, now 0\.02"):
+        fit(job(epochs=4, rate=0.02), tmp_path)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_divergence_is_a_result(tmp_path: Path) -> None:
+    wild = replace(job(), settings=replace(SETTINGS, rate=1e12, clip=1e12))
+    run = fit(wild, tmp_path)
+    assert not run.outcome["ended"]
+    assert run.outcome["reason"]
+    assert json.loads((tmp_path / "done.json").read_text()) == run.outcome
+    assert_equal(fit(wild, tmp_path), run)
+
+
+def test_what_is_noted_is_what_happened() -> None:
+    current = Fit(job(epochs=2))
+    current.epoch()
+    (row,) = current.rows
+    with torch.no_grad():
+        value = current.network(current.sets.test).value
+    wanted = nn.functional.cross_entropy(value, current.sets.test.targets)
+    assert row["test_loss"] == pytest.approx(float(wanted), rel=1e-6)
+    assert row["error"] <= SETTINGS.error
+    assert row["nfe_forward"] >= row["accepted"] >= 1
+    assert row["nfe_backward"] > 0
+    assert row["largest_h"] == pytest.approx(float(current.sets.test.inputs.abs().max()), rel=0.5)
+
+
+def test_paths_are_those_of_the_trained_model() -> None:
+    run = fit(job())
+    flow = run.paths["flow"]
+    assert flow.shape == (41, 40, 2)
+    assert run.paths["h_time"][0] == 0 and (np.diff(run.paths["h_time"]) > 0).all()
+    assert (run.paths["a_norm"] > 0).all()
+    assert run.paths["a_time"].max() == 1.0 and run.paths["a_time"].min() == 0.0
+
+
+def test_heads_are_equal_for_all_rules() -> None:
+    """The field draws more numbers where it is larger; what stands around the ODE does not see it."""
+    entrants = entrants_of(["heavy_ball", "second_order"])
+    heads = [network_of(each, SIGNS, SIGNS.sizes).head.weight for each in entrants]
+    assert torch.equal(*heads)
+
+
+def test_fields_have_as_many_parameters() -> None:
+    entrants = entrants_of(["heavy_ball", "adam", "second_order", "gradient_descent"])
+    sizes = equal_sizes(entrants, SIGNS)
+    assert sizes["heavy_ball"] == SIGNS.sizes
+    counts = {}
+    for each in entrants:
+        found = network_of(each, SIGNS, sizes[each.name])
+        counts[each.name] = sum(p.numel() for p in found.parameters())
+    wanted = counts["heavy_ball"]
+    assert all(abs(n - wanted) <= 0.01 * wanted for n in counts.values())
+    assert sizes["second_order"] != SIGNS.sizes  # its field reads two states
+
+
+def test_sizes_are_found_by_hand() -> None:
+    """2-a-b-2 has 3 a + a b + b + 2 b + 2 parameters; wanted are those of (10, 11)."""
+
+    def counted(sizes: tuple[int, ...]) -> int:
+        a, b = sizes
+        return 3 * a + a * b + b + 2 * b + 2
+
+    assert counted((10, 11)) == 175
+    found = matched(counted, (12, 12), 175)
+    assert counted(found) == 175
+
+
+@pytest.mark.parametrize(
+    ("rule", "arguments"), [("heavy_ball", 1), ("second_order", 2), ("adam", 1), ("nesterov", 1)]
+)
+def test_how_many_states_a_field_reads(rule: str, arguments: int) -> None:
+    (entrant,) = entrants_of([rule])
+    assert arguments_of(entrant, SIGNS) == arguments
+
+
+def test_an_augmented_model_begins_with_zeros_beside_the_points() -> None:
+    """ANODE: h has as many features as h and m of a model with a velocity."""
+    (entrant,) = entrants_of(["gradient_descent"])
+    wide = replace(entrant, name="anode", widened=2)
+    sizes = equal_sizes([entrant, wide], SIGNS)
+    network = network_of(wide, SIGNS, sizes["anode"])
+    points = torch.randn(3, 2)
+    assert torch.equal(network.start(points), torch.cat([points, torch.zeros(3, 2)], 1))
+    run = fit(Job(wide, SIGNS, 0, sizes["anode"], SETTINGS))
+    assert run.outcome["ended"]
+    assert run.paths["flow"].shape == (41, 40, 2)
