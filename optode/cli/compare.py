@@ -64,14 +64,7 @@ def compare(
     Every rule has the same data, schedule and number of parameters, and an equal error. A run that
     was stopped goes on where it was.
     """
-    from importlib.util import find_spec
-
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        typer.echo(
-            f"error: optode compare needs {', '.join(missing)}: pip install 'optode[compare]'",
-            err=True,
-        )
-        raise typer.Exit(1)
+    _check_installed()
     from optode.study.record import StudyError
 
     where = data or (Path(os.environ["OPTODE_DATA"]) if "OPTODE_DATA" in os.environ else None)
@@ -84,6 +77,16 @@ def compare(
                 typer.echo(f"error: {line}", err=True)
             raise typer.Exit(1) from None
     _print(found, output)
+
+
+def _check_installed() -> None:
+    """End the command where a package is missing that the compiler does without."""
+    from importlib.util import find_spec
+
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        words = f"optode compare needs {', '.join(missing)}: pip install 'optode[compare]'"
+        typer.echo(f"error: {words}", err=True)
+        raise typer.Exit(1)
 
 
 def _with_bar(rules: list[str], task: str, output: Path, **settings: Any) -> Comparison:
@@ -135,43 +138,33 @@ def _print(found: Comparison, output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    counts = found.summary["parameters"]
+    least, most = f"{counts.min():,}", f"{counts.max():,}"
     table = Table(
         title=f"{found.task}: {found.words}",
-        caption="medians over the seeds, with quartiles; NFE: evaluations of f, and "
-        "vector-Jacobian products, of a solve in the last epoch",
+        caption="medians over the seeds, and below them quartiles; |h|: its largest entry\n"
+        "NFE: evaluations of f / vector-Jacobian products of a solve, last epoch\n"
+        f"parameters: {least if least == most else f'{least} to {most}'}",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    table.add_column("rule", no_wrap=True)
-    heads = (
-        "parameters",
-        "test loss",
-        found.metric.name,
-        "NFE",
-        "seconds",
-        "largest h",
-        "diverged",
-    )
-    for head in heads:
-        table.add_column(head, justify="right")
+    table.add_column("rule", overflow="fold")
+    for head in ("test loss", found.metric.name, "NFE", "seconds", "|h|", "diverged"):
+        table.add_column(head, justify="right", no_wrap=True)
     for rule, row in found.summary.iterrows():
-        spread = (
-            f"{row[n]:.3g} ({row[n + '_low']:.3g} to {row[n + '_high']:.3g})" for n in _SPREAD
-        )
-        loss, metric = spread
-        nfe = f"{row['nfe_forward']:.0f} / {row['nfe_backward']:.0f}"
         table.add_row(
             str(rule),
-            f"{row['parameters']:,}",
-            loss,
-            metric,
-            nfe,
+            *(_spread(row, name) for name in ("test_loss", "test_metric")),
+            f"{row['nfe_forward']:.0f}/{row['nfe_backward']:.0f}",
             f"{row['seconds']:.1f}",
             f"{row['largest_h']:.3g}",
-            f"{row['diverged']} of {row['runs']}",
+            f"{row['diverged']}/{row['runs']}",
         )
     Console(highlight=False).print(table)
     typer.echo(f"Tables and pictures: {output}")
 
 
-_SPREAD = ("test_loss", "test_metric")
+def _spread(row: Any, name: str) -> str:
+    """Return a median, and below it the quartiles."""
+    return f"{row[name]:.3g}\n{row[name + '_low']:.3g}..{row[name + '_high']:.3g}"

@@ -145,7 +145,7 @@ class AutomaticGrid(nn.Module):
             if seen.largest == math.inf:  # of a step too long, if not from the start on
                 refuse(node, clock, inputs, torch.stack([x[:1] for x in path], 1))
             tries += 1
-            place = self._finer(rungs, place, seen, options, again=tries > 1)
+            place = _finer(rungs, place, seen, options, again=tries > 1)
             self._take(rungs[place] if place < len(rungs) else None)
             self._spread(rung, grid, seen)
             if place == len(rungs):
@@ -178,26 +178,6 @@ class AutomaticGrid(nn.Module):
             ends = [*((s - start) / length for s in seen.starts), 1.0]
             self.density = density_of(ends, [x ** (1 / rung.order) for x in seen.sizes])
 
-    def _finer(
-        self, rungs: Sequence[Rung], place: int, seen: _Seen, options: Options, again: bool
-    ) -> int:
-        """Return the first rung that promises to be enough; past the last where none is left.
-
-        The next one at least, unless it may be enough to spread the steps.
-        """
-        rung, error = rungs[place], seen.largest
-        if not options.cuts and error < math.inf:
-            most = max(map(sum, _needs(rung, seen)))
-            error = ((1 + SHARE) * most) ** rung.order * rung.steps ** (0.5 - rung.order)
-        least = place + (again or rung.steps == 1 or bool(options.cuts))
-        intervals = len(seen.sizes) // rung.steps
-        for k in range(least, len(rungs)):
-            if rungs[k].steps * intervals > options.max_steps:
-                break
-            if rungs[k].foreseen(rung, error) <= 1:
-                return k
-        return len(rungs)
-
     def _remember(self, rungs: Sequence[Rung], place: int, largest: float) -> None:
         """Take the coarser grid in the next solve, after a run of easy ones."""
         rung, coarser = rungs[place], rungs[max(place - 1, 0)]
@@ -207,6 +187,25 @@ class AutomaticGrid(nn.Module):
         if self.easy_solves == RUN:
             self._take(coarser)
             self.easy_solves = 0
+
+
+def _finer(rungs: Sequence[Rung], place: int, seen: _Seen, options: Options, again: bool) -> int:
+    """Return the first rung that promises to be enough; past the last where none is left.
+
+    The next one at least, unless it may be enough to spread the steps.
+    """
+    rung, error = rungs[place], seen.largest
+    if not options.cuts and error < math.inf:
+        most = max(map(sum, _needs(rung, seen)))
+        error = ((1 + SHARE) * most) ** rung.order * rung.steps ** (0.5 - rung.order)
+    least = place + (again or rung.steps == 1 or bool(options.cuts))
+    intervals = len(seen.sizes) // rung.steps
+    for k in range(least, len(rungs)):
+        if rungs[k].steps * intervals > options.max_steps:
+            break
+        if rungs[k].foreseen(rung, error) <= 1:
+            return k
+    return len(rungs)
 
 
 def _needs(rung: Rung, seen: _Seen) -> list[list[float]]:

@@ -112,14 +112,13 @@ def compare(
     outputs are within ``error`` of an exact solve.
 
     Args:
-        rules: paths or names of specs, or formulations, as ``optode.derive`` takes them.
-        task: a name of ``optode.study.tasks.TASKS``, ``"FILE.py:NAME"``, or a ``Task``.
+        rules: as ``optode.derive`` takes them.
+        task: the name of a task that ships, ``"FILE.py:NAME"``, or a ``Task``.
         seeds: so many, from 0 on, or the seeds themselves.
         epochs, batch, rate: of training, by default the task's.
         jobs, backend: processes, and joblib's backend: "loky", or "dask" or "ray" for a cluster.
         data: the folder of the data of tasks that need files.
-        output: a folder to record the runs in: what is finished there is not trained again, and a
-            run that was killed goes on.
+        output: a folder to record the runs in, where they go on if they were stopped.
         told: is called with each run as it ends.
 
     Raises:
@@ -131,19 +130,8 @@ def compare(
     given = {"epochs": epochs, "batch": batch, "rate": rate}
     own: dict[str, Any] = {n: getattr(found, n) if x is None else x for n, x in given.items()}
     settings = Settings(**own, error=error)
-    numbers = range(seeds) if isinstance(seeds, int) else seeds
-    entrants = entrants_of(rules)
-    sizes = equal_sizes(entrants, found)
+    todo = _jobs(entrants_of(rules), task, seeds, settings, data)
     place = None if output is None else Path(output)
-    folder = None if data is None else Path(data)
-    on = _for_any_process(task)
-    todo = [
-        Job(each, on, seed, sizes[each.name], settings, folder)
-        for each in entrants
-        for seed in numbers
-    ]
-    if found.files:
-        found.load(folder, todo[0].seed)  # what is missing is said before anything is written
     if place is not None:
         for job in todo:
             Record(place / job.place, job.config()).check()
@@ -153,6 +141,27 @@ def compare(
     if place is not None:
         result.save(place)
     return result
+
+
+def _jobs(
+    entrants: Sequence[Entrant],
+    task: str | Task,
+    seeds: int | Sequence[int],
+    settings: Settings,
+    data: str | Path | None,
+) -> list[Job]:
+    """Return a job for each entrant and seed. Raises StudyError where data are missing."""
+    found = task if isinstance(task, Task) else find_task(task)
+    numbers = range(seeds) if isinstance(seeds, int) else seeds
+    folder = None if data is None else Path(data)
+    if found.files:
+        found.load(folder, numbers[0])  # what is missing is said before anything is written
+    sizes, on = equal_sizes(entrants, found), _for_any_process(task)
+    return [
+        Job(each, on, seed, sizes[each.name], settings, folder)
+        for each in entrants
+        for seed in numbers
+    ]
 
 
 def _for_any_process(task: str | Task) -> str | Task:

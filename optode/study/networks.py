@@ -65,6 +65,7 @@ class Forecast(nn.Module):
         super().__init__()
         count, outputs = shape
         self.node = node
+        node.observe = "interpolate"  # the times need no steps of their own
         self.encoder, self.head = nn.Linear(inputs, features), nn.Linear(features, outputs)
         start, end = node.span
         times = torch.linspace(start, end, count + 1)[1:]

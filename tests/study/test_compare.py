@@ -129,7 +129,7 @@ def test_the_command(tmp_path: Path) -> None:
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "heavy_ball, seed 0: test loss" in done.stderr
-    for word in ("signs: signs of products", "heavy_ball", "adam", "accuracy", "NFE", "0 of 1"):
+    for word in ("signs: signs of products", "heavy_ball", "adam", "accuracy", "NFE", "0/1"):
         assert word in done.stdout
     assert {p.name for p in (tmp_path / "out").iterdir()} >= TABLES
     refused = command(*words, "--epochs", "7", cwd=tmp_path)
