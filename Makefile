@@ -5,7 +5,7 @@ OUTPUT ?= demo-output
 BIN := $(VENV)/bin
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo test papers clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.installed
@@ -23,6 +23,11 @@ $(VENV)/%.installed: $(REQUIREMENTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt -e ".[$*]"
 	touch $@
+
+# The tasks of the literature at the quick preset; those with recorded data where OPTODE_DATA is set.
+papers: $(VENV)/compare.installed
+	$(BIN)/python -m experiments run all --preset quick
+	$(BIN)/python -m experiments report
 
 clean:
 	rm -rf $(VENV) $(OUTPUT) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -12,6 +12,13 @@ from optode.study.record import StudyError
 RESULTS = Path(__file__).parent / "results"
 
 
+ANALYSES = {
+    "conventions": "count the backward evaluations of one gradient by the conventions in use",
+    "overshoot": "see how far untrained models go over a long time",
+    "rates": "train at several learning rates",
+}
+
+
 def arguments() -> argparse.Namespace:
     from experiments.models import MODELS
     from experiments.presets import PRESETS
@@ -29,11 +36,27 @@ def arguments() -> argparse.Namespace:
     run.add_argument("--jobs", type=int, default=2)
     words = "refuse what would take more minutes on the machine, by the first steps"
     run.add_argument("--budget", type=float, metavar="MINUTES", default=float("inf"), help=words)
+    for name, words in ANALYSES.items():
+        each = commands.add_parser(name, help=words)
+        each.add_argument("--models", nargs="+", choices=[*MODELS], default=[*MODELS])
+        each.add_argument("--results", type=Path, metavar="DIR", default=RESULTS)
     report = commands.add_parser("report", help="write the tables and figures from the results")
     report.add_argument("--output", type=Path, default=Path("docs/studies"))
     for each in (run, report):
         each.add_argument("--results", type=Path, metavar="DIR", default=RESULTS)
     return parser.parse_args()
+
+
+def analyse(name: str, models: list[str], results: Path) -> None:
+    """Measure something else than a training, print it and keep it."""
+    from importlib import import_module
+
+    from experiments.running import rounded
+
+    table = rounded(import_module(f"experiments.{name}").measure(models))
+    print(table.to_string(index=False))
+    results.mkdir(parents=True, exist_ok=True)
+    table.to_csv(results / f"{name}.csv", index=False)
 
 
 def main() -> None:
@@ -43,6 +66,8 @@ def main() -> None:
             from experiments.running import run
 
             run(asked)
+        elif asked.command in ANALYSES:
+            analyse(asked.command, asked.models, asked.results)
         else:
             from experiments.report import write
 

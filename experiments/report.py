@@ -40,6 +40,18 @@ TASK --preset standard` prints and keeps.
 """
 
 
+ANALYSES = {
+    "conventions": "Backward evaluations by convention. The spheres' models after ten epochs, in "
+    "double precision with dopri5; *error* is that of the gradient by the field's parameters, "
+    "against autograd through dopri8 at 1e-10. `python -m experiments conventions`",
+    "overshoot": "How far untrained models go: log10 of the largest entry of h over 64 units of time, "
+    "quartiles over 200 starts, each with a field of its own. `python -m experiments overshoot`",
+    "rates": "Learning rates on the spheres: medians over five seeds after ten epochs. "
+    "`python -m experiments rates`",
+}
+"""What is measured beside trainings, in words."""
+
+
 def write(results: Path, output: Path) -> None:
     """Write a page with a section for each task that has results, and its figure."""
     tasks = [*_tasks(results)]
@@ -51,6 +63,7 @@ def write(results: Path, output: Path) -> None:
         parts.append(_section(name, preset, folder))
         epochs = pd.read_csv(folder / "epochs.csv")
         figure(epochs, find_task(name).metric.name).savefig(output / f"{name}.png", dpi=100)
+    parts += [_analysis(results / f"{name}.csv", words) for name, words in ANALYSES.items()]
     (output / "studies.md").write_text("\n".join(parts), encoding="utf-8")
 
 
@@ -128,6 +141,19 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 def _logs() -> list[dict[str, Any]]:
     logs: list[dict[str, Any]] = json.loads((HERE / "authors.json").read_text())["tables"]
     return logs
+
+
+def _analysis(file: Path, words: str) -> str:
+    if not file.exists():
+        return ""
+    found = pd.read_csv(file)
+    rows = [tuple(found.columns)]
+    rows += [
+        tuple(f"{x:.4g}" if isinstance(x, float) else str(x) for x in row) for row in found.values
+    ]
+    title, _, rest = words.partition(". ")
+    title, _, more = title.partition(":")
+    return f"\n## {title}\n\n{(more + '. ' if more else '').lstrip()}{rest}.\n\n{table(rows)}"
 
 
 def _authors(log: dict[str, Any]) -> str:

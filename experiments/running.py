@@ -30,6 +30,9 @@ def run(asked: argparse.Namespace) -> None:
     """Run a task, or all of a preset."""
     names = [*PRESETS[asked.preset]] if asked.task == "all" else [asked.task]
     for name in names:
+        if asked.task == "all" and asked.data is None and find_task(name).files:
+            print(f"{name} is left out: it needs --data or OPTODE_DATA")
+            continue
         _task(name, asked)
 
 
@@ -97,10 +100,12 @@ def keep(found: Comparison, labels: dict[str, str], folder: Path) -> None:
     runs["kind"] = runs["rule"].map(kinds)
     epochs = epochs[["rule", "seed", *(name for name in KEPT if name in epochs)]]
     for name, table in (("runs", runs), ("epochs", epochs)):
-        _rounded(table).to_csv(folder / f"{name}.csv", index=False)
+        rounded(table).to_csv(folder / f"{name}.csv", index=False)
 
 
-def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose numbers have five digits."""
+
     def short(x: object) -> object:
         return float(f"{x:.5g}") if isinstance(x, float) and np.isfinite(x) else x
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optode.derivation import AnySpec, Derivation
 from optode.diagnostics import Diagnostic, SpecError
@@ -127,9 +127,7 @@ def compare(
             of another configuration.
     """
     found = task if isinstance(task, Task) else find_task(task)
-    given = {"epochs": epochs, "batch": batch, "rate": rate}
-    own: dict[str, Any] = {n: getattr(found, n) if x is None else x for n, x in given.items()}
-    settings = Settings(**own, error=error)
+    settings = Settings(epochs or found.epochs, batch or found.batch, rate or found.rate, error)
     todo = _jobs(entrants_of(rules), task, seeds, settings, data)
     place = None if output is None else Path(output)
     if place is not None:

@@ -1,0 +1,121 @@
+"""The studies run, keep their numbers, and write their report from these alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import conventions, overshoot, rates
+from experiments.models import MODELS, entrants
+from experiments.presets import PRESETS
+from experiments.report import difference, spread, table, write
+from optode.study.finding import EVERY
+from optode.study.record import StudyError
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "experiments", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_all_models_are_derived() -> None:
+    names = [*MODELS]
+    found = entrants(names)
+    assert len({each.name for each in found}) == len(names)
+    assert [each.widened for each in found].count(2) == 1
+    assert {"NODE", "ANODE", "SONODE", "HBNODE", "GHBNODE", "AdamNODE"} <= {*MODELS}
+
+
+def test_presets_are_of_tasks_that_exist() -> None:
+    for preset in PRESETS.values():
+        assert {*preset} == {*EVERY}
+    for name, quick in PRESETS["quick"].items():
+        assert quick.epochs <= PRESETS["standard"][name].epochs
+
+
+def test_a_study_is_run_and_reported(tmp_path: Path) -> None:
+    words = ["--models", "HBNODE", "ANODE", "--seeds", "1", "--jobs", "1"]
+    kept = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    done = command("run", "spheres", *words, *kept)
+    assert done.returncode == 0, done.stderr
+    assert "spheres, ANODE, seed 0: accuracy" in done.stdout
+    runs = pd.read_csv(tmp_path / "results" / "quick" / "spheres" / "runs.csv")
+    assert [*runs["rule"]] == ["HBNODE", "ANODE"]
+    assert abs(runs["parameters"].diff().iloc[-1]) <= 0.01 * runs["parameters"].iloc[0]
+    refused = command("run", "spheres", *words, *kept, "--budget", "0.0001", "--preset", "standard")
+    assert refused.returncode == 1
+    assert "minutes, and 0.0001 are allowed" in refused.stderr
+    reported = command(
+        "report", "--results", str(tmp_path / "results"), "--output", str(tmp_path / "page")
+    )
+    assert reported.returncode == 0, reported.stderr
+    text = (tmp_path / "page" / "studies.md").read_text()
+    assert "## spheres: points of a disc" in text
+    assert "| HBNODE | of the papers |" in text
+    assert (tmp_path / "page" / "spheres.png").stat().st_size > 10_000
+
+
+def test_without_results_there_is_no_report(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="has no results"):
+        write(tmp_path, tmp_path / "page")
+    assert not (tmp_path / "page").exists()
+
+
+def test_statistics_by_hand() -> None:
+    runs = pd.DataFrame(
+        {
+            "rule": ["HBNODE"] * 7 + ["NODE"] * 7,
+            "seed": [*range(7)] * 2,
+            "test_metric": [0.9] * 7 + [0.8, 0.7, 0.85, 0.75, 0.6, 0.81, 0.89],
+        }
+    )
+    # all seven differences are negative: the exact p is 2 / 2^7
+    assert difference(runs, "NODE") == "-0.1 (p = 0.016)"
+    assert difference(runs[runs["seed"] < 3], "NODE") == "-0.1"
+    assert spread(pd.Series([1.0, 2.0, 3.0, 4.0, 5.0])) == "3 (2 to 4)"
+    assert spread(pd.Series(dtype=float)) == "-"
+    assert table([("a", "b"), ("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+
+
+def test_conventions_of_one_gradient() -> None:
+    """All are gradients of one model: at a tight tolerance they agree, and the norm costs most."""
+    found = conventions.measure(["HBNODE"])
+    assert {*found["convention"]} == {
+        "odeint_adjoint",
+        "odeint_adjoint, seminorm",
+        "adjoint",
+        "discrete",
+    }
+    tight = found[found["tolerance"] == min(conventions.TOLERANCES)].set_index("convention")
+    assert (tight["error"] < 1e-3).all()
+    backward = tight["backward"]
+    assert backward["odeint_adjoint"] >= backward["odeint_adjoint, seminorm"] > 0
+    assert backward["discrete"] <= tight["forward"]["discrete"]
+
+
+def test_a_bounded_velocity_bounds_the_state() -> None:
+    """h' = tanh(m) goes no further than 64 units in 64 units of time; a plain field may."""
+    found = overshoot.measure(["NODE", "GHBNODE"], starts=3).set_index("model")
+    assert found.loc["GHBNODE", "high"] <= np.log10(64 + 5)
+    assert (found["low"] <= found["median"]).all() and (found["median"] <= found["high"]).all()
+
+
+def test_learning_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "RATES", (1e-2, 1e12))
+    monkeypatch.setattr(rates, "EPOCHS", 2)
+    found = rates.measure(["HBNODE"], jobs=1, seeds=1)
+    assert [*found["runs"]] == [1, 1]
+    assert found["diverged"].iloc[0] == 0
+    assert np.isfinite(found["train_loss"].iloc[0])
