@@ -22,7 +22,6 @@ class Backend(str, Enum):
     """Where runs are carried out, in joblib's names."""
 
     loky = "loky"
-    threading = "threading"
     dask = "dask"
     ray = "ray"
 

@@ -18,6 +18,7 @@ from .times import Clock, Grid
 from .tracing import (
     compiled_whole,
     graphs_compiled,
+    keep_regions_quiet,
     keep_shims_quiet,
     knows_regions,
     unlimited_compilations,
@@ -42,6 +43,7 @@ def compiled(mode: bool | str, in_one: bool) -> Run:
     With ``in_one`` all kernels are one file with a caller in C++, which cannot have regions: that
     compiles sooner, and a call takes less time.
     """
+    keep_regions_quiet()
     if mode is True and in_one:
         keep_shims_quiet()
         return compiled_whole(run, options={"cpp_wrapper": True})

@@ -7,6 +7,7 @@ alone says whether a call compiled, and has the limits of its cache.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -99,6 +100,12 @@ class _NoShims(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return "missing a c-shim" not in str(record.msg)
+
+
+def keep_regions_quiet() -> None:
+    """Let PyTorch not warn that a region has two ways back: as of the last step and of the others."""
+    message = "invoke_subgraph traced multiple backward graphs"
+    warnings.filterwarnings("ignore", message, UserWarning)
 
 
 def keep_shims_quiet() -> None:

@@ -133,8 +133,8 @@ def compare(
     if place is not None:
         for job in todo:
             Record(place / job.place, job.config()).check()
-    with cluster(backend, jobs) as where:
-        runs = carried_out(todo, place, jobs, where, told)
+    with cluster(backend, jobs):
+        runs = carried_out(todo, place, jobs, backend, told)
     result = Comparison(found.name, found.words, found.metric, settings, runs)
     if place is not None:
         result.save(place)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from optode.study.accuracy import Accuracy, parameters_of
-from optode.study.entrants import Entrant, network_of
+from optode.study.entrants import Entrant, count, network_of
 from optode.study.finding import find_task
 from optode.study.paths import paths_of
 from optode.study.record import Record, Row
@@ -77,15 +77,27 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """What a job left behind: a row for each epoch, how it ended, and paths at the end."""
+    """What a job left behind: a row for each epoch, how it ended, and paths at the end.
+
+    The outcome has the class of the model, its number of parameters, whether it ``ended`` with the
+    last epoch, and otherwise in which it did not, and why.
+    """
 
     rule: str
-    model: str
     seed: int
-    parameters: int
     rows: list[Row]
     outcome: dict[str, Any]
     paths: dict[str, np.ndarray]
+
+    @property
+    def model(self) -> str:
+        """The name of the model's class."""
+        return str(self.outcome["model"])
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters of the whole network."""
+        return int(self.outcome["parameters"])
 
 
 class Fit:
@@ -189,37 +201,33 @@ def fit(job: Job, folder: Path | None = None, told: Callable[[Row], None] | None
     record = None if folder is None else Record(folder, job.config())
     if record is not None:
         record.open()
+        if outcome := record.outcome:
+            rows = (record.checkpoint() or {"rows": []})["rows"]
+            return Run(job.entrant.name, job.seed, rows, outcome, record.paths())
     current = Fit(job)
-    known = record.checkpoint() if record else None
-    if known:
+    if record is not None and (known := record.checkpoint()):
         current.resume(known)
-    outcome = record.outcome if record else None
-    if outcome is None:
-        outcome = _to_the_end(current, record, told)
-        paths = paths_of(current.network, job.task, current.sets.test) if outcome["ended"] else {}
-        if record:
-            record.finish(outcome, paths)
-    else:
-        assert record is not None  # it has the outcome
-        paths = record.paths()
-    parameters = sum(p.numel() for p in current.network.parameters())
-    name = type(current.network.node).__name__
-    rule = job.entrant.name
-    return Run(rule, name, job.seed, parameters, current.rows, outcome, paths)
+    outcome = _to_the_end(current, record, told)
+    paths = paths_of(current.network, job.task, current.sets.test) if outcome["ended"] else {}
+    if record is not None:
+        record.finish(outcome, paths)
+    return Run(job.entrant.name, job.seed, current.rows, outcome, paths)
 
 
 def _to_the_end(
     current: Fit, record: Record | None, told: Callable[[Row], None] | None
 ) -> dict[str, Any]:
     """Train what is left of a run; returns how it ended."""
+    network = current.network
+    outcome = {"model": type(network.node).__name__, "parameters": count(network)}
     while len(current.rows) < current.job.settings.epochs:
         try:
             current.epoch()
         except FAILURES as error:
             words = str(error).partition("\n")[0]
-            return {"ended": False, "epoch": len(current.rows) + 1, "reason": words}
+            return {**outcome, "ended": False, "epoch": len(current.rows) + 1, "reason": words}
         if record is not None:
             record.save(current.checkpoint())
         if told is not None:
             told(current.rows[-1])
-    return {"ended": True, "epoch": len(current.rows), "reason": ""}
+    return {**outcome, "ended": True, "epoch": len(current.rows), "reason": ""}

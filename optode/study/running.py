@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,8 +22,8 @@ def carried_out(
 ) -> list[Run]:
     """Return the runs of jobs in their order; ``done`` hears of each as it ends.
 
-    Each has one thread, wherever it is, so that its numbers do not depend on the others. ``backend``
-    is one of joblib's: loky, threading, or dask or ray where these are installed and set up.
+    Each has one thread and a process to itself, so that its numbers do not depend on the others.
+    ``backend`` is one of joblib's: loky, dask or ray.
     """
     if processes == 1 and backend == "loky":
         runs = []
@@ -65,18 +66,34 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def cluster(backend: str, workers: int) -> Iterator[str]:
-    """Set up a local Dask cluster where that is asked for; yields the backend's name."""
-    if backend != "dask":
-        yield backend
-        return
+def cluster(backend: str, workers: int) -> Iterator[None]:
+    """Have a cluster for the backends that need one.
+
+    For Dask that is the client that there is, else the scheduler that DASK_SCHEDULER_ADDRESS names,
+    else a local cluster of so many workers; for Ray whatever ``ray.init`` finds. Raises StudyError
+    where the package is missing.
+    """
     try:
-        from distributed import Client, LocalCluster
-    except ImportError:
-        raise StudyError("the backend dask needs the package distributed: install it") from None
-    settings = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
-    with (
-        LocalCluster(**settings) as local,  # type: ignore[no-untyped-call]
-        Client(local),  # type: ignore[no-untyped-call]
-    ):
-        yield backend
+        if backend == "ray":
+            from ray.util.joblib import register_ray
+
+            register_ray()
+        if backend != "dask":
+            yield
+            return
+        from dask import config
+        from distributed import Client, LocalCluster, get_client
+    except ImportError as error:
+        raise StudyError(f"the backend {backend} needs a package: {error}") from None
+    with ExitStack() as kept:
+        try:
+            get_client()
+        except ValueError:
+            local: Any = config.get("scheduler-address", None)
+            if local is None:
+                settings = {"n_workers": workers, "threads_per_worker": 1}
+                made: Any = LocalCluster
+                local = kept.enter_context(made(dashboard_address=None, **settings))
+            client: Any = Client
+            kept.enter_context(client(local))
+        yield

@@ -601,10 +601,10 @@ class Small(nn.Module):
         return torch.tanh(self.linear(h))
 
 
-def small(**more):
+def small(model=HBNODE, **more):
     settings = {"method": "adaptive_heun", "rtol": 1e-2, "atol": 1.0, "grid": "auto", **more}
     torch.manual_seed(1)
-    return HBNODE(Small(), **settings).float()
+    return model(Small(), **settings).float()
 
 
 SMALL = torch.tensor([[0.3, -0.4], [0.5, 0.2], [-1.0, 0.7]], dtype=torch.float32)
@@ -708,9 +708,18 @@ def test_a_traced_solve_is_refined_and_refused():
         step(node)
 
 
-@pytest.mark.parametrize("method", ["adaptive_heun", "dopri5", "interpolation3"])
+REGIONS = {
+    "adaptive_heun": (HBNODE, "adaptive_heun"),
+    "dopri5": (HBNODE, "dopri5"),
+    "driven": (HBNODE, "interpolation3"),
+    "a cycle": (GHBNODE, "interpolation3"),
+    "followers": (AdamNODE, "interpolation3"),
+}
+
+
+@pytest.mark.parametrize("kind", REGIONS)
 @pytest.mark.parametrize("own", [False, True], ids=["shared times", "own times"])
-def test_steps_that_are_compiled_once(monkeypatch, method, own):
+def test_steps_that_are_compiled_once(monkeypatch, kind, own):
     """Each has its own time and interval all the same; the grid has their errors."""
 
     @cache
@@ -723,7 +732,8 @@ def test_steps_that_are_compiled_once(monkeypatch, method, own):
     times = (0.2, 0.7, 1.0)
     if own:
         times = torch.tensor([[0.0, 0.5, 1.0], [0.1, 0.3, 0.3], [0.2, 0.6, 0.9]])
-    node = small(compile=True, method=method)
+    model, method = REGIONS[kind]
+    node = small(model, compile=True, method=method)
     node.automatic_grid.steps = 3
     stats = step_as_eager(node, times=times)
     assert stats.accepted == 3 * (2 if own else 3)

@@ -38,14 +38,17 @@ def leg(given: Row, end: float, count: int) -> Leg:
 
 
 class Tables(NamedTuple):
-    """The numbers of all legs of a step, filled up with zeros to one size.
+    """The numbers of all legs of a step: together, filled up with zeros to one size, and of each.
 
-    ``nodes`` (legs, n), ``integrals`` (legs, n, n), and ``weights`` (legs, n, values).
+    ``nodes`` (legs, n) and ``integrals`` (legs, n, n). Of each leg ``own_integrals`` (n, n) and
+    ``own_weights`` (n, values) share no memory with these: a region that is compiled once takes no
+    tensor beside a part of it.
     """
 
     nodes: Tensor
     integrals: Tensor
-    weights: Tensor
+    own_integrals: list[Tensor]
+    own_weights: list[Tensor]
 
 
 class Sides(NamedTuple):
@@ -74,12 +77,17 @@ class Order(NamedTuple):
 @constants
 def tables(legs: Legs, dtype: torch.dtype, device: torch.device) -> Tables:
     """Return the numbers of legs with a dtype and on a device."""
-    size, values = _sizes(legs)
-    nodes = [_filled(x.nodes, size) for x in legs]
-    integrals = [_square(x.integrals, size, size) for x in legs]
-    weights = [_square(x.weights, size, values) for x in legs]
-    every = (nodes, integrals, weights)
-    return Tables(*(torch.tensor(x, dtype=dtype, device=device) for x in every))
+    size, _ = _sizes(legs)
+
+    def tensor(numbers: object) -> Tensor:
+        return torch.tensor(numbers, dtype=dtype, device=device)
+
+    return Tables(
+        tensor([_filled(x.nodes, size) for x in legs]),
+        tensor([_square(x.integrals, size, size) for x in legs]),
+        [tensor(x.integrals) for x in legs],
+        [tensor(x.weights) for x in legs],
+    )
 
 
 @constants

@@ -99,7 +99,7 @@ class Way:
         n = len(one.nodes)
         values = self._values(k, one, like)
         absent = like.new_zeros(()).expand(fold(like.expand(n, *like.shape)).shape)
-        table = (self.step.length * self.tables.integrals[k, :n, :n]).to(like.dtype)
+        table = (self.step.length * self.tables.own_integrals[k]).to(like.dtype)
         for layer in layers:
             states = tuple(fold(paths[i]) if i in paths else absent for i in range(len(ends)))
             rests = self.follow.replayed(self.times[k, :n], states, values or absent)
@@ -120,7 +120,6 @@ class Way:
         """Return the values of f, and whatever else is called, at the nodes of a leg."""
         if not self.structure.sees_f:
             return ()
-        n, values = len(one.nodes), len(self.found)
-        weights = self.tables.weights[k, :n, :values].to(like.dtype)
+        weights = self.tables.own_weights[k].to(like.dtype)
         found = zip(*(f.values for f in self.found))
         return tuple(fold(mixed_rows(weights, torch.stack(x))) for x in found)
