@@ -23,6 +23,10 @@ FAILURES = (ArithmeticError, RuntimeError)
 """What a solve raises that diverges or needs too many steps: a result, not a crash."""
 
 
+MOST_STEPS = 1000
+"""A solve that needs more steps has diverged."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How all rules of a study are trained.
@@ -106,7 +110,8 @@ class Fit:
     def __init__(self, job: Job) -> None:
         self.job, self.rows = job, list[Row]()
         self.sets: Sets = job.task.load(job.data, job.seed)
-        self.network = network_of(job.entrant, job.task, job.sizes, job.seed, method="auto")
+        given = {"method": "auto", "options": {"max_steps": MOST_STEPS}}
+        self.network = network_of(job.entrant, job.task, job.sizes, job.seed, **given)
         settings = job.settings
         self.optimizer = torch.optim.Adam(self.network.parameters(), settings.rate)
         batches = -(-len(self.sets.train) // settings.batch)

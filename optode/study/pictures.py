@@ -76,7 +76,8 @@ def _pair(
     for axes, title in zip((left, right), titles or ("", ""), strict=True):
         axes.set_title(title)
         axes.grid(alpha=0.3)
-    left.legend()
+    if any(run.rows for each in rules.values() for run in each):
+        left.legend()
     return figure
 
 
@@ -110,7 +111,8 @@ def _sizes(rules: Mapping[str, Sequence[Run]]) -> Figure:
     right.set(xlabel="t", ylabel="|dL/dh(t)|", title="gradient of the loss by h", yscale="log")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    left.legend()
+    if left.lines:
+        left.legend()
     return figure
 
 
