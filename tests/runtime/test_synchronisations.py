@@ -10,27 +10,35 @@ from typing import Any
 import pytest
 import torch
 from fields import TanhField
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from generated.adam import AdamNODE
 from generated.generalized_heavy_ball import GHBNODE
 from generated.heavy_ball import HBNODE
 
 LOOKS = {
-    torch.ops.aten._local_scalar_dense.default,
-    torch.ops.aten.equal.default,
-    torch.ops.aten.nonzero.default,
+    torch.Tensor.item,
+    torch.Tensor.tolist,
+    torch.Tensor.numpy,
+    torch.Tensor.nonzero,
+    torch.Tensor.equal,
+    torch.Tensor.__bool__,
+    torch.Tensor.__float__,
+    torch.Tensor.__int__,
+    torch.Tensor.__index__,
+    torch.equal,
+    torch.nonzero,
 }
 
 
-class Looks(TorchDispatchMode):
+class Looks(TorchFunctionMode):
     """Counts what reads numbers of tensors."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count += func in LOOKS
         return func(*args, **(kwargs or {}))
 
