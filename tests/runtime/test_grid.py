@@ -709,17 +709,16 @@ def test_a_traced_solve_is_refined_and_refused():
 
 
 REGIONS = {
-    "adaptive_heun": (HBNODE, "adaptive_heun"),
-    "dopri5": (HBNODE, "dopri5"),
-    "driven": (HBNODE, "interpolation3"),
-    "a cycle": (GHBNODE, "interpolation3"),
-    "followers": (AdamNODE, "interpolation3"),
+    "Runge and Kutta": (HBNODE, "adaptive_heun", False),
+    "last stage as first": (HBNODE, "dopri5", True),
+    "driven": (HBNODE, "interpolation3", True),
+    "a cycle": (GHBNODE, "interpolation3", False),
+    "followers": (AdamNODE, "interpolation3", True),
 }
 
 
 @pytest.mark.parametrize("kind", REGIONS)
-@pytest.mark.parametrize("own", [False, True], ids=["shared times", "own times"])
-def test_steps_that_are_compiled_once(monkeypatch, kind, own):
+def test_steps_that_are_compiled_once(monkeypatch, kind):
     """Each has its own time and interval all the same; the grid has their errors."""
 
     @cache
@@ -729,10 +728,10 @@ def test_steps_that_are_compiled_once(monkeypatch, kind, own):
 
     torch.compiler.reset()
     monkeypatch.setattr(compiling, "compiled", compiled)
+    model, method, own = REGIONS[kind]
     times = (0.2, 0.7, 1.0)
     if own:
         times = torch.tensor([[0.0, 0.5, 1.0], [0.1, 0.3, 0.3], [0.2, 0.6, 0.9]])
-    model, method = REGIONS[kind]
     node = small(model, compile=True, method=method)
     node.automatic_grid.steps = 3
     stats = step_as_eager(node, times=times)
