@@ -712,8 +712,7 @@ REGIONS = {
     "Runge and Kutta": (HBNODE, "adaptive_heun", False),
     "last stage as first": (HBNODE, "dopri5", True),
     "driven": (HBNODE, "interpolation3", True),
-    "a cycle": (GHBNODE, "interpolation3", False),
-    "followers": (AdamNODE, "interpolation3", True),
+    "a cycle, and a follower": (GHBNODE, "interpolation3", False),
 }
 
 
