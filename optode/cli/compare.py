@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -26,16 +25,20 @@ class Backend(str, Enum):
     ray = "ray"
 
 
+TaskName: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="spheres, spirals, pendulum, copy_memory; with --data mnist14, mnist, cifar, "
+        "plane_vibration, silverbox, walker2d; or FILE.py:NAME for one's own.",
+    ),
+]
+
+
 def compare(
     rules: Specs,
-    task: Annotated[
-        str,
-        typer.Option(
-            "--task",
-            metavar="TASK",
-            help="spheres, spirals, pendulum or copy_memory, or FILE.py:NAME for one's own.",
-        ),
-    ] = "spheres",
+    task: TaskName = "spheres",
     seeds: Annotated[int, typer.Option(min=1, help="Train each rule from so many seeds.")] = 5,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Train for so many epochs, by default the task's.")
@@ -49,7 +52,9 @@ def compare(
     ] = Backend.loky,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="Find the data of tasks that need files here."),
+        typer.Option(
+            "--data", metavar="DIR", envvar="OPTODE_DATA", help="Find recorded data here."
+        ),
     ] = None,
     output: Annotated[
         Path,
@@ -66,8 +71,7 @@ def compare(
     _check_installed()
     from optode.study.record import StudyError
 
-    where = data or (Path(os.environ["OPTODE_DATA"]) if "OPTODE_DATA" in os.environ else None)
-    settings = {"seeds": seeds, "epochs": epochs, "error": error, "jobs": jobs, "data": where}
+    settings = {"seeds": seeds, "epochs": epochs, "error": error, "jobs": jobs, "data": data}
     with errors_reported():
         try:
             found = _with_bar(rules, task, output, backend=backend.value, **settings)
@@ -161,6 +165,11 @@ def _print(found: Comparison, output: Path) -> None:
             f"{row['diverged']}/{row['runs']}",
         )
     Console(highlight=False).print(table)
+    if found.missed:
+        words = (
+            f"above {found.settings.error:g} at the smallest tolerance: {', '.join(found.missed)}"
+        )
+        typer.echo(f"warning: the error of the outputs stayed {words}", err=True)
     typer.echo(f"Tables and pictures: {output}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from .methods.catalogue import METHODS
@@ -50,6 +51,7 @@ class Rung(NamedTuple):
         return one * self.steps ** (0.5 - self.order)
 
 
+@cache
 def ladder(method: str, free: bool) -> Sequence[Rung]:
     """Return the rungs of a method; of an interpolation that was left free, those of all nodes."""
     if not (free and METHODS[method].follows):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optode.derivation import AnySpec, Derivation
 from optode.diagnostics import Diagnostic, SpecError
@@ -55,6 +55,14 @@ class Comparison:
         from optode.study.summary import summary_table
 
         return summary_table(self.runs)
+
+    @property
+    def missed(self) -> list[str]:
+        """The rules with a run whose error stayed above the goal at the smallest tolerance."""
+        above = {
+            r.rule: 0 for r in self.every if any(x["error"] > self.settings.error for x in r.rows)
+        }
+        return [*above]
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
@@ -127,7 +135,7 @@ def compare(
             of another configuration.
     """
     found = task if isinstance(task, Task) else find_task(task)
-    settings = Settings(epochs or found.epochs, batch or found.batch, rate or found.rate, error)
+    settings = _settings(found, error, epochs=epochs, batch=batch, rate=rate)
     todo = _jobs(entrants_of(rules), task, seeds, settings, data)
     place = None if output is None else Path(output)
     if place is not None:
@@ -141,6 +149,12 @@ def compare(
     return result
 
 
+def _settings(task: Task, error: float, **given: float | None) -> Settings:
+    """Return how all rules are trained: as given, else as the task says."""
+    own: dict[str, Any] = {n: getattr(task, n) if x is None else x for n, x in given.items()}
+    return Settings(**own, error=error)
+
+
 def _jobs(
     entrants: Sequence[Entrant],
     task: str | Task,
@@ -151,6 +165,8 @@ def _jobs(
     """Return a job for each entrant and seed. Raises StudyError where data are missing."""
     found = task if isinstance(task, Task) else find_task(task)
     numbers = range(seeds) if isinstance(seeds, int) else seeds
+    if not numbers:
+        raise StudyError("a comparison needs one seed at least")
     folder = None if data is None else Path(data)
     if found.files:
         found.load(folder, numbers[0])  # what is missing is said before anything is written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ from optode.study.accuracy import Accuracy, parameters_of
 from optode.study.entrants import Entrant, count, network_of
 from optode.study.finding import find_task
 from optode.study.paths import paths_of
-from optode.study.record import Record, Row
+from optode.study.record import Record, Row, StudyError
 from optode.study.task import Examples, Sets, Sizes, Task
 
 FAILURES = (ArithmeticError, RuntimeError)
@@ -39,6 +40,13 @@ class Settings:
     rate: float
     error: float = 1e-3
     clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not min(self.epochs, self.batch) >= 1:
+            raise StudyError(f"epochs = {self.epochs} and batch = {self.batch} must be from 1 on")
+        for name in ("rate", "error"):
+            if not 0 < (x := getattr(self, name)) < math.inf:
+                raise StudyError(f"{name} = {x:g} must be a finite number above 0")
 
 
 @dataclass(frozen=True)

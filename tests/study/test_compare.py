@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,6 +111,28 @@ def test_bad_input_is_named_and_nothing_is_written(name: str, tmp_path: Path) ->
     with pytest.raises(StudyError, match=message):
         optode.compare(rules, task, seeds=1, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seeds": 0}, "needs one seed"),
+        ({"seeds": []}, "needs one seed"),
+        ({"error": 0.0}, "error = 0 must be"),
+        ({"error": float("nan")}, "error = nan must be"),
+        ({"rate": -1.0}, "rate = -1 must be"),
+        ({"epochs": 0}, "epochs = 0 and batch = 16"),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        optode.compare(["heavy_ball"], SIGNS, **given)
+
+
+def test_an_error_that_is_not_reached_is_said() -> None:
+    found = optode.compare(["heavy_ball"], SIGNS, seeds=1, epochs=1, error=1e-12)
+    assert found.missed == ["heavy_ball"]
+    assert optode.compare(["heavy_ball"], SIGNS, seeds=1, epochs=1).missed == []
 
 
 def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
