@@ -18,6 +18,7 @@ from .times import Clock, Grid
 from .tracing import (
     compiled_whole,
     graphs_compiled,
+    in_one_file,
     keep_regions_quiet,
     keep_shims_quiet,
     knows_regions,
@@ -46,7 +47,7 @@ def compiled(mode: bool | str, in_one: bool) -> Run:
     keep_regions_quiet()
     if mode is True and in_one:
         keep_shims_quiet()
-        return compiled_whole(run, options={"cpp_wrapper": True})
+        return compiled_whole(run, options=in_one_file())
     return compiled_whole(run, mode=None if mode is True else str(mode))
 
 

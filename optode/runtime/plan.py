@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     parts: Any = ()
 
 
-FEW = 2
+FEW = 3
 """Up to so many steps are compiled as they stand; of more, one is compiled for all."""
 
 AS_SET = Plan()

@@ -76,6 +76,18 @@ def graphs_compiled() -> int:
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
+def in_one_file() -> dict[str, Any]:
+    """Return the options with which inductor writes one file of kernels, called from C++.
+
+    Kernels and their caller are compiled apart where PyTorch can: the caller with few
+    optimizations, as it has nothing to gain from more.
+    """
+    import torch._inductor.config as settings
+
+    apart = "cpp_wrapper_build_separate"
+    return {"cpp_wrapper": True} | ({apart: True} if hasattr(settings, apart) else {})
+
+
 def compiled_whole(function: Make, **settings: Any) -> Make:
     """Return ``torch.compile`` of a function as whole graphs, however many where it can be told."""
     own: dict[str, Any] = {"recompile_limit": _LIMIT} if _OWN_LIMIT else {}
