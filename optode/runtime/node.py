@@ -194,8 +194,12 @@ class Node(nn.Module):
         return rests_of(rates, states, self.linear_part(t))
 
     def best_method(self, clock: Clock) -> str:
-        """Return the method that "auto" takes, by the structure, the tolerance and the times."""
-        if self.relative_degree > 1:
+        """Return the method that "auto" takes, by the structure, the tolerance and the times.
+
+        With times of each sample's own an interpolation has numbers for each: no saving of calls
+        of f is worth that where steps are short, as from one observation to the next.
+        """
+        if self.relative_degree > 1 and clock.times.ndim == 1:
             return interpolation_for(self.rtol, equal_steps(self))
         return "rk4" if equal_steps(self) and self.rtol > 1e-3 else "tsit5"
 

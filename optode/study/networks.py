@@ -77,21 +77,8 @@ class Forecast(nn.Module):
         return Output(self.head(solution.states[0]).movedim(0, 1), solution.stats)
 
 
-class Residual(nn.Module):
-    """A residual cell, h + tanh(W [x, h]), as the papers' sequences have it."""
-
-    def __init__(self, inputs: int, hidden: int) -> None:
-        super().__init__()
-        self.hidden_size = hidden
-        self.linear = nn.Linear(inputs + hidden, hidden)
-
-    def forward(self, x: Tensor, h: Tensor) -> Tensor:
-        """Return h after the observation x."""
-        return h + torch.tanh(self.linear(torch.cat([x, h], -1)))
-
-
 class Sequences(nn.Module):
-    """A residual cell at each row of a sequence, and the ODE from row to row.
+    """A gated recurrent unit at each row of a sequence, and the ODE from row to row.
 
     With ``last`` the output is that after the last row alone.
     """
@@ -102,7 +89,7 @@ class Sequences(nn.Module):
         super().__init__()
         inputs, outputs = shape
         self.last = last
-        self.rnn = ODERNN(node, Residual(inputs, features), nn.Linear(features, outputs))
+        self.rnn = ODERNN(node, nn.GRUCell(inputs, features), nn.Linear(features, outputs))
 
     @property
     def node(self) -> Any:

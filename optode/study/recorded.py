@@ -28,7 +28,7 @@ CHECKSUMS = {
 """The SHA-256 of each file: with others, numbers would not compare."""
 
 ROWS = 64
-"""The rows of a sequence; so many are one unit of time."""
+"""The rows of a sequence. From one to the next is a unit of time; all of a walk are one."""
 
 PERIOD = 8192
 """The samples of one period of the vibration; the eight after it nearly repeat it."""
@@ -117,7 +117,7 @@ def _windows(blocks: list[np.ndarray], targets: slice, spacing: int) -> Examples
         block[k : k + ROWS + 1] for block in blocks for k in range(0, len(block) - ROWS, spacing)
     ]
     rows = torch.from_numpy(np.stack(cut)).float()
-    times = (torch.arange(ROWS) / ROWS).expand(len(rows), -1)
+    times = torch.arange(ROWS, dtype=torch.float32).expand(len(rows), -1)
     return Examples(rows[:, :-1], rows[:, 1:, targets], times)
 
 

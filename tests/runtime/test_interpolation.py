@@ -17,11 +17,14 @@ from generated.gradient_descent import NODE
 from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
 from generated.rmsprop import RMSPropNODE
+from generated.sgdw import SGDWNODE
 from optode.runtime import Node
 from optode.runtime.methods.catalogue import METHODS
 from optode.runtime.methods.coefficients import NODES
 from optode.runtime.methods.collocation import collocation, lagrange, radau
+from optode.runtime.methods.driven import resolvents
 from optode.runtime.methods.interpolation import Interpolation, forgets, order
+from optode.runtime.methods.legs import tables
 
 MODELS = (HBNODE, GHBNODE, AdamNODE, NesterovNODE, AdamWNODE)
 SPANS = {NesterovNODE: (1.0, 2.0)}
@@ -232,7 +235,7 @@ def test_relaxation_is_stable_at_any_rate(rate: float) -> None:
     assert float((found - limit).abs().max()) < 1e-3 + 30 / rate
 
 
-@pytest.mark.parametrize("model", [HBNODE, GHBNODE, AdamNODE, NesterovNODE])
+@pytest.mark.parametrize("model", [HBNODE, GHBNODE, AdamNODE, NesterovNODE, SGDWNODE])
 def test_samples_with_times_of_their_own_are_those_solved_alone(model: type[Node]) -> None:
     field, h = Force(timed=True), torch.randn(3, 3, dtype=torch.float64)
     start, end = SPANS.get(model, (0.0, 1.0))
@@ -250,6 +253,23 @@ def test_samples_with_times_of_their_own_are_those_solved_alone(model: type[Node
         torch.testing.assert_close(together[:, i : i + 1], alone, rtol=0, atol=1e-13)
         (wanted,) = torch.autograd.grad(alone.square().sum(), own)
         torch.testing.assert_close(by_times[i, 1:], wanted[1:], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_partial_fractions_are_the_inverse(name: str) -> None:
+    """Of ``1 - x A``, for each sample's rate; where x is small, as exact as numbers can be."""
+    method = METHODS[name]
+    assert isinstance(method, Interpolation)
+    legs, rates = method.legs, torch.tensor([-1e6, -30.0, -0.9, -1e-3, 0.0, 0.5, 3.0]).double()
+    numbers = tables(legs, torch.float64, torch.device("cpu"))
+    found = resolvents(legs, numbers, rates.expand(len(legs), -1))
+    for k, leg in enumerate(legs):
+        integrals = torch.tensor(leg.integrals, dtype=torch.float64)
+        n = len(integrals)
+        for j, rate in enumerate(rates.tolist()):
+            exact = torch.linalg.inv(torch.eye(n, dtype=torch.float64) - rate * integrals)
+            bound = 1e-14 if abs(rate) < 1 else 3e-12
+            torch.testing.assert_close(found[k, :n, :n, j], exact, rtol=0, atol=bound)
 
 
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-7])

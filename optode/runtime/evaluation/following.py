@@ -25,10 +25,16 @@ def structure_of(node: Node) -> Structure:
     layers = tuple(tuple(place[name] for name in layer) for layer in node.followers)
     following = {i for layer in layers for i in layer}
     driven = tuple(i for i in place.values() if i not in following)
-    groups = _groups(driven, node.linear_part(torch.ones((), device="cpu")))
+    linear = node.linear_part(torch.ones(_TIMES, device="cpu"))
     alone = {place[name] for name in node.linear_only}
     resting = tuple(i for i in driven if i not in alone)
-    return Structure(groups, driven, resting, layers, node.followers_see_f)
+    steady = tuple(i for i in place.values() if not _changes(linear[i][i]))
+    groups = _groups(driven, linear)
+    return Structure(groups, driven, steady, resting, layers, node.followers_see_f)
+
+
+_TIMES = 2
+"""At several times it is seen what of L changes."""
 
 
 class Following:
@@ -73,7 +79,7 @@ class Following:
         return tuple(None if rest is None else faster * rest for rest in rests)
 
     def linear(self, s: Tensor) -> list[list[Tensor | None]]:
-        """Return L of ``z' = L z + rest`` at the times s, its last dimension; None for what is 0."""
+        """Return L of ``z' = L z + rest`` at the times s, its first dimension; None for what is 0."""
         node, clock = self.evaluation.node, self.evaluation.clock
         time, speed = clock.over(self.interval, s)
         return [[_at(x, time, speed) for x in row] for row in node.linear_part(time)]
@@ -94,18 +100,24 @@ def _at(x: float | Tensor, time: Tensor, speed: Tensor | None) -> Tensor | None:
     if not isinstance(x, Tensor) and x == 0:
         return None
     every = torch.as_tensor(x, dtype=time.dtype, device=time.device).expand_as(time)
-    return (every if speed is None else speed * every).movedim(0, -1)
+    return every if speed is None else speed * every
+
+
+def _changes(x: float | Tensor) -> bool:
+    """Return whether an entry of L at several times is one for each."""
+    return isinstance(x, Tensor) and x.ndim > 0
 
 
 def _groups(driven: tuple[int, ...], linear: Sequence[Rates]) -> tuple[tuple[int, ...], ...]:
-    """Return the connected groups of driven states, as L links them."""
-    found: list[tuple[int, ...]] = []
-    for i in driven:
-        linked = [g for g in found if any(_links(linear, i, j) for j in g)]
-        found = [g for g in found if g not in linked]
-        found.append(tuple(sorted([i, *(j for g in linked for j in g)])))
-    return tuple(sorted(found))
+    """Return the driven states that move each other, as L says, after those that move them."""
+    moved_by = {i: {j for j in driven if _moves(linear[i][j])} | {i} for i in driven}
+    for k in driven:  # through any others (Warshall)
+        for i in driven:
+            if k in moved_by[i]:
+                moved_by[i] |= moved_by[k]
+    groups = {tuple(j for j in driven if i in moved_by[j] and j in moved_by[i]) for i in driven}
+    return tuple(sorted(groups, key=lambda group: (len(moved_by[group[0]]), group)))
 
 
-def _links(linear: Sequence[Rates], i: int, j: int) -> bool:
-    return any(isinstance(x, Tensor) or x != 0 for x in (linear[i][j], linear[j][i]))
+def _moves(x: float | Tensor) -> bool:
+    return isinstance(x, Tensor) or x != 0

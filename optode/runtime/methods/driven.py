@@ -1,9 +1,9 @@
 """Solve what moves linearly, by collocation: states under rests that are known at nodes.
 
 Of driven states ``z' = L(t) z + g`` the rest g is interpolated through its values at nodes. At
-Radau's nodes collocation asks ``z_a = z_0 + sum_b A_ab (L_b z_b + g_b)``, one small system of
-equations for all samples and features. So a state at a node is a sum of the starts and of the
-values of g, weighed by numbers.
+Radau's nodes collocation asks ``z_a = z_0 + sum_b A_ab (L_b z_b + g_b)``. So a state at a node is a
+sum of the starts and of the values of g, weighed by numbers. States that move each other are solved
+for together, after those that move them alone.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .legs import Legs, Tables, order, sides
+from .legs import Legs, Tables, order, resolving, sides
 from .step import Structure
 
 Linear = Sequence[Sequence[Tensor | None]]
-"""L at several times, which are the last dimension of its entries; None for those that are 0."""
+"""L at several times, which are the first dimension of its entries; None for those that are 0."""
 
 
 def leg_rows(
@@ -35,55 +35,140 @@ def leg_rows(
     Of shape (driven states and nodes, starts and values of rests), with the dtype of ``like``. The
     columns have the values in the order of the nodes. With ``whole`` there are rows of all nodes,
     and not of the ends alone. Where samples have times of their own, dimensions of the samples come
-    before these. ``linear`` is L at the nodes of all legs.
+    last. ``linear`` is L at the nodes of all legs.
     """
-    found = [
-        _solutions(structure, legs, numbers, length, linear, group).flatten(-4).to(like.dtype)
-        for group in structure.groups
-    ]
-    found.append(like.new_zeros(1))
-    most = max(x.ndim for x in found)
-    samples = next(x.shape[:-1] for x in found if x.ndim == most)
-    every = torch.cat([x.expand(*samples, -1) for x in found], -1)
-    places, shapes = order(legs, structure.groups, structure.resting, whole, like.device)
-    rows = every.index_select(-1, places).split_with_sizes([m * n for m, n in shapes], -1)
-    return [x.view(*samples, *shape) for x, shape in zip(rows, shapes)]
+    if not structure.driven:
+        return [like.new_zeros(0, 0) for _ in legs]
+    driven = Driven(structure, legs, numbers, length, linear)
+    for group in structure.groups:
+        driven.add(group)
+    every = [driven.found[i].to(like.dtype) for i in structure.driven]
+    resting = tuple(structure.driven.index(i) for i in structure.resting)
+    places, shapes = order(legs, len(every), resting, whole, like.device)
+    rows = driven.stacked(every).flatten(0, 3).index_select(0, places)
+    parts = rows.split_with_sizes([m * n for m, n in shapes])
+    return [x.view(*shape, *x.shape[1:]) for x, shape in zip(parts, shapes)]
 
 
-def _solutions(
-    structure: Structure,
-    legs: Legs,
-    numbers: Tables,
-    length: Any,
-    linear: Linear,
-    group: tuple[int, ...],
-) -> Tensor:
-    """Return how far a group goes for each right side, of shape (legs, states, nodes, sides)."""
-    dtype, device = numbers.nodes.dtype, numbers.nodes.device
-    rests = tuple(group.index(i) for i in group if i in structure.resting)
-    starts, responses, unit = sides(legs, len(group), rests, dtype, device)
-    added = length * responses
-    coupled = [linear[i][j] for i in group for j in group]
-    if not any(x is not None for x in coupled):
-        return added
-    return _solved(coupled, length * numbers.integrals, starts + added, unit) - starts
+class Driven:
+    """How far driven states go for each right side, as far as it was found.
 
-
-def _solved(
-    coupled: Sequence[Tensor | None], integrals: Tensor, right: Tensor, unit: Tensor
-) -> Tensor:
-    """Solve the systems of all legs, one for each sample where these have times of their own.
-
-    ``coupled`` are the entries of L at the nodes of all legs, ``right`` (legs, states, nodes, right
-    sides).
+    Tensors of shape (legs, nodes, sides), with dimensions of the samples after these where samples
+    have times of their own.
     """
-    legs, size, most, _ = right.shape
-    there = next(x for x in coupled if x is not None)
-    zero = torch.zeros_like(there)
-    entries = torch.stack([zero if x is None else x for x in coupled], -1)
-    samples = entries.shape[:-2]
-    table = entries.view(*samples, legs, most, size, size).movedim(-3, -1)
-    moved = integrals[:, None, :, None, :] * table[..., :, None, :, :]
-    system = unit - moved.reshape(*samples, legs, size * most, size * most)
-    found = torch.linalg.solve_ex(system, right.flatten(1, 2).expand(*samples, -1, -1, -1))[0]
-    return found.view(*samples, *right.shape)
+
+    def __init__(
+        self, structure: Structure, legs: Legs, numbers: Tables, length: Any, linear: Linear
+    ) -> None:
+        self.structure, self.legs, self.numbers = structure, legs, numbers
+        self.length = length
+        self.linear = [
+            [None if x is None else x.reshape(*numbers.nodes.shape, *x.shape[1:]) for x in row]
+            for row in linear
+        ]
+        entries = [x for row in self.linear for x in row if x is not None]
+        self.samples = max(x.ndim for x in entries) - 2 if entries else 0
+        rests = tuple(structure.driven.index(i) for i in structure.resting)
+        numbers_like = numbers.nodes.dtype, numbers.nodes.device
+        self.sides = sides(legs, len(structure.driven), rests, *numbers_like)
+        self.found: dict[int, Tensor] = {}
+
+    def wide(self, x: Tensor) -> Tensor:
+        """Return numbers of all samples as those of each."""
+        return x.view(*x.shape, *[1] * (3 + self.samples - x.ndim))
+
+    def stacked(self, tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+        """Stack tensors; with one of each sample among them, all are."""
+        wide = [self.wide(x) for x in tensors]
+        shape = torch.broadcast_shapes(*(x.shape for x in wide))  # type: ignore[no-untyped-call]
+        return torch.stack([x.expand(shape) for x in wide], dim)
+
+    def add(self, group: tuple[int, ...]) -> None:
+        """Find how far a group goes, after those that move it."""
+        places = [self.structure.driven.index(i) for i in group]
+        own, pushed = [self.sides.starts[p] for p in places], [self._pushed(i) for i in group]
+        coupled = [self.linear[i][j] for i in group for j in group]
+        if all(x is None for x in coupled):
+            self.found.update(zip(group, pushed))
+        elif self.samples and len(group) == 1 and group[0] in self.structure.steady:
+            (rate,) = coupled
+            assert rate is not None
+            moved = times(
+                resolvents(self.legs, self.numbers, self.length * rate[:, 0]), own[0], pushed[0]
+            )
+            self.found[group[0]] = moved - self.wide(own[0])
+        else:
+            self._solve(group, coupled, own, pushed)
+
+    def _pushed(self, i: int) -> Tensor:
+        """Return how far others, and its rest, move a state."""
+        total = self.sides.responses[self.structure.driven.index(i)]
+        for j, before in self.found.items():
+            if (factor := self.linear[i][j]) is not None:
+                start = self.sides.starts[self.structure.driven.index(j)]
+                moved = factor[:, :, None] * (self.wide(before) + self.wide(start))
+                total = self.wide(total) + integrated(self.numbers.integrals, moved)
+        return self.length * total
+
+    def _solve(
+        self,
+        group: tuple[int, ...],
+        coupled: Sequence[Tensor | None],
+        own: Sequence[Tensor],
+        pushed: Sequence[Tensor],
+    ) -> None:
+        """Solve the systems of all legs, one for each sample where these have times of their own."""
+        size, samples = len(group), self.samples
+        there = next(x for x in coupled if x is not None)
+        zero = torch.zeros_like(there)
+        entries = torch.stack([zero if x is None else x for x in coupled]).movedim(
+            (0, 1, 2), (-1, -3, -2)
+        )
+        legs, most = there.shape[:2]
+        table = entries.view(*entries.shape[:-1], size, size).movedim(-3, -1)
+        integrals = self.length * self.numbers.integrals
+        moved = integrals[:, None, :, None, :] * table[..., :, None, :, :]
+        unit = torch.eye(size * most, dtype=moved.dtype, device=moved.device)
+        system = unit - moved.reshape(*moved.shape[:samples], legs, size * most, size * most)
+        right = self.stacked([self.wide(x) + self.wide(y) for x, y in zip(own, pushed)], 1)
+        right = right.movedim((0, 1, 2, 3), (-4, -3, -2, -1)).flatten(-3, -2)
+        right = right.expand(*system.shape[:-2], *right.shape[-2:])
+        solved = torch.linalg.solve_ex(system, right)[0].view(*right.shape[:-2], size, most, -1)
+        solved = solved.movedim((-4, -3, -2, -1), (0, 1, 2, 3))
+        self.found.update((i, x - self.wide(y)) for i, x, y in zip(group, solved.unbind(1), own))
+
+
+def integrated(integrals: Tensor, x: Tensor) -> Tensor:
+    """Return the integrals from the start to the nodes of what is known there."""
+    return (integrals @ x.flatten(2)).view_as(x)
+
+
+def resolvents(legs: Legs, numbers: Tables, rate: Tensor) -> Tensor:
+    """Return ``(1 - rate A)^-1`` of every leg, with rates that do not change, one for each sample.
+
+    By partial fractions, since a system of equations for each sample takes long. ``rate`` (legs) is
+    in units of a step; so is ``A``, the integrals of a leg. The result is of shape (legs, nodes,
+    nodes), with dimensions of the samples last, as in the rate.
+    """
+    table, real, imaginary = resolving(legs, rate.dtype, rate.device)
+    shape, size = rate.shape[1:], real.shape[-1]
+    x = rate.flatten(1)[:, None]
+    below, turned = 1 - x * real[..., None], x * imaginary[..., None]
+    parts = torch.where(imaginary[..., None] < 0, turned, below) / (
+        below.square() + turned.square()
+    )
+    found = (table @ parts).view(len(rate), size, size, x.shape[-1])
+    # the parts nearly cancel; of M = 1 + x A M the right side is the more exact where x is small
+    unit = torch.eye(size, dtype=rate.dtype, device=rate.device)[..., None]
+    better, x = found, x[..., None, :]
+    for _ in range(2):
+        better = unit + x * integrated(numbers.integrals, better)
+    return torch.where(x.abs() < 1, better, found).view(len(rate), size, size, *shape)
+
+
+def times(table: Tensor, start: Tensor, pushed: Tensor) -> Tensor:
+    """Return the products of tables of each sample (legs, nodes, nodes) with right sides."""
+    if pushed.ndim == 3:  # the same for all samples
+        return torch.einsum("lab...,lbc->lac...", table, start + pushed)
+    start = start.view(*start.shape, *[1] * (pushed.ndim - 3))
+    return torch.einsum("lab...,lbc...->lac...", table, start + pushed)

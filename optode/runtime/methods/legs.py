@@ -52,20 +52,31 @@ class Tables(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """The right sides of the systems of all legs for a group of driven states, and their unit.
+    """The right sides of the equations of all legs, a tensor for every driven state.
 
-    ``starts`` (states, n, sides) are those of the starts alone, and ``responses`` (legs, states, n,
-    sides) what a value at a node adds to an integral. The starts come first among the sides, then
-    the values at each node in turn.
+    ``starts`` (1, n, sides) are those of the starts alone, and ``responses`` (legs, n, sides) what a
+    value at a node adds to an integral. The starts come first among the sides, then the values at
+    each node in turn.
     """
 
-    starts: Tensor
-    responses: Tensor
-    unit: Tensor
+    starts: list[Tensor]
+    responses: list[Tensor]
+
+
+class Resolving(NamedTuple):
+    """The partial fractions of ``(1 - x A)^-1`` of every leg, A its integrals.
+
+    ``table`` (legs, n n, n) weighs parts for each eigenvalue of A, ``real`` and ``imaginary`` (legs,
+    n): the real part of ``1 / (1 - x a)``, and for the second a of a pair the imaginary one.
+    """
+
+    table: Tensor
+    real: Tensor
+    imaginary: Tensor
 
 
 class Order(NamedTuple):
-    """Where the rows of each leg are among the solutions of all groups, one after another.
+    """Where the rows of each leg are among those of all driven states, one after another.
 
     ``shapes`` are those of the legs' rows: driven states at nodes, starts and values.
     """
@@ -94,57 +105,56 @@ def tables(legs: Legs, dtype: torch.dtype, device: torch.device) -> Tables:
 def sides(
     legs: Legs, states: int, rests: tuple[int, ...], dtype: torch.dtype, device: torch.device
 ) -> Sides:
-    """Return the right sides for so many states, of which those at given places have a rest."""
+    """Return the right sides for so many driven states, of which those at given places have a rest."""
     (size, values), count = _sizes(legs), len(rests)
-    starts = torch.zeros(states, size, states + values * count, dtype=torch.float64)
+    starts = torch.zeros(states, 1, size, states + values * count, dtype=torch.float64)
     for i in range(states):
-        starts[i, :, i] = 1
-    responses = starts.new_zeros(len(legs), *starts.shape)
+        starts[i, ..., i] = 1
+    responses = starts.new_zeros(states, len(legs), *starts.shape[2:])
     for k, one in enumerate(legs):
         n, used = len(one.nodes), len(one.weights[0])
         added = starts.new_tensor(one.integrals) @ starts.new_tensor(one.weights)
         for r, i in enumerate(rests):
-            responses[k, i, :n, states + r : states + used * count : count] = added
-    unit = torch.eye(states * size, dtype=torch.float64)
-    return Sides(*(x.to(device, dtype) for x in (starts, responses, unit)))
+            responses[i, k, :n, states + r : states + used * count : count] = added
+    return Sides(*([x.to(device, dtype, copy=True) for x in each] for each in (starts, responses)))
+
+
+@constants
+def resolving(legs: Legs, dtype: torch.dtype, device: torch.device) -> Resolving:
+    """Return the partial fractions of the legs' resolvents."""
+    size, _ = _sizes(legs)
+    table = torch.zeros(len(legs), size, size, size, dtype=torch.float64)
+    real, imaginary = (table.new_zeros(len(legs), size) for _ in range(2))
+    for k, one in enumerate(legs):
+        n = len(one.nodes)
+        values, vectors = torch.linalg.eig(table.new_tensor(one.integrals))
+        weights = torch.einsum("ap,pb->abp", vectors, torch.linalg.inv(vectors))
+        # w z + w' z* of a pair, whose places are side by side, has both errors of the two weights
+        other = weights[..., torch.arange(n) + values.imag.sign().long()]
+        of_pair = torch.where(values.imag < 0, (other - weights).imag, (other + weights).real)
+        weighed = torch.where(values.imag == 0, weights.real, of_pair)
+        table[k, :n, :n, :n] = weighed
+        real[k, :n], imaginary[k, :n] = values.real, values.imag
+    return Resolving(*(x.to(device, dtype) for x in (table.flatten(1, 2), real, imaginary)))
 
 
 @constants
 def order(
-    legs: Legs,
-    groups: tuple[tuple[int, ...], ...],
-    rests: tuple[int, ...],
-    whole: bool,
-    device: torch.device,
+    legs: Legs, states: int, rests: tuple[int, ...], whole: bool, device: torch.device
 ) -> Order:
-    """Return where the rows are: of all nodes of the legs, or of their ends.
-
-    States are in the order of their places, and so are those with a rest.
-    """
-    (size, values), driven = _sizes(legs), sorted(i for group in groups for i in group)
+    """Return where the rows are: of all nodes of the legs, or of their ends."""
+    size, values = _sizes(legs)
+    width = states + values * len(rests)
     sought: list[int] = []
-    shapes, begins, begin = [], [], 0
-    widths = [len(g) + values * sum(i in rests for i in g) for g in groups]
-    for group, width in zip(groups, widths):
-        begins.append(begin)
-        begin += len(legs) * len(group) * size * width
+    shapes = []
     for k, one in enumerate(legs):
-        nodes, used = [*range(len(one.nodes))], len(one.weights[0])
+        nodes, used = [*range(len(one.nodes))], states + len(one.weights[0]) * len(rests)
         nodes = nodes if whole else nodes[-1:]
-        shapes.append((len(driven) * len(nodes), len(driven) + used * len(rests)))
-        for i in driven:
-            g = next(g for g, group in enumerate(groups) if i in group)
-            group, width = groups[g], widths[g]
-            resting = [j for j in group if j in rests]
-            columns = [group.index(j) if j in group else None for j in driven]
-            columns += [
-                len(group) + v * len(resting) + resting.index(j) if j in resting else None
-                for v in range(used)
-                for j in rests
-            ]
+        shapes.append((states * len(nodes), used))
+        for i in range(states):
             for a in nodes:
-                row = begins[g] + ((k * len(group) + group.index(i)) * size + a) * width
-                sought += [begin if c is None else row + c for c in columns]  # or the zero behind
+                row = ((i * len(legs) + k) * size + a) * width
+                sought += range(row, row + used)
     return Order(torch.tensor(sought, device=device), shapes)
 
 
@@ -161,18 +171,27 @@ def _square(rows: tuple[Row, ...], height: int, width: int) -> list[Row]:
     return [_filled(row, width) for row in rows] + [(0.0,) * width] * (height - len(rows))
 
 
+_FEW = 4
+"""Up to so many rows of each sample, sums of products take less time than a product of matrices."""
+
+
 def mixed_rows(rows: Tensor, x: Tensor) -> Tensor:
     """Return weighed sums over the first dimension of x, one for each row.
 
-    Rows may have dimensions of samples before them.
+    Rows may be those of each sample, whose dimensions come last, and first in x.
     """
     if rows.ndim == 2:
         columns = x.flatten(1) if x.ndim > 1 else x[:, None]
         return (rows @ columns).view(len(rows), *x.shape[1:])
-    return (rows.movedim((-2, -1), (0, 1)) * x).sum(1)
+    samples = rows.ndim - 2
+    if len(rows) <= _FEW:
+        return (rows.view(*rows.shape, *[1] * (x.ndim - 1 - samples)) * x).sum(1)
+    columns = x.movedim(0, samples)
+    columns = columns.flatten(samples + 1) if x.ndim > samples + 1 else columns[..., None]
+    found = rows.movedim((0, 1), (-2, -1)) @ columns
+    return found.movedim(samples, 0).reshape(len(rows), *x.shape[1:])
 
 
 def scaled_rows(weights: Tensor, x: Tensor) -> Tensor:
-    """Return x, each entry of its first dimension times its weight."""
-    first = weights.movedim(-1, 0)
-    return first.view(*first.shape, *[1] * (x.ndim - first.ndim)) * x
+    """Return x, each entry of its first dimension times its weight, or a weight of each sample."""
+    return weights.view(*weights.shape, *[1] * (x.ndim - weights.ndim)) * x

@@ -39,12 +39,14 @@ class Evaluate(Protocol):
 class Structure(NamedTuple):
     """How the states of a node follow from f, by their places.
 
-    ``groups`` are driven states that move each other linearly, ``driven`` all of them, and
-    ``resting`` those with a rest to interpolate. ``layers`` are the groups of states that follow.
+    ``groups`` are driven states that move each other linearly, after those that move them,
+    ``driven`` all of them, and ``resting`` those with a rest to interpolate. The ``steady`` ones
+    move themselves at a rate that does not change. ``layers`` are the groups of states that follow.
     """
 
     groups: tuple[tuple[int, ...], ...]
     driven: tuple[int, ...]
+    steady: tuple[int, ...]
     resting: tuple[int, ...]
     layers: tuple[tuple[int, ...], ...]
     sees_f: bool
@@ -71,7 +73,7 @@ class Follow(Evaluate, Protocol):
         ...
 
     def linear(self, s: Tensor) -> list[list[Tensor | None]]:
-        """Return L of ``z' = L z + rest`` at the times s, its last dimension; None for what is 0."""
+        """Return L of ``z' = L z + rest`` at the times s, its first dimension; None for what is 0."""
         ...
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..aliases import Tensors
 from .combinations import joined, picked
-from .driven import leg_rows
+from .driven import integrated, leg_rows, resolvents
 from .folding import fold, unfold
 from .legs import Leg, Legs, mixed_rows, scaled_rows, tables
 from .step import Follow, Rested, Stages, Step
@@ -19,7 +19,7 @@ class Relaxing(NamedTuple):
     """How far a follower that relaxes by itself has gone at the nodes of every leg.
 
     ``starts`` (legs, nodes) weigh its start, ``rests`` (legs, nodes, nodes) the rest of its rate
-    there; dimensions of the samples come before these where samples have times of their own.
+    there; dimensions of the samples come last where samples have times of their own.
     """
 
     starts: Tensor
@@ -46,19 +46,26 @@ class Way:
         self.relaxing: dict[int, Relaxing] = {}
         for i in (i for layer in self.structure.layers for i in layer):
             if (rate := linear[i][i]) is not None:
-                self.relaxing[i] = self._relaxing(rate)
+                self.relaxing[i] = self._relaxing(rate, i in self.structure.steady)
         self.found: list[Rested] = []
         self.basis = picked(step.states, self.structure.driven)
         self.paths: dict[int, Tensor] = {}
 
-    def _relaxing(self, rate: Tensor) -> Relaxing:
+    def _relaxing(self, rate: Tensor, steady: bool) -> Relaxing:
         """Return the numbers of a follower that relaxes: ``z_a = z_0 + sum_b A_ab (L_b z_b + g_b)``."""
         table = self.step.length * self.tables.integrals
-        rate = rate.reshape(*rate.shape[:-1], *self.times.shape)
-        unit = torch.eye(table.shape[-1], dtype=table.dtype, device=table.device)
-        inverse = torch.linalg.inv_ex(unit - table * rate[..., None, :])[0]
+        rate = rate.reshape(*self.times.shape, *rate.shape[1:])
+        if steady and rate.ndim > 2:
+            inverse = resolvents(self.legs, self.tables, self.step.length * rate[:, 0])
+            rests = integrated(table.mT, inverse.transpose(1, 2)).transpose(1, 2)
+        else:
+            unit = torch.eye(table.shape[-1], dtype=table.dtype, device=table.device)
+            samples = rate.movedim((0, 1), (-2, -1))
+            inverse = torch.linalg.inv_ex(unit - table * samples[..., None, :])[0]
+            rests = (inverse @ table).movedim((-3, -2, -1), (0, 1, 2))
+            inverse = inverse.movedim((-3, -2, -1), (0, 1, 2))
         dtype = self.step.states.dtype
-        return Relaxing((inverse.sum(-1) - 1).to(dtype), (inverse @ table).to(dtype))
+        return Relaxing((inverse.sum(2) - 1).to(dtype), rests.to(dtype))
 
     def pass_by(self, found: Rested) -> None:
         """Note what was found at the next node."""
@@ -110,8 +117,8 @@ class Way:
                 rest, start = unfold(given, n, like), self.step.states[i]
                 if i in self.relaxing:
                     weights, table_of = self.relaxing[i]
-                    moved = mixed_rows(table_of[..., k, :n, :n][..., last, :], rest)
-                    moved = scaled_rows(weights[..., k, :n][..., last], start[None]) + moved
+                    moved = mixed_rows(table_of[k, :n, :n][last], rest)
+                    moved = scaled_rows(weights[k, :n][last], start[None]) + moved
                 else:
                     moved = mixed_rows(table[last], rest)
                 paths[i], ends[i] = start + moved, moved[-1]
