@@ -21,9 +21,9 @@ AUTO = "auto"
 STEPS = (1, *(base * 2**k for k in range(12) for base in (2, 3)))
 TOLERANCES = tuple(10 ** (-k / 4) for k in range(4, 49))
 # A method may take twice the evaluations of the reference (dopri8 at 1e-12), within these bounds.
-ALLOWED = (400, 2000)
+ALLOWED = (300, 800)
 # The time for a method on a model, after which no tighter setting is tried (seconds).
-PATIENCE = 6.0
+PATIENCE = 2.0
 # Numbers of equal steps are told apart to within this share.
 SHARE = 0.04
 REPEATS = 3
