@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from optode.study.record import StudyError
 
@@ -16,11 +17,12 @@ ANALYSES = {
     "conventions": "count the backward evaluations of one gradient by the conventions in use",
     "overshoot": "see how far untrained models go over a long time",
     "rates": "train at several learning rates",
+    "released": "train the walks as the released code does, and with what differs undone",
 }
 
 
 def arguments() -> argparse.Namespace:
-    from experiments.models import MODELS
+    from experiments.models import COMPARED, MODELS
     from experiments.presets import PRESETS
 
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
@@ -28,18 +30,19 @@ def arguments() -> argparse.Namespace:
     run = commands.add_parser("run", help="train the models on a task; what is done is kept")
     run.add_argument("task", choices=[*PRESETS["standard"], "all"])
     run.add_argument("--preset", choices=[*PRESETS], default="quick")
-    run.add_argument("--models", nargs="+", choices=[*MODELS], default=[*MODELS])
+    run.add_argument("--models", nargs="+", choices=[*MODELS], default=COMPARED)
     run.add_argument("--seeds", type=int, help="instead of the preset's")
-    data = os.environ.get("OPTODE_DATA")
-    run.add_argument("--data", type=Path, metavar="DIR", default=Path(data) if data else None)
     run.add_argument("--runs", type=Path, metavar="DIR", default=Path("experiment-runs"))
     run.add_argument("--jobs", type=int, default=2)
     words = "refuse what would take more minutes on the machine, by the first steps"
     run.add_argument("--budget", type=float, metavar="MINUTES", default=float("inf"), help=words)
     for name, words in ANALYSES.items():
         each = commands.add_parser(name, help=words)
-        each.add_argument("--models", nargs="+", choices=[*MODELS], default=[*MODELS])
+        each.add_argument("--models", nargs="+", choices=[*MODELS], default=COMPARED)
         each.add_argument("--results", type=Path, metavar="DIR", default=RESULTS)
+    data = os.environ.get("OPTODE_DATA")
+    for each in (run, commands.choices["released"]):
+        each.add_argument("--data", type=Path, metavar="DIR", default=Path(data) if data else None)
     report = commands.add_parser("report", help="write the tables and figures from the results")
     report.add_argument("--output", type=Path, default=Path("docs/studies"))
     for each in (run, report):
@@ -47,13 +50,13 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def analyse(name: str, models: list[str], results: Path) -> None:
+def analyse(name: str, models: list[str], results: Path, **more: Any) -> None:
     """Measure something else than a training, print it and keep it."""
     from importlib import import_module
 
     from experiments.running import rounded
 
-    table = rounded(import_module(f"experiments.{name}").measure(models))
+    table = rounded(import_module(f"experiments.{name}").measure(models, **more))
     print(table.to_string(index=False))
     results.mkdir(parents=True, exist_ok=True)
     table.to_csv(results / f"{name}.csv", index=False)
@@ -67,7 +70,8 @@ def main() -> None:
 
             run(asked)
         elif asked.command in ANALYSES:
-            analyse(asked.command, asked.models, asked.results)
+            more = {"data": asked.data} if "data" in asked else {}
+            analyse(asked.command, asked.models, asked.results, **more)
         else:
             from experiments.report import write
 

@@ -10,7 +10,7 @@ from optode.study.compare import entrants_of
 from optode.study.entrants import Entrant
 
 HERE = Path(__file__).parent
-PAPERS, CONTROL, UNTRIED = "of the papers", "control", "untried"
+PAPERS, CONTROL, UNTRIED, RELEASED = "of the papers", "control", "untried", "as released"
 
 
 class Model(NamedTuple):
@@ -34,8 +34,12 @@ MODELS = {
     "AdamNODE, v frozen": Model("adam_frozen", CONTROL),
     "BoundedSpeedNODE": Model("relativistic", UNTRIED),
     "TripleMomentumNODE": Model("triple_momentum", UNTRIED),
+    "HBNODE, pulled back": Model("heavy_ball_released", RELEASED),
 }
 """The models by the names of the report. The first that is asked for has the task's sizes."""
+
+COMPARED = [name for name, model in MODELS.items() if model.kind != RELEASED]
+"""The models of a study that is asked for no others."""
 
 
 def entrants(names: list[str]) -> list[Entrant]:

@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from experiments import conventions, overshoot, rates
+from experiments import conventions, overshoot, rates, released
 from experiments.models import MODELS, entrants
 from experiments.presets import PRESETS
 from experiments.report import difference, spread, table, write
+from optode.study.entrants import network_of
 from optode.study.finding import EVERY
 from optode.study.record import StudyError
+from optode.study.task import Examples
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,3 +122,25 @@ def test_learning_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [*found["runs"]] == [1, 1]
     assert found["diverged"].iloc[0] == 0
     assert np.isfinite(found["train_loss"].iloc[0])
+
+
+def test_the_walks_as_released() -> None:
+    """As many parameters as the released layers, counted by hand; and who has seen which row."""
+    shape = Examples(torch.randn(2, 5, 17), torch.randn(2, 5, 17), torch.arange(5.0).expand(2, -1))
+    for name, count in (("NODE", 8729), ("GHBNODE", 8899)):
+        (entrant,) = entrants([name])
+        for seen in (False, True):
+            network = network_of(entrant, released.task(seen), (), method="rk4")
+            assert sum(p.numel() for p in network.parameters()) == count
+            x = shape.inputs.clone().requires_grad_()
+            out = network(Examples(x, shape.targets, shape.times)).value
+            (pulled,) = torch.autograd.grad(out[:, 3].sum(), x)
+            rows = pulled.abs().amax((0, 2)) > 0
+            last = 3 if seen or name != "NODE" else 2
+            assert rows.tolist() == [k <= last for k in range(5)]
+
+
+def test_intervals_of_walks() -> None:
+    times = torch.tensor([[0.0, 1.0, 3.0]])
+    found = released.intervals(Examples(times, times, times))
+    assert found.tolist() == [[1 / 64, 1.0, 2.0]]

@@ -1,0 +1,226 @@
+"""Train the walks as the released code does, and with what differs between its models undone.
+
+Four things differ there beside the equations. NODE and ANODE foretell a row before they have seen
+the one before it, where models with a velocity have seen it. Their recurrent cell forgets, where
+that of the others adds to h and to the velocity. HBNODE is pulled back to the origin. The rate of
+training is another for the first 50 of 500 epochs; that is not done here.
+
+Equations are typed from the code of Xia et al. (github.com/hedixia/HeavyBallNODE, walker2d).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torchdiffeq import odeint_adjoint
+
+from experiments.models import entrants
+from optode.runtime.ode_rnn import SequenceStats
+from optode.study.entrants import Entrant
+from optode.study.fit import Fit, Job, Run, Settings
+from optode.study.networks import Layers
+from optode.study.recorded import RECORDED, ROWS
+from optode.study.running import carried_out
+from optode.study.task import Examples, Output, Sets, Task
+
+FEATURES, ROW = 24, 17
+EPOCHS, SEEDS, BATCH, RATE = 40, 3, 256, 3e-3
+ROLLOUTS = 3
+"""One of so many sequences is taken."""
+
+
+class Forgetting(nn.Module):
+    """The released cell of NODE and ANODE: a new h, from it and the row."""
+
+    def __init__(self, inputs: int, features: int) -> None:
+        super().__init__()
+        sizes = (inputs + features, 3 * features, 2 * features, features)
+        self.layers = nn.ModuleList(nn.Linear(m, n) for m, n in pairwise(sizes))
+
+    def forward(self, x: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the states after the row x."""
+        first, second, last = self.layers
+        y = torch.cat([*states, x], -1)
+        return (last(torch.tanh(second(torch.tanh(first(y))))),)
+
+
+class Adding(nn.Module):
+    """The released cell of models with a velocity: it adds to h and to the velocity."""
+
+    def __init__(self, inputs: int, features: int) -> None:
+        super().__init__()
+        size = 2 * features
+        self.layers = nn.ModuleList(
+            [nn.Linear(inputs + size, size), nn.Linear(size, size), nn.Linear(size, size)]
+        )
+
+    def forward(self, x: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the states after the row x."""
+        first, second, last = self.layers
+        y = torch.cat([*states, x], -1)
+        change = last(torch.tanh(second(torch.tanh(first(y)))))
+        return tuple(z + part for z, part in zip(states, change.chunk(2, -1), strict=True))
+
+
+class Walks(nn.Module):
+    """Sequences as the released code goes through them.
+
+    ``seen`` says whether all models see a row before they foretell the next; else those without a
+    velocity do not.
+    """
+
+    def __init__(self, node: Any, features: int, seen: bool) -> None:
+        super().__init__()
+        self.node, self.seen, self.features = node, seen, features
+        self.moves = len(node.state_names) > 1
+        self.cell = (Adding if self.moves else Forgetting)(ROW, features)
+        self.head = nn.Linear(features, ROW)
+
+    def forward(self, examples: Examples) -> Output:
+        """Return the rows foretold, of shape (samples, rows, entries)."""
+        x, stats, found = examples.inputs, SequenceStats(), []
+        lengths = intervals(examples)
+        states = (x.new_zeros(len(x), self.features),) * len(self.node.state_names)
+        for k in range(x.shape[1]):
+            if self.moves:
+                states = self.cell(x[:, k], states)
+                states = self._flow(states, lengths[:, k], stats)
+                found.append(states[0])
+                continue
+            before = states[0]
+            states = self._flow(states, lengths[:, k], stats)
+            states = self.cell(x[:, k], states)
+            found.append(states[0] if self.seen else before)
+        return Output(self.head(torch.stack(found, 1)), stats)
+
+    def _flow(
+        self, states: tuple[Tensor, ...], lengths: Tensor, stats: SequenceStats
+    ) -> tuple[Tensor, ...]:
+        times = torch.stack([torch.zeros_like(lengths), lengths], 1)
+        solution = self.node.integrate(states if self.moves else states[0], times)
+        stats.solves.append(solution.stats)
+        return tuple(z[-1] for z in solution.states)
+
+
+def intervals(examples: Examples) -> Tensor:
+    """Return the time from the row before to each row; that of the first is a row's."""
+    times = examples.times
+    assert times is not None  # sequences have times
+    first = torch.full_like(times[:, :1], 1 / ROWS)
+    return torch.cat([first, times.diff(dim=1)], 1)
+
+
+def part(folder: Path | None, seed: int) -> Sets:
+    """Return some of the walks."""
+    sets = RECORDED["walker2d"].load(folder, seed)
+    return Sets(*(each.take(slice(None, None, ROLLOUTS)) for each in sets))
+
+
+def task(seen: bool) -> Task:
+    """Return the walks as a task; the field is linear, as released."""
+    walks = RECORDED["walker2d"]
+    return Task(
+        "walks_aligned" if seen else "walks_released",
+        "walks as in the released code",
+        part,
+        Layers,
+        partial(Walks, seen=seen),
+        walks.loss,
+        walks.metric,
+        features=FEATURES,
+        sizes=(),
+        batch=BATCH,
+        rate=RATE,
+        files=walks.files,
+    )
+
+
+class Way(NamedTuple):
+    """How the walks are trained: a name, whether all models see the row, and the models."""
+
+    name: str
+    seen: bool
+    models: dict[str, str]
+
+
+RELEASED = {"NODE": "NODE", "SONODE": "SONODE", "GHBNODE": "GHBNODE"}
+WAYS = (
+    Way("as released", False, RELEASED | {"HBNODE": "HBNODE, pulled back"}),
+    Way("rows seen by all", True, RELEASED | {"HBNODE": "HBNODE, pulled back"}),
+    Way("rows seen by all, no pull", True, {"HBNODE": "HBNODE"}),
+)
+
+
+def measure(names: list[str], data: Path | None = None, jobs: int = 2) -> pd.DataFrame:
+    """Return the test loss of the models on the walks in every way, and the fault of the gradient."""
+    rows = []
+    for way in WAYS:
+        asked = [name for name in way.models if name in names]
+        todo = [
+            Job(entrant, task(way.seen), seed, (), Settings(EPOCHS, BATCH, RATE), data)
+            for entrant in entrants([way.models[name] for name in asked])
+            for seed in range(SEEDS)
+        ]
+        runs = carried_out(todo, processes=jobs)
+        for k, name in enumerate(asked):
+            own = runs[k * SEEDS : (k + 1) * SEEDS]
+            entrant = todo[k * SEEDS].entrant
+            row = {"model": name, "trained": way.name, "seeds": SEEDS}
+            rows.append(row | _losses(own) | {"gradient_fault": fault(entrant, data)})
+    return pd.DataFrame(rows)
+
+
+def _losses(runs: list[Run]) -> dict[str, float]:
+    found = pd.Series([run.rows[-1]["test_loss"] for run in runs if run.outcome["ended"]])
+    low, middle, high = found.quantile([0.25, 0.5, 0.75])
+    return {"test_loss": middle, "low": low, "high": high}
+
+
+class Rates(nn.Module):
+    """The rates of a node over one unit of the solver's time, as the released code keeps them.
+
+    ``lengths`` are those of the interval that was entered last: on the way back every interval has
+    the lengths of the last one, which is the fault.
+    """
+
+    def __init__(self, node: Any) -> None:
+        super().__init__()
+        self.node = node
+        self.lengths = torch.zeros(())
+
+    def forward(self, t: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the rates of all states."""
+        return tuple(self.lengths * rate for rate in self.node.vector_field(t, states))
+
+
+def fault(entrant: Entrant, data: Path | None) -> float:
+    """Return how wrong the released gradient is at the start, by the parameters of f, relatively."""
+    network = Fit(Job(entrant, task(True), 0, (), Settings(1, BATCH, RATE), data)).network.double()
+    few = part(data, 0).train.take(slice(16))
+    times = None if few.times is None else few.times.double()
+    few = Examples(few.inputs.double(), few.targets.double(), times)
+    network.node.method, network.node.gradient = "dopri8", "autograd"
+    network.node.rtol = network.node.atol = 1e-9
+    exact = _by_field(network, few)
+    rates, span = Rates(network.node), torch.tensor([0.0, 1.0]).double()
+
+    def flow(states: tuple[Tensor, ...], lengths: Tensor, stats: SequenceStats) -> Any:
+        rates.lengths = lengths[:, None]
+        path = odeint_adjoint(rates, states, span, rtol=1e-7, atol=1e-7, method="dopri5")
+        return tuple(z[-1] for z in path)
+
+    network._flow = flow
+    found = _by_field(network, few)
+    return float((found - exact).norm() / exact.norm())
+
+
+def _by_field(network: Any, examples: Examples) -> Tensor:
+    loss = (network(examples).value - examples.targets).square().mean()
+    grads = torch.autograd.grad(loss, [*network.node.field.parameters()])
+    return torch.cat([x.flatten() for x in grads])
