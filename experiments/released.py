@@ -10,6 +10,7 @@ Equations are typed from the code of Xia et al. (github.com/hedixia/HeavyBallNOD
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -31,8 +32,6 @@ from optode.study.task import Examples, Output, Sets, Task
 
 FEATURES, ROW = 24, 17
 EPOCHS, SEEDS, BATCH, RATE = 40, 3, 256, 3e-3
-ROLLOUTS = 3
-"""One of so many sequences is taken."""
 
 
 class Forgetting(nn.Module):
@@ -116,28 +115,28 @@ def intervals(examples: Examples) -> Tensor:
     return torch.cat([first, times.diff(dim=1)], 1)
 
 
-def part(folder: Path | None, seed: int) -> Sets:
-    """Return some of the walks."""
+def walks(folder: Path | None, seed: int) -> Sets:
+    """Return the walks with times as released: 64 rows are one unit."""
     sets = RECORDED["walker2d"].load(folder, seed)
-    return Sets(*(each.take(slice(None, None, ROLLOUTS)) for each in sets))
+    return Sets(*(replace(x, times=x.times / ROWS) for x in sets if x.times is not None))
 
 
 def task(seen: bool) -> Task:
     """Return the walks as a task; the field is linear, as released."""
-    walks = RECORDED["walker2d"]
+    recorded = RECORDED["walker2d"]
     return Task(
         "walks_aligned" if seen else "walks_released",
         "walks as in the released code",
-        part,
+        walks,
         Layers,
         partial(Walks, seen=seen),
-        walks.loss,
-        walks.metric,
+        recorded.loss,
+        recorded.metric,
         features=FEATURES,
         sizes=(),
         batch=BATCH,
         rate=RATE,
-        files=walks.files,
+        files=recorded.files,
     )
 
 
@@ -202,7 +201,7 @@ class Rates(nn.Module):
 def fault(entrant: Entrant, data: Path | None) -> float:
     """Return how wrong the released gradient is at the start, by the parameters of f, relatively."""
     network = Fit(Job(entrant, task(True), 0, (), Settings(1, BATCH, RATE), data)).network.double()
-    few = part(data, 0).train.take(slice(16))
+    few = walks(data, 0).train.take(slice(16))
     times = None if few.times is None else few.times.double()
     few = Examples(few.inputs.double(), few.targets.double(), times)
     network.node.method, network.node.gradient = "dopri8", "autograd"
