@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import wilcoxon
 
+from experiments import claims
 from experiments.models import MODELS
 from optode.study.finding import find_task
 from optode.study.record import StudyError
@@ -40,6 +41,14 @@ TASK --preset standard` prints and keeps.
 """
 
 
+_CLAIMED = """\
+What the papers say of their models, under equal conditions: for every task whether it *holds*, and
+in brackets the median over the seeds of the difference, the first model minus the second. It is
+decided where Wilcoxon's signed-rank test says so at 5 %, of fewer than six seeds where all agree.
+*Reach* is the root mean square of dL/dh at the start of the last trained model's path over that at
+its end.
+"""
+
 ANALYSES = {
     "conventions": "Backward evaluations by convention. The spheres' models after ten epochs, in "
     "double precision with dopri5; *error* is that of the gradient by the field's parameters, "
@@ -64,7 +73,7 @@ def write(results: Path, output: Path) -> None:
     if not tasks:
         raise StudyError(f"{results} has no results: python -m experiments run TASK")
     output.mkdir(parents=True, exist_ok=True)
-    parts = [_HEAD]
+    parts = [_HEAD, _verdicts(tasks)]
     for name, preset, folder in tasks:
         parts.append(_section(name, preset, folder))
         epochs = pd.read_csv(folder / "epochs.csv")
@@ -79,6 +88,14 @@ def _tasks(results: Path) -> Iterator[tuple[str, str, Path]]:
     for name in sorted(names):
         preset = next(p for p in PRESETS if (results / p / name / "runs.csv").exists())
         yield name, preset, results / preset / name
+
+
+def _verdicts(tasks: Sequence[tuple[str, str, Path]]) -> str:
+    runs = {
+        name: (pd.read_csv(folder / "runs.csv"), find_task(name).metric.best)
+        for name, _, folder in tasks
+    }
+    return f"\n## What is true of the claims\n\n{_CLAIMED}\n{table(claims.rows(runs))}"
 
 
 def _section(name: str, preset: str, folder: Path) -> str:

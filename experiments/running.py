@@ -98,9 +98,18 @@ def keep(found: Comparison, labels: dict[str, str], folder: Path) -> None:
         table["rule"] = table["rule"].map(labels)
     kinds = {name: model.kind for name, model in MODELS.items()}
     runs["kind"] = runs["rule"].map(kinds)
+    runs["reach"] = [reach(run) for run in found.every]
     epochs = epochs[["rule", "seed", *(name for name in KEPT if name in epochs)]]
     for name, table in (("runs", runs), ("epochs", epochs)):
         rounded(table).to_csv(folder / f"{name}.csv", index=False)
+
+
+def reach(run: Run) -> float:
+    """Return dL/dh at the start of a trained model's path over that at its end, in the mean square."""
+    times, norms = run.paths.get("a_time", np.empty(0)), run.paths.get("a_norm", np.empty(0))
+    if not len(times):
+        return float("nan")
+    return float(norms[times.argmin()] / norms[times.argmax()])
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,11 +12,14 @@ import pytest
 import torch
 
 from experiments import conventions, overshoot, rates, released
+from experiments.claims import Claim, verdict
 from experiments.models import MODELS, entrants
 from experiments.presets import PRESETS
 from experiments.report import difference, spread, table, write
+from experiments.running import reach
 from optode.study.entrants import network_of
 from optode.study.finding import EVERY
+from optode.study.fit import Run
 from optode.study.record import StudyError
 from optode.study.task import Examples
 
@@ -144,3 +147,32 @@ def test_intervals_of_walks() -> None:
     times = torch.tensor([[0.0, 1.0, 3.0]])
     found = released.intervals(Examples(times, times, times))
     assert found.tolist() == [[1 / 64, 1.0, 2.0]]
+
+
+def test_verdicts_by_hand() -> None:
+    runs = pd.DataFrame(
+        {
+            "rule": ["HBNODE"] * 7 + ["NODE"] * 7,
+            "seed": [*range(7)] * 2,
+            "diverged": [False] * 14,
+            "test_metric": [0.9] * 7 + [0.8, 0.7, 0.85, 0.75, 0.6, 0.81, 0.89],
+            "nfe_forward": [20.0] * 7 + [14.0, 26.0, 14.0, 26.0, 14.0, 26.0, 20.0],
+        }
+    )
+    accurate = Claim("", "", "HBNODE", "NODE", "test_metric")
+    fewer = Claim("", "", "HBNODE", "NODE", "nfe_forward")
+    assert verdict(runs, accurate, "high") == "holds (+0.1)"
+    assert verdict(runs, accurate, "low") == "**opposite** (+0.1)"  # an error is small
+    assert verdict(runs, fewer, "high") == "undecided (+0)"
+    few = runs[runs["seed"] < 3]
+    assert verdict(few, accurate, "high") == "holds (+0.1)"  # all three agree
+    assert verdict(runs[runs["seed"] < 1], accurate, "high") == "undecided (+0.1)"
+    assert verdict(runs, fewer._replace(other="ANODE"), "high") == "-"
+    lost = runs.assign(diverged=runs["rule"] == "NODE")
+    assert verdict(lost, accurate, "high") == "-"
+
+
+def test_reach_by_hand() -> None:
+    paths = {"a_time": np.array([1.0, 0.0, 0.5]), "a_norm": np.array([4.0, 1.0, 2.0])}
+    assert reach(Run("", 0, [], {}, paths)) == 0.25
+    assert np.isnan(reach(Run("", 0, [], {}, {})))
