@@ -95,37 +95,22 @@ def _check_installed() -> None:
 def _with_bar(rules: list[str], task: str, output: Path, **settings: Any) -> Comparison:
     """Compare behind a progress bar; where the output is no terminal it says each run's end."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
+    from optode.cli.progress import Watched
     from optode.study.compare import compare as compared
     from optode.study.fit import Run
 
     console = Console(stderr=True, highlight=False)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[last]}"),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        every = bar.add_task("runs", total=len(rules) * settings["seeds"], last="")
+    with Watched(console, output) as watched:
 
         def told(run: Run) -> None:
             words = f"{run.rule}, seed {run.seed}: {_end(run)}"
-            bar.update(every, advance=1, last=words)
-            if not console.is_terminal:
+            if console.is_terminal:
+                watched.ended()
+            else:
                 console.print(words)
 
-        return compared(rules, task, output=output, told=told, **settings)
+        return compared(rules, task, output=output, told=told, planned=watched.planned, **settings)
 
 
 def _end(run: Any) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Told = Callable[[Run], None]
+Planned = Callable[[Sequence[Job]], None]
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def compare(
     data: str | Path | None = None,
     output: str | Path | None = None,
     told: Told = lambda run: None,
+    planned: Planned = lambda jobs: None,
 ) -> Comparison:
     """Train the models of several rules on one task under equal conditions.
 
@@ -128,6 +130,7 @@ def compare(
         data: the folder of the data of tasks that need files.
         output: a folder to record the runs in, where they go on if they were stopped.
         told: is called with each run as it ends.
+        planned: is called with all jobs before the first is carried out.
 
     Raises:
         SpecError: for a rule that cannot be derived.
@@ -141,6 +144,7 @@ def compare(
     if place is not None:
         for job in todo:
             Record(place / job.place, job.config()).check()
+    planned(todo)
     with cluster(backend, jobs):
         runs = carried_out(todo, place, jobs, backend, told)
     result = Comparison(found.name, found.words, found.metric, settings, runs)

@@ -19,6 +19,7 @@ from optode.study.finding import find_task
 from optode.study.paths import paths_of
 from optode.study.record import Record, Row, StudyError
 from optode.study.task import Examples, Sets, Sizes, Task
+from optode.version import __version__
 
 FAILURES = (ArithmeticError, RuntimeError)
 """What a solve raises that diverges or needs too many steps: a result, not a crash."""
@@ -83,6 +84,7 @@ class Job:
             "seed": self.seed,
             "sizes": list(self.sizes),
             "torch": torch.__version__,
+            "optode": __version__,
             **asdict(self.settings),
         }
 

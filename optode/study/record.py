@@ -67,6 +67,14 @@ class Record:
         found: dict[str, Any] = torch.load(file, weights_only=True)
         return found
 
+    def rows(self) -> list[dict[str, str]]:
+        """Return the rows of the epochs so far, as they stand in the file."""
+        try:
+            text = (self.folder / "epochs.csv").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        return list(csv.DictReader(io.StringIO(text)))
+
     def save(self, checkpoint: Mapping[str, Any]) -> None:
         """Save an epoch: everything that the next one needs, and the rows so far."""
         _write(self.folder / "checkpoint.pt", lambda draft: torch.save(dict(checkpoint), draft))

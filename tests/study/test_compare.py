@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -14,9 +15,12 @@ import pandas as pd
 import pytest
 from own_task import SIGNS
 from PIL import Image
+from rich.console import Console
 from test_fit import assert_equal
 
 import optode
+from optode.cli import progress
+from optode.study.fit import Run
 from optode.study.record import StudyError
 
 HERE = Path(__file__).parent
@@ -51,6 +55,29 @@ def test_rules_are_compared_under_equal_conditions(tmp_path: Path) -> None:
         pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
         assert 0.005 < (pixels < 200).mean() < 0.5  # something is drawn, and not all is ink
     assert "<table" in found._repr_html_()
+
+
+def test_the_bar_says_how_far_the_runs_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what they record, once a second: runs that have ended, and the last epoch of any."""
+    monkeypatch.setattr(progress, "EVERY", 0.01)
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=150)
+    seen = []
+    with progress.Watched(terminal, tmp_path) as watched:
+
+        def told(run: Run) -> None:
+            watched.ended()
+            (task,) = watched.bar.tasks
+            seen.append((task.description, task.completed, task.total, task.fields["last"]))
+
+        given = {"seeds": 2, "output": tmp_path, "told": told, "planned": watched.planned}
+        found = optode.compare(RULES[:1], SIGNS, **given)
+        assert watched.watch.is_alive()
+    assert not watched.watch.is_alive()
+    assert [x[:3] for x in seen] == [("run 2 of 2", 3, 6), ("runs", 6, 6)]
+    last = found.every[1].rows[-1]
+    words = f"heavy_ball, seed 1, epoch 3 of 3: loss {last['train_loss']:.3g}, NFE "
+    assert seen[1][3].startswith(words)
+    assert "run 2 of 2" in terminal.file.getvalue()
 
 
 def test_a_second_comparison_reads_what_is_done(tmp_path: Path) -> None:
