@@ -33,8 +33,8 @@ PRESETS = {
         "silverbox": Preset(12, 3),
         "plane_vibration": Preset(30, 3),
         "walker2d": Preset(20, 3),
-        "mnist14": Preset(10, 3),
-        "mnist": Preset(5, 2),
-        "cifar": Preset(5, 2),
+        "mnist14": Preset(6, 3),
+        "mnist": Preset(3, 2),
+        "cifar": Preset(3, 2),
     },
 }

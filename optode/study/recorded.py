@@ -34,6 +34,9 @@ PERIOD = 8192
 """The samples of one period of the vibration; the eight after it nearly repeat it."""
 
 
+Counts = tuple[int, int, int]
+
+
 def found(folder: Path | None, name: str) -> Path:
     """Return the path of a data file. Raises StudyError where it is not, or is another."""
     if folder is None:
@@ -58,17 +61,20 @@ def _checksum(path: Path, _time: int) -> str:
     return digest.hexdigest()
 
 
-def mnist(folder: Path | None, seed: int, side: int, counts: tuple[int, int]) -> Sets:
-    """Return digits of so many pixels a side, standardised; the test set is the official one.
+def mnist(folder: Path | None, seed: int, side: int, counts: Counts) -> Sets:
+    """Return digits of so many pixels a side, standardised; the test set is part of the official one.
 
-    ``counts`` are those of training and validation, drawn from the training set by the seed.
+    ``counts`` are those of training and validation, drawn from the training set by the seed, and of
+    the test set, its first ones.
     """
     with np.load(found(folder, "mnist.npz")) as file:
         names = ("x_train", "y_train", "x_test", "y_test")
         images, digits, test_images, test_digits = (file[name] for name in names)
-    order = np.random.default_rng(seed).permutation(len(images))[: sum(counts)]
+    order = np.random.default_rng(seed).permutation(len(images))[: sum(counts[:2])]
     first, second = np.split(order, counts[:1])
-    parts = [(images[k], digits[k]) for k in (first, second)] + [(test_images, test_digits)]
+    parts = [(images[k], digits[k]) for k in (first, second)] + [
+        (test_images[: counts[2]], test_digits[: counts[2]])
+    ]
     return Sets(*(Examples(_pixels(x, side), torch.from_numpy(y).long()) for x, y in parts))
 
 
@@ -159,7 +165,7 @@ def _walks(rollouts: list[np.ndarray], generator: np.random.Generator) -> Exampl
     return Examples(*each)
 
 
-def _images(name: str, words: str, side: int, counts: tuple[int, int], width: int) -> Task:
+def _images(name: str, words: str, side: int, counts: Counts, width: int) -> Task:
     return Task(
         name,
         words,
@@ -180,8 +186,8 @@ def _images(name: str, words: str, side: int, counts: tuple[int, int], width: in
 RECORDED = {
     task.name: task
     for task in (
-        _images("mnist14", "digits of 14 by 14 pixels", 14, (6000, 1000), 24),
-        _images("mnist", "digits of 28 by 28 pixels", 28, (10_000, 2000), 49),
+        _images("mnist14", "digits of 14 by 14 pixels", 14, (6000, 1000, 4000), 24),
+        _images("mnist", "digits of 28 by 28 pixels", 28, (4000, 1000, 2000), 49),
         Task(
             "cifar",
             "images of a part of CIFAR-10",
