@@ -16,6 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 ANALYSES = {
     "conventions": "count the backward evaluations of one gradient by the conventions in use",
     "overshoot": "see how far untrained models go over a long time",
+    "spectrum": "see what becomes of gradients over the time of a model",
     "rates": "train at several learning rates",
     "released": "train the walks as the released code does, and with what differs undone",
 }

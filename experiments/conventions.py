@@ -15,13 +15,9 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint_adjoint
 
-from experiments.models import entrants
-from optode.study.compare import equal_sizes
-from optode.study.finding import find_task
-from optode.study.fit import Fit, Job, Settings
+from experiments.trained import trained
 
 TOLERANCES = (1e-3, 1e-4, 1e-5)
-EPOCHS = 10
 
 
 class Counted(nn.Module):
@@ -49,13 +45,8 @@ class Rates(nn.Module):
 
 def measure(names: list[str], task_name: str = "spheres") -> pd.DataFrame:
     """Train models a little, and return a row for each, each tolerance and each convention."""
-    task, models = find_task(task_name), entrants(names)
-    sizes, rows = equal_sizes(models, task), []
-    for label, model in zip(names, models, strict=True):
-        job = Job(model, task, 0, sizes[model.name], Settings(EPOCHS, task.batch, task.rate))
-        current = Fit(job)
-        for _ in range(EPOCHS):
-            current.epoch()
+    rows = []
+    for label, current in trained(names, task_name):
         node, h0 = current.network.node, current.network.start(current.sets.test.inputs[:64])
         for row in _rows(node, h0):
             rows.append({"model": label, **row})

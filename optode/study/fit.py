@@ -201,7 +201,7 @@ class Fit:
         node = self.network.node
         node.callback_step = lambda t, states, dt: largest.append(float(states[0].abs().max()))
         try:
-            parts = torch.arange(len(examples)).split(_TOGETHER)
+            parts = torch.split(torch.arange(len(examples)), _TOGETHER)
             value = torch.cat([self.network(examples.take(part)).value for part in parts])
         finally:
             del node.callback_step

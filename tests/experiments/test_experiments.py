@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments import conventions, overshoot, rates, released
+from experiments import conventions, overshoot, rates, released, spectrum, trained
 from experiments.claims import Claim, verdict
 from experiments.models import MODELS, entrants
 from experiments.presets import PRESETS
@@ -109,6 +109,23 @@ def test_conventions_of_one_gradient() -> None:
     backward = tight["backward"]
     assert backward["odeint_adjoint"] >= backward["odeint_adjoint, seminorm"] > 0
     assert backward["discrete"] <= tight["forward"]["discrete"]
+
+
+def test_the_propagator_of_heavy_ball(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its determinant is exp(-N gamma T) whatever f is; that of a linear field by the exponential."""
+    monkeypatch.setattr(trained, "EPOCHS", 2)
+    found = spectrum.measure(["NODE", "HBNODE"]).set_index("model")
+    row = found.loc["HBNODE"]
+    assert row["determinant"] == pytest.approx(row["heavy_ball"], abs=1e-6)
+    assert np.isnan(found.loc["NODE", "heavy_ball"])
+    assert (found["smallest"] < found["largest"]).all()
+    turn = torch.tensor([[0.0, 1.0], [-1.0, -0.3]], dtype=torch.float64)
+    node = entrants(["NODE"])[0].made()(
+        lambda t, h: h @ turn.T, method="dopri8", gradient="autograd"
+    )
+    node.rtol = node.atol = 1e-10
+    (jacobian,) = spectrum.propagators(node, torch.randn(1, 2, dtype=torch.float64))
+    assert np.allclose(jacobian, torch.linalg.matrix_exp(turn).numpy(), atol=1e-9)
 
 
 def test_a_bounded_velocity_bounds_the_state() -> None:
