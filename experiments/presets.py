@@ -38,3 +38,11 @@ PRESETS = {
         "cifar": Preset(3, 2),
     },
 }
+
+PRESETS["paper"] = PRESETS["standard"] | {
+    "mnist": Preset(40, 3),
+    "cifar": Preset(40, 5),
+    "walker2d": Preset(500, 3),
+    "plane_vibration": Preset(200, 3),
+}
+"""As long as the papers train: days on two cores."""

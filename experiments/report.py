@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy.stats import wilcoxon
 
-from experiments import claims
+from experiments import claims, figures
 from experiments.models import MODELS
 from optode.study.finding import find_task
 from optode.study.record import StudyError
 
 HERE = Path(__file__).parent
-PRESETS = ("standard", "quick")
+PRESETS = ("paper", "standard", "quick")
 BASE = "HBNODE"
 """The model that others are compared with, seed by seed."""
 
@@ -81,8 +80,9 @@ def write(results: Path, output: Path) -> None:
     for name, preset, folder in tasks:
         parts.append(_section(name, preset, folder))
         epochs = pd.read_csv(folder / "epochs.csv")
-        figure(epochs, find_task(name).metric.name).savefig(output / f"{name}.png", dpi=100)
-    parts += [_analysis(results / f"{name}.csv", words) for name, words in ANALYSES.items()]
+        drawn = figures.epochs(epochs, find_task(name).metric.name)
+        drawn.savefig(output / f"{name}.png", dpi=100)
+    parts += [_analysis(results / f"{name}.csv", words, output) for name, words in ANALYSES.items()]
     (output / "studies.md").write_text("\n".join(parts), encoding="utf-8")
 
 
@@ -170,7 +170,7 @@ def _logs() -> list[dict[str, Any]]:
     return logs
 
 
-def _analysis(file: Path, words: str) -> str:
+def _analysis(file: Path, words: str, output: Path) -> str:
     if not file.exists():
         return ""
     found = pd.read_csv(file)
@@ -178,9 +178,11 @@ def _analysis(file: Path, words: str) -> str:
     rows += [
         tuple(f"{x:.4g}" if isinstance(x, float) else str(x) for x in row) for row in found.values
     ]
+    figures.ANALYSES[file.stem](found).savefig(output / f"{file.stem}.png", dpi=100)
     title, _, rest = words.partition(". ")
     title, _, more = title.partition(":")
-    return f"\n## {title}\n\n{(more + '. ' if more else '').lstrip()}{rest}.\n\n{table(rows)}"
+    text = f"{(more + '. ' if more else '').lstrip()}{rest}."
+    return f"\n## {title}\n\n{text}\n\n{table(rows)}\n![{title.lower()}]({file.stem}.png)\n"
 
 
 def _authors(log: dict[str, Any]) -> str:
@@ -188,23 +190,3 @@ def _authors(log: dict[str, Any]) -> str:
     evidence = json.loads((HERE / "authors.json").read_text())["evidence"]
     note = f" {log['note']}" if log["note"] else ""
     return f"\nThe authors' numbers ({evidence}): {log['title']}.{note}\n\n{table(rows)}"
-
-
-def figure(epochs: pd.DataFrame, metric: str) -> Figure:
-    """Draw medians over the seeds against epochs: test loss, metric and NFE."""
-    drawn = Figure(figsize=(15, 4.4), layout="constrained")
-    axes = drawn.subplots(1, 3)
-    columns = (("test_loss", "test loss"), ("test_metric", f"test {metric}"))
-    columns = (*columns, ("nfe_forward", "NFE forward"))
-    for k, model in enumerate(m for m in MODELS if m in {*epochs["rule"]}):
-        own = epochs[epochs["rule"] == model].groupby("epoch").median(numeric_only=True)
-        style = "-" if k < 10 else "--"
-        for one, (column, _) in zip(axes, columns, strict=True):
-            one.plot(own.index, own[column], style, color=f"C{k % 10}", label=model)
-    for one, (column, label) in zip(axes, columns, strict=True):
-        one.set(xlabel="epoch", ylabel=label)
-        one.grid(alpha=0.3)
-        if column == "test_loss":
-            one.set_yscale("log")
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return drawn

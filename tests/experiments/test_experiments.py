@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments import conventions, overshoot, rates, released, spectrum, trained
+from experiments import conventions, figures, overshoot, rates, released, spectrum, trained
 from experiments.claims import Claim, verdict
 from experiments.models import MODELS, entrants
 from experiments.presets import PRESETS
-from experiments.report import difference, spread, table, write
+from experiments.report import ANALYSES, difference, spread, table, write
 from experiments.running import reach
 from optode.study.entrants import network_of
 from optode.study.finding import EVERY
@@ -193,3 +193,35 @@ def test_reach_by_hand() -> None:
     paths = {"a_time": np.array([1.0, 0.0, 0.5]), "a_norm": np.array([4.0, 1.0, 2.0])}
     assert reach(Run("", 0, [], {}, paths)) == 0.25
     assert np.isnan(reach(Run("", 0, [], {}, {})))
+
+
+def test_analyses_are_reported(tmp_path: Path) -> None:
+    """Each with its table, in words and figures."""
+    results, page = tmp_path / "results", tmp_path / "page"
+    folder = results / "quick" / "spheres"
+    folder.mkdir(parents=True)
+    runs = pd.DataFrame({"rule": ["NODE"], "seed": [0], "kind": ["control"], "parameters": [7]})
+    numbers = "test_metric test_metric_chosen test_loss nfe_forward nfe_backward seconds largest_h"
+    runs = runs.assign(diverged=False, epochs=1, **dict.fromkeys(numbers.split(), 1.0))
+    runs.to_csv(folder / "runs.csv", index=False)
+    epochs = {"rule": ["NODE"], "seed": [0], "epoch": [1], "test_loss": [1.0]}
+    pd.DataFrame(epochs | {"test_metric": [0.5], "nfe_forward": [9.0]}).to_csv(
+        folder / "epochs.csv"
+    )
+    one = {"model": ["NODE", "HBNODE"]}
+    tables = {
+        "conventions": {"tolerance": [1e-3, 1e-4], "convention": "discrete", "backward": [8, 9]},
+        "overshoot": {"low": [1.0, 0.0], "median": [2.0, 1.0], "high": [3.0, 2.0]},
+        "spectrum": {"largest": [1.0, 0.5], "smallest": [-1.0, -2.0]},
+        "rates": {"rate": [0.1, 0.1], "train_loss": [1.0, 2.0], "diverged": [0, 1]},
+        "released": {"trained": "as released", "low": 1.0, "test_loss": [2.0, 1.5], "high": 3.0},
+    }
+    assert {*tables} == {*figures.ANALYSES} == {*ANALYSES}
+    for name, columns in tables.items():
+        pd.DataFrame(one | columns).to_csv(results / f"{name}.csv", index=False)
+    write(results, page)
+    text = (page / "studies.md").read_text()
+    assert text.count("\n## ") == 2 + len(tables)
+    for name in (*tables, "spheres"):
+        assert f"({name}.png)" in text
+        assert (page / f"{name}.png").stat().st_size > 5_000

@@ -1,0 +1,104 @@
+"""Draw the numbers of the studies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.models import MODELS
+
+PANELS = 4
+"""The models whose conventions are drawn, a panel for each."""
+
+
+def epochs(table: pd.DataFrame, metric: str) -> Figure:
+    """Draw medians over the seeds against epochs: test loss, metric and NFE."""
+    drawn = Figure(figsize=(15, 4.4), layout="constrained")
+    axes = drawn.subplots(1, 3)
+    columns = (("test_loss", "test loss"), ("test_metric", f"test {metric}"))
+    columns = (*columns, ("nfe_forward", "NFE forward"))
+    for k, model in enumerate(m for m in MODELS if m in {*table["rule"]}):
+        own = table[table["rule"] == model].groupby("epoch").median(numeric_only=True)
+        style = "-" if k < 10 else "--"
+        for one, (column, _) in zip(axes, columns, strict=True):
+            one.plot(own.index, own[column], style, color=f"C{k % 10}", label=model)
+    for one, (column, label) in zip(axes, columns, strict=True):
+        one.set(xlabel="epoch", ylabel=label)
+        one.grid(alpha=0.3)
+        if column == "test_loss":
+            one.set_yscale("log")
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return drawn
+
+
+def conventions(table: pd.DataFrame) -> Figure:
+    """Draw evaluations backward against the tolerance, a line for each convention."""
+    models = [*dict.fromkeys(table["model"])][:PANELS]
+    drawn = Figure(figsize=(4 * len(models), 3.6), layout="constrained")
+    axes = np.atleast_1d(drawn.subplots(1, len(models), sharey=True))
+    for one, model in zip(axes, models, strict=True):
+        for name, own in table[table["model"] == model].groupby("convention", sort=False):
+            one.semilogx(own["tolerance"], own["backward"], "o-", label=name)
+        one.set(title=model, xlabel="tolerance")
+        one.grid(alpha=0.3)
+    axes[0].set_ylabel("NFE backward")
+    axes[-1].legend()
+    return drawn
+
+
+def overshoot(table: pd.DataFrame) -> Figure:
+    """Draw how far untrained models go: the median and the quartiles of each."""
+    return _ranges(table, ("low", "median", "high"), "log10 of the largest entry of h")
+
+
+def spectrum(table: pd.DataFrame) -> Figure:
+    """Draw the range of the propagator's singular values, and its mean by the determinant."""
+    columns = ("smallest", "middle", "largest")
+    middle = (table["smallest"] + table["largest"]) / 2
+    return _ranges(table.assign(middle=middle), columns, "log10 of the singular values")
+
+
+def rates(table: pd.DataFrame) -> Figure:
+    """Draw the training loss against the rate; crosses are rates at which runs diverged."""
+    drawn = Figure(figsize=(8, 4.4), layout="constrained")
+    axes = drawn.subplots()
+    for k, (model, own) in enumerate(table.groupby("model", sort=False)):
+        style, color = "-" if k < 10 else "--", f"C{k % 10}"
+        axes.loglog(own["rate"], own["train_loss"], style, color=color, label=model)
+        lost = own[own["diverged"] > 0]
+        axes.loglog(lost["rate"], lost["train_loss"], "x", color=color)
+    axes.set(xlabel="rate", ylabel="training loss")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return drawn
+
+
+def released(table: pd.DataFrame) -> Figure:
+    """Draw the test loss of the walks, for each way of training them."""
+    labels = table["model"] + ", " + table["trained"]
+    return _ranges(table.assign(model=labels), ("low", "test_loss", "high"), "test loss")
+
+
+def _ranges(table: pd.DataFrame, columns: tuple[str, str, str], label: str) -> Figure:
+    low, middle, high = (table[name].to_numpy(float) for name in columns)
+    places = np.arange(len(table))[::-1]
+    drawn = Figure(figsize=(7, 0.8 + 0.32 * len(table)), layout="constrained")
+    axes = drawn.subplots()
+    axes.errorbar(middle, places, xerr=[middle - low, high - middle], fmt="o", capsize=3)
+    axes.set_yticks(places, table["model"])
+    axes.set(xlabel=label)
+    axes.grid(alpha=0.3, axis="x")
+    return drawn
+
+
+ANALYSES: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "conventions": conventions,
+    "overshoot": overshoot,
+    "spectrum": spectrum,
+    "rates": rates,
+    "released": released,
+}
+"""The figure of each analysis."""
