@@ -211,7 +211,7 @@ def _with_line_feeds(text: str) -> str:
 def _tree(file: _File, reporter: Reporter) -> Mapping:
     tree = read_yaml(file.source, reporter)
     if tree is not None and not isinstance(tree, Mapping):
-        reporter.error("E109", "a spec is a mapping: lines `key: value`", tree.span)
+        reporter.error("E109", "a spec must be a mapping: lines `key: value`", tree.span)
     if not isinstance(tree, Mapping):
         raise SpecError(reporter.diagnostics)
     return tree
@@ -225,7 +225,7 @@ def _extended(
     if reference is None:
         return tree, b""
     if not isinstance(reference, Scalar) or not reference.located.text:
-        reporter.error("E109", "`extends` is the name of one spec", reference.span)
+        reporter.error("E109", "`extends` must be the name of one spec", reference.span)
         raise SpecError(reporter.diagnostics)
     span = reference.span
     path = _base_path(reference.located.text, span, directory, reporter)

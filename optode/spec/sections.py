@@ -140,7 +140,7 @@ def _states(tree: Mapping, reporter: Reporter) -> tuple[Located, ...]:
         _missing(tree, "state", reporter, "`state: [x, v]`: the first is the position")
         return ()
     if not isinstance(node, Sequence) or not node.items:
-        reporter.error("E109", "`state` is a list of names", node.span, "`state: [x, v]`")
+        reporter.error("E109", "`state` must be a list of names", node.span, "`state: [x, v]`")
         return ()
     names = (text_of(item, "a state", reporter) for item in node.items)
     return tuple(name for name in names if name is not None and check_name(name, reporter))
@@ -218,7 +218,7 @@ def _learned_parameters(node: Node | None, reporter: Reporter) -> Iterator[Learn
             yield from _learned(name, value, reporter)
         else:
             hint = "`{init: -3.0, transform: sigmoid}` is learned, `{value: 0.9}` is not"
-            reporter.error("E109", f"{quoted(name.text)} is a mapping", value.span, hint)
+            reporter.error("E109", f"{quoted(name.text)} must be a mapping", value.span, hint)
 
 
 def _learned(name: Located, tree: Mapping, reporter: Reporter) -> Iterator[LearnedSpec]:
@@ -249,7 +249,7 @@ def _time_span(node: Node | None, reporter: Reporter) -> tuple[float, float]:
     if node is None:
         return default
     if not isinstance(node, Sequence) or len(node.items) != 2:
-        reporter.error("E109", "`span` is two times", node.span, "`span: [0.0, 1.0]`")
+        reporter.error("E109", "`span` must be two times", node.span, "`span: [0.0, 1.0]`")
         return default
     start, end = (number_of(item, "a time", reporter) for item in node.items)
     if start is None or end is None:

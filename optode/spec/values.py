@@ -22,7 +22,7 @@ def entries_of(
     if node is None:
         return ()
     if not isinstance(node, Mapping):
-        reporter.error("E109", f"`{what}` is a mapping: `{{name: value}}`", node.span)
+        reporter.error("E109", f"`{what}` must be a mapping: `{{name: value}}`", node.span)
         return ()
     return node.entries
 
@@ -30,7 +30,7 @@ def entries_of(
 def text_of(node: Node, what: str, reporter: Reporter) -> Located | None:
     """Return a text, or report that it is empty or no text."""
     if not isinstance(node, Scalar):
-        reporter.error("E109", f"{what} is a text, not a list or a mapping", node.span)
+        reporter.error("E109", f"{what} must be a text, not a list or a mapping", node.span)
         return None
     if not node.located.text:
         hint = "quote an expression that has a comma in it" if re.search(r"[()]", what) else None
@@ -53,7 +53,7 @@ def line_of(node: Node | None, what: str, reporter: Reporter) -> str | None:
         return None
     line = text.text.strip()
     if "\n" in line:
-        reporter.error("E109", f"`{what}` is one line", text.span, "fold it with `>-`")
+        reporter.error("E109", f"`{what}` must be one line", text.span, "fold it with `>-`")
     return line.replace("\t", " ")
 
 

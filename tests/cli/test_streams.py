@@ -238,7 +238,7 @@ def test_watching_checks_again_at_each_change(tmp_path, monkeypatch):
     out, err = invoke("check", mine, "--watch", code=130)
     assert out == f"-- 12:00:00\n{mine}: ok\n-- 12:00:00\n-- 12:00:00\n{mine}: ok\n"
     assert [line.partition(": ")[2] for line in err.splitlines() if " error " in line] == [
-        "error E109: `state` is a list of names",
+        "error E109: `state` must be a list of names",
         "error E101: `base.yaml` is neither a file nor a shipped spec",
     ]
 
