@@ -141,9 +141,7 @@ def compare(
     settings = _settings(found, error, epochs=epochs, batch=batch, rate=rate)
     todo = _jobs(entrants_of(rules), task, seeds, settings, data)
     place = None if output is None else Path(output)
-    if place is not None:
-        for job in todo:
-            Record(place / job.place, job.config()).check()
+    _check_folder(place, todo)
     planned(todo)
     with cluster(backend, jobs):
         runs = carried_out(todo, place, jobs, backend, told)
@@ -151,6 +149,13 @@ def compare(
     if place is not None:
         result.save(place)
     return result
+
+
+def _check_folder(place: Path | None, jobs: Sequence[Job]) -> None:
+    """Raise StudyError where a folder has runs of another configuration."""
+    if place is not None:
+        for job in jobs:
+            Record(place / job.place, job.config()).check()
 
 
 def _settings(task: Task, error: float, **given: float | None) -> Settings:
