@@ -83,7 +83,8 @@ def released(table: pd.DataFrame) -> Figure:
 
 
 def _ranges(table: pd.DataFrame, columns: tuple[str, str, str], label: str) -> Figure:
-    low, middle, high = (table[name].to_numpy(float) for name in columns)
+    finite = table.replace([np.inf, -np.inf], np.nan)
+    low, middle, high = (finite[name].to_numpy(float) for name in columns)
     places = np.arange(len(table))[::-1]
     drawn = Figure(figsize=(7, 0.8 + 0.32 * len(table)), layout="constrained")
     axes = drawn.subplots()

@@ -57,7 +57,7 @@ ANALYSES = {
     "spectrum": "What becomes of gradients: log10 of the singular values of the adjoint propagator, "
     "from the end of the span to its start, medians over samples of the spheres' models after ten "
     "epochs. *determinant* is log10 of that of the propagator, and *heavy_ball* what Xia et al. say "
-    "of it, exp(-N gamma T): exact for HBNODE. `python -m experiments spectrum`",
+    "of it, exp(-N gamma T). `python -m experiments spectrum`",
     "rates": "Learning rates on the spheres: medians over five seeds after ten epochs. "
     "`python -m experiments rates`",
     "released": "The walks as the released code trains them. There NODE foretells a row before it has "
