@@ -48,7 +48,8 @@ CLAIMS = (
 def verdict(runs: pd.DataFrame, claim: Claim, best: str) -> str:
     """Return whether a claim holds in the runs of a task, where ``best`` is "high" or "low".
 
-    It is decided where the signed-rank test over the seeds says so, or all of few seeds agree.
+    It holds where the signed-rank test over the seeds says so. Few seeds cannot show that: where all
+    agree, the verdict says how many they are.
     """
     ended = runs[~runs["diverged"].astype(bool)]
     if claim.column not in ended:
@@ -63,6 +64,8 @@ def verdict(runs: pd.DataFrame, claim: Claim, best: str) -> str:
         return "-"
     decided = _decided(gain)
     word = "undecided" if not decided else "holds" if gain.median() > 0 else "**opposite**"
+    if decided and len(gain) < FEW:
+        word += f" in all {len(gain)}"
     return f"{word} ({change.median():+.2g})"
 
 

@@ -43,7 +43,8 @@ TASK --preset standard` prints and keeps.
 _CLAIMED = """\
 What the papers say of their models, under equal conditions: for every task whether it *holds*, and
 in brackets the median over the seeds of the difference, the first model minus the second. It is
-decided where Wilcoxon's signed-rank test says so at 5 %, of fewer than six seeds where all agree.
+decided where Wilcoxon's signed-rank test says so at 5 %, with no correction for the number of
+tests. Fewer than six seeds cannot show that; where all agree, it says so with their number.
 *Reach* is the root mean square of dL/dh at the start of the last trained model's path over that at
 its end.
 """

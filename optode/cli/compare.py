@@ -93,7 +93,10 @@ def _check_installed() -> None:
 
 
 def _with_bar(rules: list[str], task: str, output: Path, **settings: Any) -> Comparison:
-    """Compare behind a progress bar; where the output is no terminal it says each run's end."""
+    """Compare behind a progress bar, above which are runs that diverged.
+
+    Where the output is no terminal it says each run's end.
+    """
     from rich.console import Console
 
     from optode.cli.progress import Watched
@@ -104,11 +107,10 @@ def _with_bar(rules: list[str], task: str, output: Path, **settings: Any) -> Com
     with Watched(console, output) as watched:
 
         def told(run: Run) -> None:
-            words = f"{run.rule}, seed {run.seed}: {_end(run)}"
             if console.is_terminal:
                 watched.ended()
-            else:
-                console.print(words)
+            if not (console.is_terminal and run.outcome["ended"]):
+                console.print(f"{run.rule}, seed {run.seed}: {_end(run)}")
 
         return compared(rules, task, output=output, told=told, planned=watched.planned, **settings)
 

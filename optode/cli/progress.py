@@ -57,10 +57,10 @@ class Watched:
         self.bar.stop()
 
     def planned(self, jobs: Sequence[Job]) -> None:
-        """Begin to watch jobs."""
+        """Begin to watch jobs, where there is a bar."""
         self.jobs = jobs
-        self.look()
         if not self.bar.disable:
+            self.look()
             self.watch.start()
 
     def ended(self) -> None:
@@ -76,9 +76,10 @@ class Watched:
         for job in self.jobs:
             total += job.settings.epochs
             record = Record(self.folder / job.place, {})
-            if not (rows := record.rows()):
-                continue
+            rows = record.rows()
             done += job.settings.epochs if record.outcome else len(rows)
+            if not rows:
+                continue
             changed = (record.folder / "epochs.csv").stat().st_mtime
             if changed > latest[0]:
                 latest = changed, _words(job, rows[-1])

@@ -35,6 +35,7 @@ PERIOD = 8192
 
 
 Counts = tuple[int, int, int]
+"""The samples of the training, validation and test sets."""
 
 
 def found(folder: Path | None, name: str) -> Path:

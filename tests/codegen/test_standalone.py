@@ -66,7 +66,7 @@ def generate(*arguments, code=0):
 
 
 def test_models_train_without_optode(tmp_path):
-    """One on each base that needs no features."""
+    """Three of many features, and one of matrices."""
     folder, names = tmp_path / "models", ["adam", "heavy_ball", "muon", "nesterov"]
     generate(*names, "--standalone", "-o", folder)
     values = f"SITE, FOLDER, NAMES = {site.getsitepackages()!r}, {str(tmp_path)!r}, {names!r}\n"

@@ -160,6 +160,16 @@ def test_the_walks_as_released() -> None:
             assert rows.tolist() == [k <= last for k in range(5)]
 
 
+def test_the_fault_of_the_released_gradient() -> None:
+    """It takes the last interval for all: there is none where all are equal."""
+    x, y = torch.randn(3, 6, 17), torch.randn(3, 6, 17)
+    (entrant,) = entrants(["GHBNODE"])
+    rows = torch.arange(6.0).expand(3, -1)
+    assert released.fault(entrant, Examples(x, y, rows / 64)) < 1e-5
+    later = torch.cat([rows[:, :-1], rows[:, -1:] + 1], 1)
+    assert released.fault(entrant, Examples(x, y, later / 64)) > 0.1
+
+
 def test_intervals_of_walks() -> None:
     times = torch.tensor([[0.0, 1.0, 3.0]])
     found = released.intervals(Examples(times, times, times))
@@ -182,7 +192,7 @@ def test_verdicts_by_hand() -> None:
     assert verdict(runs, accurate, "low") == "**opposite** (+0.1)"  # an error is small
     assert verdict(runs, fewer, "high") == "undecided (+0)"
     few = runs[runs["seed"] < 3]
-    assert verdict(few, accurate, "high") == "holds (+0.1)"  # all three agree
+    assert verdict(few, accurate, "high") == "holds in all 3 (+0.1)"
     assert verdict(runs[runs["seed"] < 1], accurate, "high") == "undecided (+0.1)"
     assert verdict(runs, fewer._replace(other="ANODE"), "high") == "-"
     lost = runs.assign(diverged=runs["rule"] == "NODE")

@@ -268,7 +268,7 @@ def test_partial_fractions_are_the_inverse(name: str) -> None:
         n = len(integrals)
         for j, rate in enumerate(rates.tolist()):
             exact = torch.linalg.inv(torch.eye(n, dtype=torch.float64) - rate * integrals)
-            bound = 3e-14 if abs(rate) < 1 else 3e-12
+            bound = 3e-14 if abs(rate) < 1 else 3e-12  # 1.2e-14 and 6e-13 are seen
             torch.testing.assert_close(found[k, :n, :n, j], exact, rtol=0, atol=bound)
 
 

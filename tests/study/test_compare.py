@@ -80,6 +80,17 @@ def test_the_bar_says_how_far_the_runs_are(tmp_path: Path, monkeypatch: pytest.M
     assert "run 2 of 2" in terminal.file.getvalue()
 
 
+def test_the_bar_ends_where_all_runs_diverge(tmp_path: Path) -> None:
+    """Before their first epoch is recorded."""
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=150)
+    with progress.Watched(terminal, tmp_path) as watched:
+        given = {"seeds": 1, "rate": 1e30, "output": tmp_path, "planned": watched.planned}
+        found = optode.compare(RULES[:1], SIGNS, told=lambda run: watched.ended(), **given)
+        (bar,) = watched.bar.tasks
+        assert not found.every[0].outcome["ended"]
+        assert (bar.completed, bar.total) == (SIGNS.epochs, SIGNS.epochs)
+
+
 def test_a_second_comparison_reads_what_is_done(tmp_path: Path) -> None:
     first = optode.compare(RULES[:1], SIGNS, seeds=2, output=tmp_path)
     more = optode.compare(RULES, SIGNS, seeds=3, output=tmp_path)

@@ -69,8 +69,8 @@ class Driven:
         entries = [x for row in self.linear for x in row if x is not None]
         self.samples = max(x.ndim for x in entries) - 2 if entries else 0
         rests = tuple(structure.driven.index(i) for i in structure.resting)
-        numbers_like = numbers.nodes.dtype, numbers.nodes.device
-        self.sides = sides(legs, len(structure.driven), rests, *numbers_like)
+        dtype, device = numbers.nodes.dtype, numbers.nodes.device
+        self.sides = sides(legs, len(structure.driven), rests, dtype, device)
         self.found: dict[int, Tensor] = {}
 
     def wide(self, x: Tensor) -> Tensor:
@@ -90,13 +90,10 @@ class Driven:
         coupled = [self.linear[i][j] for i in group for j in group]
         if all(x is None for x in coupled):
             self.found.update(zip(group, pushed))
-        elif self.samples and len(group) == 1 and group[0] in self.structure.steady:
-            (rate,) = coupled
-            assert rate is not None
-            moved = times(
-                resolvents(self.legs, self.numbers, self.length * rate[:, 0]), own[0], pushed[0]
-            )
-            self.found[group[0]] = moved - self.wide(own[0])
+        elif by_parts(coupled[0], len(group) == 1 and group[0] in self.structure.steady):
+            assert coupled[0] is not None
+            table = resolvents(self.legs, self.numbers, self.length * coupled[0][:, 0])
+            self.found[group[0]] = applied(table, own[0], pushed[0]) - self.wide(own[0])
         else:
             self._solve(group, coupled, own, pushed)
 
@@ -143,6 +140,14 @@ def integrated(integrals: Tensor, x: Tensor) -> Tensor:
     return (integrals @ x.flatten(2)).view_as(x)
 
 
+def by_parts(rate: Tensor | None, steady: bool) -> bool:
+    """Return whether what relaxes at a rate, of shape (legs, nodes), is solved by partial fractions.
+
+    Those of samples are, where the rate does not change and has the digits: the parts nearly cancel.
+    """
+    return steady and rate is not None and rate.ndim > 2 and rate.dtype == torch.float64
+
+
 def resolvents(legs: Legs, numbers: Tables, rate: Tensor) -> Tensor:
     """Return ``(1 - rate A)^-1`` of every leg, with rates that do not change, one for each sample.
 
@@ -159,14 +164,15 @@ def resolvents(legs: Legs, numbers: Tables, rate: Tensor) -> Tensor:
     )
     found = (table @ parts).view(len(rate), size, size, x.shape[-1])
     # the parts nearly cancel; of M = 1 + x A M the right side is the more exact where x is small
-    unit = torch.eye(size, dtype=rate.dtype, device=rate.device)[..., None]
-    better, x = found, x[..., None, :]
+    unit, x = torch.eye(size, dtype=rate.dtype, device=rate.device)[..., None], x[..., None, :]
+    is_small, better = x.abs() < 1, found
+    small = torch.where(is_small, x, 0.0)  # of others powers could overflow, and spoil the gradient
     for _ in range(2):
-        better = unit + x * integrated(numbers.integrals, better)
-    return torch.where(x.abs() < 1, better, found).view(len(rate), size, size, *shape)
+        better = unit + small * integrated(numbers.integrals, better)
+    return torch.where(is_small, better, found).view(len(rate), size, size, *shape)
 
 
-def times(table: Tensor, start: Tensor, pushed: Tensor) -> Tensor:
+def applied(table: Tensor, start: Tensor, pushed: Tensor) -> Tensor:
     """Return the products of tables of each sample (legs, nodes, nodes) with right sides."""
     if pushed.ndim == 3:  # the same for all samples
         return torch.einsum("lab...,lbc->lac...", table, start + pushed)

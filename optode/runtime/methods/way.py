@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..aliases import Tensors
 from .combinations import joined, picked
-from .driven import integrated, leg_rows, resolvents
+from .driven import by_parts, integrated, leg_rows, resolvents
 from .folding import fold, unfold
 from .legs import Leg, Legs, mixed_rows, scaled_rows, tables
 from .step import Follow, Rested, Stages, Step
@@ -55,7 +55,7 @@ class Way:
         """Return the numbers of a follower that relaxes: ``z_a = z_0 + sum_b A_ab (L_b z_b + g_b)``."""
         table = self.step.length * self.tables.integrals
         rate = rate.reshape(*self.times.shape, *rate.shape[1:])
-        if steady and rate.ndim > 2:
+        if by_parts(rate, steady):
             inverse = resolvents(self.legs, self.tables, self.step.length * rate[:, 0])
             rests = integrated(table.mT, inverse.transpose(1, 2)).transpose(1, 2)
         else:
