@@ -75,27 +75,43 @@ class Driven:
 
     def wide(self, x: Tensor) -> Tensor:
         """Return numbers of all samples as those of each."""
-        return x.view(*x.shape, *[1] * (3 + self.samples - x.ndim))
+        missing = 3 + self.samples - x.ndim
+        return x.view(*x.shape, *[1] * missing) if missing else x
 
     def stacked(self, tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         """Stack tensors; with one of each sample among them, all are."""
+        if not self.samples:
+            return torch.stack(tuple(tensors), dim)
         wide = [self.wide(x) for x in tensors]
         shape = torch.broadcast_shapes(*(x.shape for x in wide))  # type: ignore[no-untyped-call]
         return torch.stack([x.expand(shape) for x in wide], dim)
 
     def add(self, group: tuple[int, ...]) -> None:
         """Find how far a group goes, after those that move it."""
+        if len(group) == 1:
+            (i,) = group
+            self.found[i] = self._alone(i, self.linear[i][i])
+            return
         places = [self.structure.driven.index(i) for i in group]
         own, pushed = [self.sides.starts[p] for p in places], [self._pushed(i) for i in group]
         coupled = [self.linear[i][j] for i in group for j in group]
-        if all(x is None for x in coupled):
-            self.found.update(zip(group, pushed))
-        elif by_parts(coupled[0], len(group) == 1 and group[0] in self.structure.steady):
-            assert coupled[0] is not None
-            table = resolvents(self.legs, self.numbers, self.length * coupled[0][:, 0])
-            self.found[group[0]] = applied(table, own[0], pushed[0]) - self.wide(own[0])
-        else:
-            self._solve(group, coupled, own, pushed)
+        self._solve(group, coupled, own, pushed)
+
+    def _alone(self, i: int, rate: Tensor | None) -> Tensor:
+        """Return how far a state goes that is a group by itself."""
+        own, pushed = self.sides.starts[self.structure.driven.index(i)], self._pushed(i)
+        if rate is None:
+            return pushed
+        if by_parts(rate, i in self.structure.steady):
+            table = resolvents(self.legs, self.numbers, self.length * rate[:, 0])
+            return applied(table, own, pushed) - self.wide(own)
+        if self.samples:
+            self._solve((i,), [rate], [own], [pushed])
+            return self.found[i]
+        integrals = self.length * self.numbers.integrals
+        system = self.numbers.unit - integrals * rate[:, None]
+        solved: Tensor = torch.linalg.solve_ex(system, own + pushed)[0]
+        return solved - own
 
     def _pushed(self, i: int) -> Tensor:
         """Return how far others, and its rest, move a state."""
@@ -137,7 +153,7 @@ class Driven:
 
 def integrated(integrals: Tensor, x: Tensor) -> Tensor:
     """Return the integrals from the start to the nodes of what is known there."""
-    return (integrals @ x.flatten(2)).view_as(x)
+    return integrals @ x if x.ndim == 3 else (integrals @ x.flatten(2)).view_as(x)
 
 
 def by_parts(rate: Tensor | None, steady: bool) -> bool:
@@ -164,11 +180,11 @@ def resolvents(legs: Legs, numbers: Tables, rate: Tensor) -> Tensor:
     )
     found = (table @ parts).view(len(rate), size, size, x.shape[-1])
     # the parts nearly cancel; of M = 1 + x A M the right side is the more exact where x is small
-    unit, x = torch.eye(size, dtype=rate.dtype, device=rate.device)[..., None], x[..., None, :]
+    one, x = numbers.unit[..., None], x[..., None, :]
     is_small, better = x.abs() < 1, found
     small = torch.where(is_small, x, 0.0)  # of others powers could overflow, and spoil the gradient
     for _ in range(2):
-        better = unit + small * integrated(numbers.integrals, better)
+        better = one + small * integrated(numbers.integrals, better)
     return torch.where(is_small, better, found).view(len(rate), size, size, *shape)
 
 

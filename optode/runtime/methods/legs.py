@@ -40,13 +40,14 @@ def leg(given: Row, end: float, count: int) -> Leg:
 class Tables(NamedTuple):
     """The numbers of all legs of a step: together, filled up with zeros to one size, and of each.
 
-    ``nodes`` (legs, n) and ``integrals`` (legs, n, n). Of each leg ``own_integrals`` (n, n) and
-    ``own_weights`` (n, values) share no memory with these: a region that is compiled once takes no
-    tensor beside a part of it.
+    ``nodes`` (legs, n), ``integrals`` (legs, n, n) and the ``unit`` matrix (n, n). Of each leg
+    ``own_integrals`` (n, n) and ``own_weights`` (n, values) share no memory with these: a region that
+    is compiled once takes no tensor beside a part of it.
     """
 
     nodes: Tensor
     integrals: Tensor
+    unit: Tensor
     own_integrals: list[Tensor]
     own_weights: list[Tensor]
 
@@ -96,6 +97,7 @@ def tables(legs: Legs, dtype: torch.dtype, device: torch.device) -> Tables:
     return Tables(
         tensor([_filled(x.nodes, size) for x in legs]),
         tensor([_square(x.integrals, size, size) for x in legs]),
+        torch.eye(size, dtype=dtype, device=device),
         [tensor(x.integrals) for x in legs],
         [tensor(x.weights) for x in legs],
     )

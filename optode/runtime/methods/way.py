@@ -59,9 +59,8 @@ class Way:
             inverse = resolvents(self.legs, self.tables, self.step.length * rate[:, 0])
             rests = integrated(table.mT, inverse.transpose(1, 2)).transpose(1, 2)
         else:
-            unit = torch.eye(table.shape[-1], dtype=table.dtype, device=table.device)
             samples = rate.movedim((0, 1), (-2, -1))
-            inverse = torch.linalg.inv_ex(unit - table * samples[..., None, :])[0]
+            inverse = torch.linalg.inv_ex(self.tables.unit - table * samples[..., None, :])[0]
             rests = (inverse @ table).movedim((-3, -2, -1), (0, 1, 2))
             inverse = inverse.movedim((-3, -2, -1), (0, 1, 2))
         dtype = self.step.states.dtype
