@@ -123,9 +123,8 @@ def row(problem: Model, method: str, kind: str, wanted: Sequence[float]) -> dict
         again = [solved(problem, method, kind, best.setting) for _ in range(REPEATS)]
         found[f"{error:.0e}"] = {
             "nfe": best.nfe,
-            "ms": 1e3 * min(point.seconds for point in again),
+            "ms": float(f"{1e3 * min(point.seconds for point in again):.4g}"),
             "setting": best.setting,
-            "error": best.error,
         } | ({"method": best.method} if method == AUTO else {})
     return {"method": method, "kind": kind, "reached": found}
 
