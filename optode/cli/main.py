@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ from optode.cli.boundary import DEBUG, boundary
 from optode.cli.check import check
 from optode.cli.claims import claims
 from optode.cli.compare import compare
+from optode.cli.diff import diff
 from optode.cli.listing import list_specs
 from optode.cli.options import (
     AllModels,
@@ -24,13 +24,17 @@ from optode.cli.options import (
     OneSpec,
     OnlyShowStale,
     SpecsOrAll,
+    StageName,
     StepSize,
     TimeLimit,
     one_or_all,
     spec_names,
     step_with_order,
 )
-from optode.cli.terminal import assuming, errors_reported, standard_streams
+from optode.cli.plot import plot
+from optode.cli.report import report
+from optode.cli.schema import schema
+from optode.cli.terminal import assuming, errors_reported, print_difference, standard_streams
 from optode.cli.verify import verify
 from optode.time_limit import DEFAULT_SECONDS, time_limit
 from optode.version import __version__
@@ -50,16 +54,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # the help in boxes takes twice as long
     pretty_exceptions_enable=False,
 )
-
-
-class StageName(str, Enum):
-    """The stages of the compiler, by name."""
-
-    rule = "rule"
-    limit = "limit"
-    model = "model"
-    adjoint = "adjoint"
-    following = "following"
 
 
 class Format(str, Enum):
@@ -138,20 +132,13 @@ def generate(
             chosen, directory, order, step, standalone=standalone, check=checked, seconds=seconds
         )
         if check_only:
-            _report_stale(differences(texts))
+            if stale := differences(texts):
+                print_difference(stale)
+                raise typer.Exit(1)
             return
         changed = write_modules(texts, force=force)
     for path in texts:
         typer.echo(f"{path}" if path in changed else f"{path} (unchanged)")
-
-
-def _report_stale(diff: str) -> None:
-    if diff:
-        colours = {"+": "green", "-": "red", "@": "cyan"}
-        coloured = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
-        for line in diff.splitlines():
-            typer.secho(line, fg=colours.get(line[:1]), color=coloured)
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -237,7 +224,11 @@ def _json(name: str, stages: tuple[Stage, ...]) -> str:
 app.command()(check)
 app.command()(verify)
 app.command()(claims)
+app.command()(diff)
+app.command()(plot)
+app.command()(report)
 app.command()(compare)
+app.command()(schema)
 app.command("list")(list_specs)
 
 

@@ -28,6 +28,16 @@ class ReportFormat(str, Enum):
     json = "json"
 
 
+class StageName(str, Enum):
+    """The stages of the compiler, by name."""
+
+    rule = "rule"
+    limit = "limit"
+    model = "model"
+    adjoint = "adjoint"
+    following = "following"
+
+
 def spec_names(incomplete: str) -> list[str]:
     """Return the shipped specs and the YAML files that begin as typed, for the shell to complete.
 

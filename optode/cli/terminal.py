@@ -74,6 +74,14 @@ def print_error(error: SpecError) -> None:
     Console(stderr=True, highlight=False).print(text, soft_wrap=True)
 
 
+def print_difference(text: str) -> None:
+    """Print lines that begin with - and +, in colour on a terminal (unless NO_COLOR is set)."""
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    coloured = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
+    for line in text.splitlines():
+        typer.secho(line, fg=colours.get(line[:1]), color=coloured)
+
+
 @contextmanager
 def standard_streams() -> Iterator[None]:
     """Run a command so that its streams may be closed or full, and SIGTERM lets it tidy up.

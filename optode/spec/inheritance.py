@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from optode.diagnostics import Located, Reporter, quoted
+from optode.spec.keys import SHORTHANDS
 from optode.spec.yaml_source import Mapping, Node
 
 _MERGED_SECTIONS = ("rename", "parameters", "initial", "equations")
-_SHORTHANDS = ("initial", "equations")
 
 
 def laid_over(base: Mapping, own: Mapping, reporter: Reporter) -> Mapping:
@@ -32,7 +32,7 @@ def _merged_model(base: Mapping, own: Mapping) -> Mapping:
 
 def _with_shorthands_in_model(own: Mapping, reporter: Reporter) -> Mapping:
     """Return ``initial`` and ``equations`` at the top of an extending spec, moved under its ``model``."""
-    moved = tuple(entry for entry in own.entries if entry[0].text in _SHORTHANDS)
+    moved = tuple(entry for entry in own.entries if entry[0].text in SHORTHANDS)
     model = own.get("model") or Mapping((), own.span)
     if not moved or not isinstance(model, Mapping):
         return own
@@ -40,7 +40,7 @@ def _with_shorthands_in_model(own: Mapping, reporter: Reporter) -> Mapping:
         if model.get(key.text) is not None:
             reporter.error("E106", f"{quoted(key.text)} occurs here and under `model`", key.span)
     model = Mapping(model.entries + moved, model.span)
-    return _replaced(_without(own, _SHORTHANDS), _single("model", model, own))
+    return _replaced(_without(own, SHORTHANDS), _single("model", model, own))
 
 
 def _replaced(base: Mapping, own: Mapping) -> Mapping:

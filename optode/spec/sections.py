@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import cast
 
 from optode.diagnostics import Located, Reporter, Source, did_you_mean, nearest, quoted
@@ -19,6 +19,17 @@ from optode.spec.declarations import (
     VerifySpec,
 )
 from optode.spec.families import FAMILIES
+from optode.spec.keys import (
+    FIELDS,
+    KINDS,
+    LEARNED_KEYS,
+    MODEL_KEYS,
+    PER,
+    SHAPES,
+    SHORTHANDS,
+    SPEC_KEYS,
+    TRANSFORMS,
+)
 from optode.spec.names import check_class_name, check_file_name, check_name
 from optode.spec.notation import of_steps, with_velocities
 from optode.spec.statements import read_statements
@@ -33,15 +44,6 @@ from optode.spec.values import (
 )
 from optode.spec.yaml_source import Mapping, Node, Scalar, Sequence
 
-SPEC_KEYS = (
-    "name", "title", "reference", "step_size", "parameters", "state", "update", "ode", "scaling",
-    "start", "verify", "model", "extends", "family", "year", "shape",
-)  # fmt: skip
-MODEL_KEYS = ("class", "field", "rename", "parameters", "initial", "equations", "smooth", "span")
-LEARNED_KEYS = ("init", "value", "transform", "per")
-TRANSFORMS = ("none", "sigmoid", "softplus", "exp")
-FIELDS = ("-grad", "grad")
-SHAPES = ("matrix",)
 _RULE_KEYS = ("step_size", "parameters", "scaling", "start", "verify")
 
 
@@ -79,11 +81,11 @@ def read_sections(tree: Mapping, source: Source, sha256: str, reporter: Reporter
     return spec
 
 
-def _check_keys(tree: Mapping, owner: str, known: tuple[str, ...], reporter: Reporter) -> None:
+def _check_keys(tree: Mapping, owner: str, known: Collection[str], reporter: Reporter) -> None:
     for key, _ in tree.entries:
         if key.text in known:
             continue
-        if key.text in ("initial", "equations"):
+        if key.text in SHORTHANDS:
             hint: str | None = "this belongs under `model:` (beside `extends:` it may stand here)"
         elif re.search(r"[()\[\]]", key.text):
             hint = "quote an expression that has a comma in it"
@@ -94,7 +96,7 @@ def _check_keys(tree: Mapping, owner: str, known: tuple[str, ...], reporter: Rep
 
 def _missing(tree: Mapping, key: str, reporter: Reporter, hint: str | None = None) -> None:
     """Report a missing key, unless it was misspelt: then that has been reported."""
-    unknown = [name.text for name, _ in tree.entries if name.text not in SPEC_KEYS + MODEL_KEYS]
+    unknown = [name.text for name, _ in tree.entries if name.text not in SPEC_KEYS | MODEL_KEYS]
     if nearest(key, unknown) is None:
         reporter.error("E108", f"the key `{key}` is missing", tree.span.at(0, 0), hint)
 
@@ -168,9 +170,8 @@ def _step_size(tree: Mapping, is_ode: bool, reporter: Reporter) -> Located | Non
 def _parameters(node: Node | None, reporter: Reporter) -> Iterator[ParameterSpec]:
     for name, value in pairs_of(node, "parameters", reporter):
         if check_name(name, reporter):
-            classes = ("fixed", "decay", "vector", "oracle")
-            formula = None if value.text in classes else value
-            yield ParameterSpec(name, formula, *(value.text == word for word in classes[1:]))
+            formula = None if value.text in KINDS else value
+            yield ParameterSpec(name, formula, *(value.text == word for word in [*KINDS][1:]))
 
 
 def _verify(node: Node | None, reporter: Reporter) -> Iterator[VerifySpec]:
@@ -225,7 +226,7 @@ def _learned(name: Located, tree: Mapping, reporter: Reporter) -> Iterator[Learn
     _check_keys(tree, "a parameter", LEARNED_KEYS, reporter)
     given = [key for key in ("init", "value") if tree.get(key) is not None]
     transform = choice_of(tree.get("transform"), "transform", TRANSFORMS, reporter)
-    per = choice_of(tree.get("per"), "per", ("feature",), reporter)
+    per = choice_of(tree.get("per"), "per", PER, reporter)
     hint = "`init` is where learning starts, `value` a constant"
     if len(given) != 1:
         message = f"{quoted(name.text)} has {'both' if given else 'neither'} `init` and `value`"

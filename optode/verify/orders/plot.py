@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from io import BytesIO
 from itertools import cycle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from optode.codegen.files import file_problem, replace
-from optode.diagnostics import Diagnostic, SpecError, quoted_path
+from optode.picture.canvas import COLOURS, check_picture, style, write_picture
 from optode.verify.orders.orders import Order, OrderCheck
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-
-
-def check_picture(path: Path) -> None:
-    """Raise SpecError where no picture can be drawn to a file: E603, E605 without matplotlib."""
-    try:
-        from matplotlib.backend_bases import FigureCanvasBase
-    except ImportError:
-        message = "a plot needs matplotlib, which is not installed: `pip install 'optode[plot]'`"
-        raise SpecError([Diagnostic("E605", message)]) from None
-    problem = file_problem(path)
-    known = FigureCanvasBase.get_supported_filetypes()
-    if problem is None and path.suffix[1:].lower() not in known:
-        message = f"{quoted_path(path)} is no picture: name it `.png`, `.pdf` or `.svg`"
-        problem = Diagnostic("E603", message)
-    if problem:
-        raise SpecError([problem])
 
 
 def plot_orders(checks: Iterable[OrderCheck], path: str | Path) -> None:
@@ -39,14 +24,18 @@ def plot_orders(checks: Iterable[OrderCheck], path: str | Path) -> None:
     """
     path = Path(path)
     check_picture(path)
-    import matplotlib as mpl
+    write_picture(figure_of(checks), path)
+
+
+def figure_of(checks: Iterable[OrderCheck]) -> Figure:
+    """Return a figure of the measured errors over the steps."""
     from matplotlib.figure import Figure
 
     shown = list(checks)
-    with mpl.rc_context({"font.size": 9, "svg.hashsalt": "optode"}):
+    with style():
         figure = Figure(figsize=(5.6, 3.3 + 0.5 * len(shown)), layout="constrained", dpi=160)
         axes = figure.add_subplot()
-        styles = cycle(zip(_COLOURS, _MARKERS, strict=True))
+        styles = cycle(zip(COLOURS, _MARKERS, strict=True))
         for label, order in _measured(shown):
             colour, marker = next(styles)
             slope = float(order.expected.order)
@@ -59,9 +48,7 @@ def plot_orders(checks: Iterable[OrderCheck], path: str | Path) -> None:
         axes.set_title(", ".join(dict.fromkeys(c.name for c in shown)))
         axes.grid(True, which="major", linewidth=0.4, alpha=0.6)
         figure.legend(loc="outside lower center", frameon=False, title="observed order")
-        picture = BytesIO()
-        figure.savefig(picture, format=path.suffix[1:].lower())
-    replace({path: picture.getvalue()})
+    return figure
 
 
 def _measured(checks: list[OrderCheck]) -> list[tuple[str, Order]]:

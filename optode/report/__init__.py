@@ -1,0 +1,1 @@
+"""Write what follows from a spec as one page of HTML."""

@@ -1,0 +1,46 @@
+"""Write equations as MathML, which browsers typeset by themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from optode.diagnostics import Diagnostic, SpecError
+from optode.show.dialect import Latex
+from optode.show.equations import Stage, describe
+from optode.show.words import Line
+
+Groups = list[tuple[str, str]]
+"""Headings, and below each its equations in MathML, one to a line."""
+
+_MATH = re.compile(r"<math[^>]*>(.*)</math>", re.S)
+
+
+def check_installed() -> None:
+    """Raise SpecError (E605) where latex2mathml is missing."""
+    try:
+        import latex2mathml.converter  # noqa: F401
+    except ImportError:
+        message = "a report needs latex2mathml, which is not installed: `pip install 'optode[report]'`"
+        raise SpecError([Diagnostic("E605", message)]) from None
+
+
+def equations(stage: Stage) -> Groups:
+    """Return the equations of a stage under headings in words."""
+    groups = (group for group in describe(stage, Latex()) if group.lines)
+    return [(group.words, aligned(group.lines)) for group in groups]
+
+
+def aligned(lines: Iterable[Line]) -> str:
+    """Return equations as one ``math`` element, below each other at their equals signs."""
+    rows = "".join(f"<mtr>{_cell(left)}{_cell('=')}{_cell(right)}</mtr>" for left, right in lines)
+    return f'<math display="block"><mtable displaystyle="true">{rows}</mtable></math>'
+
+
+def _cell(latex: str) -> str:
+    """Return a piece of an equation, in LaTeX, as a cell of the table."""
+    from latex2mathml.converter import convert
+
+    found = _MATH.fullmatch(convert(latex))
+    assert found is not None  # one math element
+    return f"<mtd>{found[1]}</mtd>"

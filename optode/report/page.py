@@ -1,0 +1,99 @@
+"""Write a report: one HTML page that needs no other file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from optode.codegen.files import file_problem, replace
+from optode.compiler import derive
+from optode.derivation import AnySpec
+from optode.diagnostics import SpecError
+from optode.picture import canvas
+from optode.report import mathematics
+from optode.report.sections import Section, sections
+from optode.spec.shipped import templates_directory
+from optode.version import __version__
+
+
+def report(
+    spec: AnySpec, path: str | Path | None = None, seconds: float | None = None
+) -> str:
+    """Return a page of HTML on a spec: rule, limit, model, adjoint, claims, checks and module.
+
+    The page is self-contained: equations are MathML, pictures SVG. With ``path`` it is written
+    there. A part that takes more than so many seconds is left out, and the page says so. Raises
+    SpecError for a spec in error, a file that cannot be written (E603), and where matplotlib or
+    latex2mathml is missing (E605).
+    """
+    check_report(None if path is None else Path(path))
+    derivation = derive(spec)
+    for stage in ("limit", *(["adjoint"] if derivation.spec.has_model else [])):
+        getattr(derivation, stage)
+    text = _page(derivation.spec.title, derivation.spec.references, sections(derivation, seconds))
+    if path is not None:
+        replace({Path(path): text})
+    return text
+
+
+def check_report(path: Path | None) -> None:
+    """Raise SpecError where no report can be made, or none be written to a file."""
+    canvas.check_installed()
+    mathematics.check_installed()
+    if path is not None and (problem := file_problem(path)):
+        raise SpecError([problem])
+
+
+def _page(title: str, references: Iterable[str], found: Iterable[Section]) -> str:
+    return _template().render(
+        title=title,
+        references=list(references),
+        sections=list(found),
+        version=__version__,
+        anchor=_anchor,
+        highlighted=_highlighted,
+        style=_code_style(),
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(templates_directory()),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html.jinja")
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"\W+", "-", title.lower())
+
+
+def _highlighted(text: str, language: str) -> str:
+    """Return a program or a spec as HTML, its words marked by their kinds."""
+    from pygments import highlight
+    from pygments.lexers import get_lexer_by_name
+
+    return str(highlight(text, get_lexer_by_name(language), _formatter()))
+
+
+def _formatter(style: str = "default") -> Any:
+    from pygments.formatters import HtmlFormatter
+
+    return HtmlFormatter(style=style, nowrap=True)
+
+
+def _code_style() -> str:
+    """Return the colours of code, for light and for dark pages."""
+    light = _formatter().get_style_defs(".code")
+    dark = _formatter("github-dark").get_style_defs(".code")
+    return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
