@@ -2,9 +2,10 @@
 
 `optode.derive("adam")` shows what follows from a spec, `optode.generate("adam")` writes its PyTorch
 module, `optode.compile("adam")` gives the class at once, `optode.check("adam")` lists its errors,
-`optode.claims("adam")` says what is true of its adjoint, `optode.compare(["adam", "heavy_ball"])`
-trains the models of rules under equal conditions. In a notebook, `%load_ext optode` brings
-the cell magic `%%optode`.
+`optode.claims("adam")` says what is true of its adjoint, `optode.verify("adam")` compares the
+optimizer with its ODE, `optode.plot("adam")` draws it, `optode.report("adam", "adam.html")` writes
+one page of all this, `optode.compare(["adam", "heavy_ball"])` trains the models of rules under equal
+conditions. In a notebook, `%load_ext optode` brings the cell magic `%%optode`.
 
 Nothing is loaded before it is used.
 """
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
     from optode.limit.given import given_ode
     from optode.model.model import Architecture, Initial, LearnedParameter
     from optode.notebook import load_ipython_extension
+    from optode.page.report import report
+    from optode.picture.plot import plot
     from optode.rule.rule import UpdateRule
     from optode.rule.update_rule import update_rule
     from optode.study.compare import Comparison, compare
     from optode.study.task import Task
-    from optode.verify.gradients.checks import check_gradients
+    from optode.verification.gradients.checks import check_gradients
+    from optode.verification.orders.report import verify
 
 __all__ = [
     "COUNTER",
@@ -61,7 +65,10 @@ __all__ = [
     "generate",
     "given_ode",
     "load_ipython_extension",
+    "plot",
+    "report",
     "update_rule",
+    "verify",
 ]
 
 _HOMES = {
@@ -91,7 +98,10 @@ _HOMES = {
     "Comparison": "study.compare",
     "compare": "study.compare",
     "Task": "study.task",
-    "check_gradients": "verify.gradients.checks",
+    "plot": "picture.plot",
+    "report": "page.report",
+    "verify": "verification.orders.report",
+    "check_gradients": "verification.gradients.checks",
     "load_ipython_extension": "notebook",
 }
 
@@ -105,4 +115,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -23,7 +23,7 @@ from optode.trial.numerics import Array
 from optode.trial.starts import NoSolution, solve
 from optode.trial.switches import horizon
 from optode.trial.trial import Trial
-from optode.verify.orders.orders import Order, measured
+from optode.verification.orders.orders import Order, measured
 
 STEPS = 50
 STEP_SIZE = 0.05

@@ -16,9 +16,7 @@ def report(
     spec: OneSpec,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE.html", help="The page.  [default: NAME.html]"
-        ),
+        typer.Option("--output", "-o", metavar="FILE.html", help="The page.  [default: NAME.html]"),
     ] = None,
     seconds: TimeLimit = DEFAULT_SECONDS,
     assume_fixed: AssumeFixed = False,
@@ -30,8 +28,8 @@ def report(
     """
     with errors_reported():
         from optode import compiler
-        from optode.report.page import check_report
-        from optode.report.page import report as write
+        from optode.page.report import check_report
+        from optode.page.report import report as write
 
         check_report(output)
         (chosen,) = assuming((spec,), assume_fixed)

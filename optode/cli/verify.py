@@ -82,10 +82,11 @@ def _verify_orders(
     spec: AnySpec | None, order: int, form: ReportFormat, picture: Path | None, seconds: float
 ) -> None:
     with errors_reported():
-        from optode.verify.orders import plot, report
+        from optode.picture import canvas
+        from optode.verification.orders import plot, report
 
         if picture is not None:
-            plot.check_picture(picture)
+            canvas.check_picture(picture)
         checks = tuple(
             report.verify_all(order, seconds)
             if spec is None
@@ -106,7 +107,7 @@ def _verify_gradients(
     form: ReportFormat,
 ) -> None:
     from optode.diagnostics import Diagnostic, SpecError
-    from optode.verify.gradients import report
+    from optode.verification.gradients import report
 
     with errors_reported(as_json=form is ReportFormat.json):
         try:

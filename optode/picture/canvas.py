@@ -43,7 +43,7 @@ def style() -> Iterator[None]:
     """Draw in the project's style; pictures are byte-equal from run to run."""
     import matplotlib as mpl
 
-    settings = {"font.size": 9, "svg.hashsalt": "optode", "svg.fonttype": "path"}
+    settings: dict[Any, Any] = {"font.size": 9, "svg.hashsalt": "optode", "svg.fonttype": "path"}
     with mpl.rc_context(settings):
         yield
 

@@ -6,7 +6,7 @@ The gradient is that of a convex function of two variables, the hyper-parameters
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -71,7 +71,7 @@ class Example:
     limit: ContinuousLimit
     field: SmoothField
     oracle: OracleInNumbers
-    values: dict[str, Array | float]
+    values: Mapping[str, Array | float]
     start: Array
     begin: float = 0.0
     trial: Trial | None = None

@@ -28,7 +28,10 @@ Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": ["string", "number", "boolean"]}
 """Any plain text: editors read 0.9 as a number and no as a boolean, optode reads their letters."""
-_NUMBER: Schema = {"type": ["number", "string"], "pattern": r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$"}
+_NUMBER: Schema = {
+    "type": ["number", "string"],
+    "pattern": r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$",
+}
 _NAME: Schema = {"type": "string", "maxLength": MAX_NAME}
 _FILE_NAME: Schema = {
     "type": "string",
@@ -104,7 +107,9 @@ def _model() -> Schema:
         "field": {"enum": [*FIELDS]},
         "rename": _entries(_NAME),
         "parameters": _entries(_parameter()),
-        "initial": _entries(_words(STARTS, "An expression in t, the states, f and the parameters.")),
+        "initial": _entries(
+            _words(STARTS, "An expression in t, the states, f and the parameters.")
+        ),
         "equations": _entries(_TEXT),
         "smooth": _TEXT,
         "span": {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2},

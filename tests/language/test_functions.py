@@ -37,8 +37,8 @@ from optode.show.as_json import as_json
 from optode.spec.expression import FUNCTIONS as READ
 from optode.spec.expression import Scope, parse_expression
 from optode.spec.reader import parse_spec
-from optode.verify.gradients.report import verify_gradients
-from optode.verify.orders.report import verify
+from optode.verification.gradients.report import verify_gradients
+from optode.verification.orders.report import verify
 
 OF_ONE = [record for record in FUNCTIONS if not record.over_features]
 ELEMENTWISE = [record for record in OF_ONE if record.kind not in (where, remainder)]

@@ -11,8 +11,8 @@ from optode.compiler import derive
 from optode.language.symbols import TIME, symbol
 from optode.language.text import to_text
 from optode.spec.reader import parse_spec
-from optode.verify.gradients.report import verify_gradients
-from optode.verify.orders.report import verify
+from optode.verification.gradients.report import verify_gradients
+from optode.verification.orders.report import verify
 
 A, B = symbol("a"), symbol("b")
 

@@ -7,7 +7,7 @@ from optode.compiler import derive
 from optode.diagnostics import SpecError
 from optode.language.symbols import Gradient, symbol
 from optode.spec.reader import parse_spec
-from optode.verify.orders.report import verify
+from optode.verification.orders.report import verify
 
 x, w = symbol("x"), symbol("w")
 g = Gradient(x)

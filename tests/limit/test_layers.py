@@ -6,7 +6,7 @@ from optode.compiler import derive
 from optode.language.effort import is_zero
 from optode.language.symbols import Gradient, symbol
 from optode.spec.reader import parse_spec
-from optode.verify.orders.report import verify
+from optode.verification.orders.report import verify
 
 x0, b, c = map(symbol, ("x0", "b", "c"))
 g0 = Gradient(x0)

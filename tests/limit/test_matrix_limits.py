@@ -6,7 +6,7 @@ import pytest
 
 from optode.compiler import derive
 from optode.spec.reader import parse_spec
-from optode.verify.orders.report import verify
+from optode.verification.orders.report import verify
 
 RULES = {
     "two_sided": """

@@ -7,7 +7,7 @@ from optode.compiler import derive
 from optode.language.effort import is_zero
 from optode.language.symbols import TIME, Gradient, symbol
 from optode.spec.reader import parse_spec
-from optode.verify.orders.report import verify
+from optode.verification.orders.report import verify
 
 x, s2, s3, m2, b, a, eta = map(symbol, ("x", "s2", "s3", "m2", "b", "a", "eta"))
 g = Gradient(x)

@@ -7,7 +7,7 @@ from optode.compiler import derive
 from optode.diagnostics import SpecError
 from optode.language.symbols import Gradient, symbol
 from optode.spec.reader import parse_spec
-from optode.verify.orders.report import verify
+from optode.verification.orders.report import verify
 
 g0 = Gradient(symbol("x0"))
 AVERAGE = "m[k+1] = (1 - a*lr)*m[k] + a*lr*grad(x[k])"

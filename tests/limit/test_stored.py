@@ -7,7 +7,7 @@ from optode.diagnostics import SpecError
 from optode.language.effort import is_zero
 from optode.language.symbols import Gradient, Tangent, symbol
 from optode.spec.reader import parse_spec
-from optode.verify.orders.report import verify
+from optode.verification.orders.report import verify
 
 x, m, a, c = map(symbol, ("x", "m", "a", "c"))
 g = Gradient(x)

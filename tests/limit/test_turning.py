@@ -8,7 +8,7 @@ from optode.diagnostics import SpecError
 from optode.language.elementwise import relu
 from optode.language.symbols import Gradient, Tangent, dot, symbol
 from optode.spec.reader import parse_spec
-from optode.verify.orders.report import verify
+from optode.verification.orders.report import verify
 
 x = symbol("x")
 g = Gradient(x)

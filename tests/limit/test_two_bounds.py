@@ -9,7 +9,7 @@ from optode.language.elementwise import hardtanh, reaches, relu
 from optode.language.symbols import TIME, Gradient, symbol
 from optode.rule.bound import Bound
 from optode.spec.reader import parse_spec
-from optode.verify.orders.report import verify
+from optode.verification.orders.report import verify
 
 x, d, p, q, low, high = map(symbol, ("x", "d", "p", "q", "low", "high"))
 g = Gradient(x)

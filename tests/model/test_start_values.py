@@ -8,8 +8,8 @@ from fields import TanhField
 
 from optode import SpecError, compile, derive
 from optode.spec.reader import parse_spec
-from optode.verify.gradients.report import verify_gradients
-from optode.verify.orders.report import verify
+from optode.verification.gradients.report import verify_gradients
+from optode.verification.orders.report import verify
 
 RULE = """\
 name: warm

@@ -6,8 +6,8 @@ import pytest
 
 from optode.spec.reader import parse_spec
 from optode.trial.expectation import Expectation
-from optode.verify.orders.orders import Order
-from optode.verify.orders.report import verify
+from optode.verification.orders.orders import Order
+from optode.verification.orders.report import verify
 
 
 def rule(update, parameters="", names="x", numbers=""):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from shipped import THOROUGH
 
-from optode.verify.orders.report import as_text, rows, verify
+from optode.verification.orders.report import as_text, rows, verify
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "verification.md"
 EXPECTED = (0, 1, 3, 5)  # name, scaling and the expected orders: the same on every machine

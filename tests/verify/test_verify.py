@@ -22,7 +22,7 @@ from optode.trial.numerics import numerical, observed_order, value_of
 from optode.trial.smooth_field import SmoothField, game_field, optimizer_field
 from optode.trial.starts import NoSolution, is_regular, regular_branch, solve
 from optode.trial.trial import Trial
-from optode.verify.orders.orders import (
+from optode.verification.orders.orders import (
     Order,
     OrderCheck,
     horizon,
@@ -30,8 +30,8 @@ from optode.verify.orders.orders import (
     measured,
     next_order,
 )
-from optode.verify.orders.plot import plot_orders
-from optode.verify.orders.report import as_markdown, as_text, check_orders, rows, verify
+from optode.verification.orders.plot import plot_orders
+from optode.verification.orders.report import as_markdown, as_text, check_orders, rows, verify
 
 NUMBERS = (40, 80, 160, 320)
 

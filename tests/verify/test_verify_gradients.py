@@ -18,8 +18,8 @@ from generated.heavy_ball import HBNODE
 from generated.nesterov import NesterovNODE
 from generated.second_order import SONODE
 from optode.cli.main import app
-from optode.verify.gradients import report
-from optode.verify.gradients.checks import (
+from optode.verification.gradients import report
+from optode.verification.gradients.checks import (
     GradientCheck,
     adjoint_against_discrete,
     check_gradients,

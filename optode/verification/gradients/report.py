@@ -22,7 +22,7 @@ from optode.derivation import AnySpec
 from optode.diagnostics import SpecError, did_you_mean
 from optode.model.model import NeuralODE
 from optode.spec.shipped import is_file
-from optode.verify.gradients.checks import GradientCheck, check_gradients
+from optode.verification.gradients.checks import GradientCheck, check_gradients
 
 Field: TypeAlias = Callable[..., Tensor]
 

@@ -14,16 +14,14 @@ from optode.codegen.files import file_problem, replace
 from optode.compiler import derive
 from optode.derivation import AnySpec
 from optode.diagnostics import SpecError
+from optode.page import mathematics
+from optode.page.sections import Section, sections
 from optode.picture import canvas
-from optode.report import mathematics
-from optode.report.sections import Section, sections
 from optode.spec.shipped import templates_directory
 from optode.version import __version__
 
 
-def report(
-    spec: AnySpec, path: str | Path | None = None, seconds: float | None = None
-) -> str:
+def report(spec: AnySpec, path: str | Path | None = None, seconds: float | None = None) -> str:
     """Return a page of HTML on a spec: rule, limit, model, adjoint, claims, checks and module.
 
     The page is self-contained: equations are MathML, pictures SVG. With ``path`` it is written

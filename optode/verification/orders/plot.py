@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optode.picture.canvas import COLOURS, check_picture, style, write_picture
-from optode.verify.orders.orders import Order, OrderCheck
+from optode.verification.orders.orders import Order, OrderCheck
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,14 +11,14 @@ from optode.claim.text import as_text
 from optode.derivation import Derivation
 from optode.diagnostics import SpecError
 from optode.limit import regimes
+from optode.page.mathematics import Groups, equations
 from optode.picture.canvas import encoded
 from optode.picture.plot import plot
-from optode.report.mathematics import Groups, equations
 from optode.spec.reader import Spec
 from optode.time_limit import time_limit
 from optode.trial.starts import NoSolution
-from optode.verify.orders import plot as order_plot
-from optode.verify.orders import report as order_report
+from optode.verification.orders import plot as order_plot
+from optode.verification.orders import report as order_report
 
 Found = TypeVar("Found")
 

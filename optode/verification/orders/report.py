@@ -21,7 +21,7 @@ from optode.trial.operators import with_operators
 from optode.trial.smooth_field import SmoothField, field_for
 from optode.trial.starts import NoSolution
 from optode.trial.trial import Trial, finite_start
-from optode.verify.orders.orders import Order, OrderCheck, limit_order, next_order
+from optode.verification.orders.orders import Order, OrderCheck, limit_order, next_order
 
 COLUMNS = ("rule", "scaling", "limit", "expected", "next order", "expected", "remarks")
 COMMAND = "optode verify --all --format markdown"

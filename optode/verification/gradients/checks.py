@@ -1,6 +1,6 @@
 """Check a node's gradients by independent routes.
 
-    from optode.verify.gradients.checks import check_gradients
+    from optode.verification.gradients.checks import check_gradients
 
     for check in check_gradients(node, h0):
         print(check)
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from optode.trial.numerics import observed_order
-from optode.verify.gradients.case import GradientCase, Node, Tensors, Times, dot, moved, size
+from optode.verification.gradients.case import GradientCase, Node, Tensors, Times, dot, moved, size
 
 
 @dataclass(frozen=True, slots=True)

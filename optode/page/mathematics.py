@@ -13,6 +13,15 @@ from optode.show.words import Line
 Groups = list[tuple[str, str]]
 """Headings, and below each its equations in MathML, one to a line."""
 
+
+class _Words(Latex):
+    """LaTeX as latex2mathml reads it: text has no characters that are escaped."""
+
+    def words(self, text: str) -> str:
+        plain = text.translate(str.maketrans("{}", "()"))
+        return rf"\text{{{plain}}}"
+
+
 _MATH = re.compile(r"<math[^>]*>(.*)</math>", re.S)
 
 
@@ -21,13 +30,15 @@ def check_installed() -> None:
     try:
         import latex2mathml.converter  # noqa: F401
     except ImportError:
-        message = "a report needs latex2mathml, which is not installed: `pip install 'optode[report]'`"
+        message = (
+            "a report needs latex2mathml, which is not installed: `pip install 'optode[report]'`"
+        )
         raise SpecError([Diagnostic("E605", message)]) from None
 
 
 def equations(stage: Stage) -> Groups:
     """Return the equations of a stage under headings in words."""
-    groups = (group for group in describe(stage, Latex()) if group.lines)
+    groups = (group for group in describe(stage, _Words()) if group.lines)
     return [(group.words, aligned(group.lines)) for group in groups]
 
 
