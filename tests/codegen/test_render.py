@@ -256,7 +256,6 @@ METHODS = [
     ("rk4", {"step_size": 0.1}),
     ("rk4", {"steps": 3}),
     ("dopri5", {"steps": 3}),
-    ("fehlberg2", {"first_step": 0.2}),
     ("adaptive_heun", {"first_step": 0.2}),
     ("torchdiffeq:rk4", {"step_size": 0.1}),
     ("torchdiffeq:rk4", {"steps": 3}),

@@ -21,7 +21,7 @@ GRADIENTS = ("discrete", "adjoint", "autograd")
 every_gradient = pytest.mark.parametrize("gradient", GRADIENTS)
 SEVEN = {"options": {"steps": 7}}
 EQUAL = ("euler", "midpoint", "heun2", "heun3", "rk4", "bosh3", "dopri5", "dopri8")
-FITTED = ("bosh3", "dopri5", "dopri8", "tsit5", "adaptive_heun", "fehlberg2", "auto")
+FITTED = ("bosh3", "dopri5", "dopri8", "tsit5", "adaptive_heun", "auto")
 INTERPOLATIONS = ("interpolation3", "interpolation5", "interpolation8")
 METHODS = {
     **{f"{name}, equal": {"method": name, **SEVEN} for name in EQUAL},

@@ -79,16 +79,6 @@ ADAPTIVE: dict[str, RungeKuttaTableau] = {
         embedded="7/24 1/4 1/3 1/8",
         embedded_order=2,
     ),
-    # Fehlberg, NASA TR R-315, 1969: 1(2), stepping with the weights of order 2
-    "fehlberg2": runge_kutta(
-        2,
-        "0 1/2 1",
-        "1/2",
-        "1/256 255/256",
-        weights="1/512 255/256 1/512",
-        embedded="1/256 255/256 0",
-        embedded_order=1,
-    ),
     "adaptive_heun": runge_kutta(
         2, "0 1", "1", weights="1/2 1/2", embedded="0 1", embedded_order=1
     ),
