@@ -93,16 +93,16 @@ class ScaledRule:
             needed = power + lowest + order + Fraction(1, 2)
             try:
                 series = self.averaged(index, value, scale, growing, needed).shifted(-power)
+                layers = self._layers(index, value - state, replace(scale, offset=sp.S.Zero))
+                first = self._first_steps(index, value)
             except NoExpansion as error:
                 message = f"no continuous limit of `{state}`: {error}"
                 problems.append(Diagnostic("E403", message, self.rule.span_of(index)))
                 continue
             series = _without_zeros(series, lowest)
             found.append(series)
-            problems += self._layers(index, value - state, replace(scale, offset=sp.S.Zero))
             blown = ((e, c) for e, c in series.terms if e < lowest)
-            problems += [_blow_up(self.rule, index, e, c) for e, c in blown]
-            problems += self._first_steps(index, value)
+            problems += [*layers, *(_blow_up(self.rule, index, e, c) for e, c in blown), *first]
         if problems:
             raise SpecError(problems)
         return Increments(self.rule.states, tuple(found), self.scaling.rates, self.bounds)

@@ -3,8 +3,10 @@
 import pytest
 
 from optode.compiler import derive
+from optode.diagnostics import SpecError
 from optode.language.effort import is_zero
 from optode.language.symbols import Gradient, symbol
+from optode.limit.limit import continuous_limit
 from optode.spec.reader import parse_spec
 from optode.verification.orders.report import verify
 
@@ -73,3 +75,25 @@ def test_what_grows_without_bound_is_not_exact():
     (check,) = verify(spec)
     assert not check.passes or check.next_order is None
     assert any("without bound" in said or "no solution" in said for said in check.failures)
+
+
+CORRECTED = """\
+name: corrected
+step_size: lr
+parameters: {b: decay, c: decay, eps: fixed}
+state: [x, m, v]
+update: |
+  m[k+1] = b*m[k] + (1 - b)*grad(x[k])
+  v[k+1] = c*v[k] + (1 - c)*(grad(x[k]) - m[k+1])**2 + eps
+  x[k+1] = x[k] - lr*m[k+1]/((1 - b**(k+1))*(sqrt(v[k+1]/(1 - c**(k+1))) + eps))
+"""
+
+
+@pytest.mark.parametrize("work", [5, 20, 60, 150, 400])
+def test_a_series_that_takes_too_long_is_a_problem_of_the_rule(work, monkeypatch):
+    monkeypatch.setattr("optode.calculus.series.MOST_WORK", work)
+    continuous_limit.cache_clear()
+    with pytest.raises(SpecError) as caught:
+        _ = derive(parse_spec(CORRECTED, "corrected.yaml")).limit
+    continuous_limit.cache_clear()
+    assert {error.code for error in caught.value.diagnostics} <= {"E401", "E402", "E403"}
