@@ -19,7 +19,7 @@ from optode.version import __version__
 
 if TYPE_CHECKING:
     from optode.claim.report import Claims, claims
-    from optode.compiler import check, compile, derive, generate
+    from optode.compiler import check, compile, derive, generate, parse
     from optode.derivation import Derivation
     from optode.diagnostics import Diagnostic, SpecError
     from optode.formulation import Formulation
@@ -65,6 +65,7 @@ __all__ = [
     "generate",
     "given_ode",
     "load_ipython_extension",
+    "parse",
     "plot",
     "report",
     "update_rule",
@@ -79,6 +80,7 @@ _HOMES = {
     "compile": "compiler",
     "derive": "compiler",
     "generate": "compiler",
+    "parse": "compiler",
     "Diagnostic": "diagnostics",
     "SpecError": "diagnostics",
     "Formulation": "formulation",

@@ -14,7 +14,7 @@ from optode.derivation import AnySpec, Derivation
 from optode.diagnostics import Diagnostic, SpecError
 from optode.limit.from_spec import assuming_fixed
 from optode.rule.from_spec import expression_errors
-from optode.spec.reader import Spec, UnfinishedSpec, read_spec
+from optode.spec.reader import Spec, UnfinishedSpec, parse_spec, read_spec
 from optode.spec.shipped import find_spec, shipped_specs
 from optode.time_limit import time_limit
 from optode.unexpected import stage
@@ -34,6 +34,15 @@ def derive(
     if assume_fixed and isinstance(spec, Spec):
         spec = assuming_fixed(spec)
     return Derivation(spec, order, step)
+
+
+def parse(text: str, path: str = "<string>") -> Spec:
+    """Read the spec in a text; every function that takes a spec takes what this returns.
+
+    Errors cite the text as ``path``. ``extends`` finds shipped specs, and files in the working
+    directory. Raises SpecError with all errors.
+    """
+    return with_expression_errors(partial(parse_spec, text, path, base_directory=Path.cwd()))
 
 
 def with_expression_errors(read: Callable[[], Spec]) -> Spec:

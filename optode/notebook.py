@@ -5,15 +5,12 @@ IPython is not imported; it hands its shell over when ``%load_ext optode`` is ru
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
-from optode.compiler import compile, derive, with_expression_errors
+from optode.compiler import compile, derive, parse
 from optode.derivation import Derivation
 from optode.diagnostics import SpecError
 from optode.show.equations import Stage, show
-from optode.spec.reader import parse_spec
 
 
 class Shell(Protocol):
@@ -77,9 +74,7 @@ def _as_markdown(stage: Stage) -> str:
 def run_cell(text: str) -> Derivation:
     """Derive the spec in a cell, up to the module's text; raises CellError with all errors."""
     try:
-        derivation = derive(
-            with_expression_errors(partial(parse_spec, text, "cell", base_directory=Path.cwd()))
-        )
+        derivation = derive(parse(text, "cell"))
         _ = derivation.module_text
     except SpecError as error:
         raise CellError(error.diagnostics) from None

@@ -48,10 +48,15 @@ def aligned(lines: Iterable[Line]) -> str:
     return f'<math display="block"><mtable displaystyle="true">{rows}</mtable></math>'
 
 
-def _cell(latex: str) -> str:
-    """Return a piece of an equation, in LaTeX, as a cell of the table."""
+def mathml(latex: str, *, is_block: bool = False) -> str:
+    """Return a formula in LaTeX as a ``math`` element, in a line of its own where it is a block."""
     from latex2mathml.converter import convert
 
-    found = _MATH.fullmatch(convert(latex))
+    return str(convert(latex, display="block" if is_block else "inline"))
+
+
+def _cell(latex: str) -> str:
+    """Return a piece of an equation, in LaTeX, as a cell of the table."""
+    found = _MATH.fullmatch(mathml(latex))
     assert found is not None  # one math element
     return f"<mtd>{found[1]}</mtd>"

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from optode.codegen.files import file_problem, replace
 from optode.compiler import derive
@@ -39,6 +39,16 @@ def report(spec: AnySpec, path: str | Path | None = None, seconds: float | None 
     return text
 
 
+def fragment(spec: AnySpec, seconds: float | None = None) -> tuple[str, str]:
+    """Return the title of a report and its sections as HTML, to stand in another page.
+
+    Raises SpecError as ``report`` does.
+    """
+    check_report(None)
+    derivation = derive(spec)
+    return derivation.spec.title, _rendered("sections.html.jinja", sections(derivation, seconds))
+
+
 def check_report(path: Path | None) -> None:
     """Raise SpecError where no report can be made, or none be written to a file."""
     canvas.check_installed()
@@ -48,20 +58,28 @@ def check_report(path: Path | None) -> None:
 
 
 def _page(title: str, references: Iterable[str], found: Iterable[Section]) -> str:
-    return _template().render(
-        title=title,
-        references=list(references),
-        sections=list(found),
-        version=__version__,
-        anchor=_anchor,
-        highlighted=_highlighted,
-        style=_code_style(),
+    style = _code_style()
+    return _rendered("report.html.jinja", found, title, references=list(references), style=style)
+
+
+def _rendered(template: str, found: Iterable[Section], title: str = "", **values: Any) -> str:
+    return str(
+        _environment()
+        .get_template(template)
+        .render(
+            title=title,
+            sections=list(found),
+            version=__version__,
+            anchor=_anchor,
+            highlighted=_highlighted,
+            **values,
+        )
     )
 
 
 @cache
-def _template() -> Template:
-    environment = Environment(
+def _environment() -> Environment:
+    return Environment(
         loader=FileSystemLoader(templates_directory()),
         autoescape=True,
         undefined=StrictUndefined,
@@ -69,7 +87,6 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html.jinja")
 
 
 def _anchor(title: str) -> str:
