@@ -96,7 +96,7 @@ def catalogue_page(name: str) -> str:
     if not kept.exists():
         title, body = fragment(name, seconds=60)
         CACHE.mkdir(exist_ok=True)
-        kept.write_text(f"# {title}\n\n<div markdown=\"0\">\n{body}\n</div>\n", encoding="utf-8")
+        kept.write_text(f'# {title}\n\n<div markdown="0">\n{body}\n</div>\n', encoding="utf-8")
     return kept.read_text(encoding="utf-8")
 
 
@@ -133,10 +133,14 @@ def _linked(files: Iterable[File]) -> set[Path]:
     """Return the files of the repository outside of docs/ that pages link."""
     found = set()
     for file in files:
-        if file.src_uri.endswith(".md") and file.src_uri.startswith(("guide", "reference", "speed", "studies")):
+        if file.src_uri.endswith(".md") and file.src_uri.startswith(
+            ("guide", "reference", "speed", "studies")
+        ):
             text = _CODE.sub("", file.content_string)
             targets = (match[2] for match in _LINK.finditer(text))
-            found |= {path for t in targets if (path := _in_repository(file.src_uri, t)) is not None}
+            found |= {
+                path for t in targets if (path := _in_repository(file.src_uri, t)) is not None
+            }
     return {path for path in found if path.is_file()}
 
 

@@ -54,9 +54,9 @@ def transcript(block: str) -> str:
 
 def main() -> None:
     pages = [Path(name).resolve() for name in sys.argv[1:]] or PAGES
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        for page in pages:
+    for page in pages:
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
             text = page.read_text(encoding="utf-8")
             if (new := current(text)) != text:
                 page.write_text(new, encoding="utf-8")

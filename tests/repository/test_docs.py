@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+import shlex
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import optode
+from docs import commands, transcripts
+from optode.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -57,32 +63,67 @@ def test_the_speed_page_links_every_text() -> None:
     assert {*RESULTS.glob("*.txt")} <= linked
 
 
-def specs(document: str) -> list[tuple[str, str]]:
-    """Every spec in a document, and the block of text after it, if there is one."""
-    blocks = [*_BLOCK.findall(document), ("", "")]
-    return [
-        (text, said if following == "text" else "")
-        for (language, text), (following, said) in pairwise(blocks)
-        if language == "yaml"
-    ]
-
-
-SPECS = specs(GUIDE)
-
-
-@pytest.mark.parametrize(("text", "said"), SPECS, ids=[text.split()[1] for text, _ in SPECS])
-def test_a_spec_of_the_guide(
-    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_pages_show_what_optode_says(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A text after a spec is what optode says of it: its errors, or its limit."""
+    """The limits and errors of the specs shown, and what the commands shown print."""
     monkeypatch.chdir(tmp_path)
-    file = Path(f"{text.split()[1]}.yaml")
-    file.write_text(text, encoding="utf-8")
-    errors = optode.check(file)
-    if errors:
-        assert said == f"{optode.SpecError(errors)}\n"
-    elif said:
-        assert said == optode.derive(file).show("limit")
+    page = path.read_text(encoding="utf-8")
+    assert transcripts.current(page) == page, "python docs/transcripts.py"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_python_of_pages_runs(path: Path, tmp_path: Path) -> None:
+    """The blocks of a page, one after another: a later one may use the names of those before."""
+    blocks = [
+        text for language, text in _BLOCK.findall(path.read_text("utf-8")) if language == "python"
+    ]
+    if not blocks:
+        return
+    file = tmp_path / "page.py"
+    file.write_text("\n\n".join(blocks), encoding="utf-8")
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); exec(open({str(file)!r}).read())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_of_pages_exist(path: Path) -> None:
+    """Every `optode ...` in a block of shell is a command with options that it has."""
+    known = typer_commands()
+    for language, text in _BLOCK.findall(path.read_text("utf-8")):
+        if language != "sh":
+            continue
+        for line in text.splitlines():
+            line = line.removeprefix("$ ")
+            if not line.startswith("optode "):
+                continue
+            words = shlex.split(line, comments=True)
+            assert words[1] in known or words[1].startswith("--"), line
+            options = [
+                word.partition("=")[0] for word in words[2:] if word.startswith("-") and word != "-"
+            ]
+            assert {*options} <= known.get(words[1], {*options}), line
+
+
+def typer_commands() -> dict[str, set[str]]:
+    """Every command with its options."""
+    commands: Any = typer.main.get_command(app)
+    return {
+        name: {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        for name, command in commands.commands.items()
+    }
+
+
+def test_the_page_of_commands_is_their_help() -> None:
+    shown = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
+    assert shown == commands.page(), "python docs/commands.py > docs/reference/commands.md"
+
+
+SPECS = [text for language, text in _BLOCK.findall(GUIDE) if language == "yaml"]
 
 
 def known_keys(tmp_path: Path) -> list[list[str]]:
@@ -99,7 +140,7 @@ def known_keys(tmp_path: Path) -> list[list[str]]:
 def test_the_guide_has_every_key(tmp_path: Path) -> None:
     of_spec, of_model, of_parameter = known_keys(tmp_path)
     assert "update" in of_spec and "rename" in of_model and "transform" in of_parameter
-    examples = "\n".join(text for text, _ in SPECS)
+    examples = "\n".join(SPECS)
     for key in (*of_spec, *of_model):
         assert f"| `{key}` |" in GUIDE
     for key in (*of_spec, *of_model, *of_parameter):
