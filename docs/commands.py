@@ -15,7 +15,11 @@ from optode.cli.main import app
 INTRODUCTION = """\
 # Command line
 
-`SPEC` is a path, the name of a shipped spec (`optode list`), or `-` for standard input. Exit codes: 0 good, 1 errors in specs or files, or a check that fails, 2 wrong usage, 130 Ctrl-C. A file that optode did not write, or that was edited since, is never overwritten without `--force`. With `--format json` errors are an array on standard output, each with `code`, `file`, `line`, `column`, `message` and `hint` (`null` where there is none).
+`SPEC` is a path, the name of a shipped spec (`optode list`), or `-` for standard input. \
+Exit codes: 0 good, 1 errors in specs or files, or a check that fails, 2 wrong usage, 130 Ctrl-C. \
+A file that optode did not write, or that was edited since, is never overwritten without `--force`. \
+With `--format json` errors are an array on standard output, each with `code`, `file`, `line`, \
+`column`, `message` and `hint` (`null` where there is none).
 
 This page is made from the commands' own help, by `python docs/commands.py`.
 """

@@ -212,7 +212,10 @@ class Derivation:
         return self.show()
 
     def __repr__(self) -> str:
-        return f"<Derivation of {self.name}>"
+        try:
+            return self.show().rstrip()
+        except SpecError as error:
+            return f"<Derivation of {self.name}: {error.diagnostics[0].message}>"
 
     def _repr_markdown_(self) -> str:
         try:

@@ -23,7 +23,7 @@ class Claims(Findings):
         return as_text(self)
 
     def __repr__(self) -> str:
-        return f"<Claims on {self.class_name}>"
+        return as_text(self).rstrip()
 
     def _repr_markdown_(self) -> str:
         return as_markdown(self)

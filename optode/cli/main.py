@@ -34,7 +34,13 @@ from optode.cli.options import (
 from optode.cli.plot import plot
 from optode.cli.report import report
 from optode.cli.schema import schema
-from optode.cli.terminal import assuming, errors_reported, print_difference, standard_streams
+from optode.cli.terminal import (
+    assuming,
+    errors_reported,
+    print_difference,
+    print_fitted,
+    standard_streams,
+)
 from optode.cli.verify import verify
 from optode.time_limit import DEFAULT_SECONDS, time_limit
 from optode.version import __version__
@@ -190,7 +196,11 @@ def derive(
         if form is Format.json:
             typer.echo(_json(derivation.name, derivation.stages(*names)))
         else:
-            typer.echo(derivation.show(*names, form=form.value), nl=False)
+            shown = derivation.show(*names, form=form.value)
+            if form is Format.text:
+                print_fitted(shown)
+            else:
+                typer.echo(shown, nl=False)
 
 
 def _needs_a_rule(derivation: Derivation, option: str) -> None:
@@ -209,8 +219,7 @@ def _show_regimes(derivation: Derivation, numbers: str | None) -> None:
             lines = iter([*regimes.described_at(derivation.rule, numbers)])
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--at") from error
-    for line in lines:
-        typer.echo(line)
+    print_fitted("\n".join(lines))
 
 
 def _json(name: str, stages: tuple[Stage, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -72,6 +73,18 @@ def print_error(error: SpecError) -> None:
     text.highlight_regex(r"(?m)^ +\| +\^+$", "red")
     text.highlight_regex(r"(?m)^  hint:", "cyan")
     Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+
+
+def print_fitted(text: str) -> None:
+    """Print equations so that they fit the terminal; a pipe and a file get them in whole lines.
+
+    COLUMNS says how wide the lines may be, wherever they go.
+    """
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        from optode.show.wrapping import wrapped
+
+        text = wrapped(text, shutil.get_terminal_size().columns)
+    typer.echo(text, nl=not text.endswith("\n"))
 
 
 def print_difference(text: str) -> None:

@@ -18,7 +18,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#0
 def check_installed() -> None:
     """Raise SpecError (E605) where matplotlib is missing."""
     try:
-        import matplotlib  # noqa: F401
+        import matplotlib.backend_bases  # noqa: F401
     except ImportError:
         message = "a plot needs matplotlib, which is not installed: `pip install 'optode[plot]'`"
         raise SpecError([Diagnostic("E605", message)]) from None

@@ -17,6 +17,7 @@ from optode.model.following import Following
 from optode.model.model import NeuralODE
 from optode.rule.rule import UpdateRule
 from optode.show.dialect import Dialect, Latex, PlainText, latex_words, markdown_words
+from optode.show.legend import legend
 from optode.show.words import (
     Line,
     given_along,
@@ -42,6 +43,8 @@ class Group:
 def show(stages: Iterable[Stage], form: Form = "text", title: str = "") -> str:
     """Return the stages' equations, one part for each stage, below a title where there is one.
 
+    Text ends with what the operators in it mean.
+
     ``latex`` is a run of ``align*`` environments (amsmath) for a paper; ``markdown`` has its
     mathematics in ``$$``, as notebooks read it.
     """
@@ -49,7 +52,11 @@ def show(stages: Iterable[Stage], form: Form = "text", title: str = "") -> str:
     parts = [[g for g in describe(stage, dialect) if g.lines] for stage in stages]
     layout = {"text": _text, "latex": _latex, "markdown": _markdown}[form]
     heads = {"text": title, "latex": f"% {title}", "markdown": f"### {markdown_words(title)}"}
-    return "\n\n".join([*([heads[form]] if title else []), *map(layout, parts)]) + "\n"
+    texts = [*([heads[form]] if title else []), *map(layout, parts)]
+    operators = tuple(legend("\n".join(texts))) if form == "text" else ()
+    if operators:
+        texts.append(_text([Group("Operators", operators)]))
+    return "\n\n".join(texts) + "\n"
 
 
 def _text(groups: list[Group]) -> str:

@@ -194,7 +194,14 @@ def test_check_goes_on_after_an_error(bad):
 
 def test_derive_shows_all_stages():
     headings = [line for line in invoke("derive", "adam").splitlines() if line[:1].strip()]
-    starts = ("Adam (Kingma", "Update rule adam", "Continuous", "Neural ODE", "Adjoint")
+    starts = (
+        "Adam (Kingma",
+        "Update rule adam",
+        "Continuous",
+        "Neural ODE",
+        "Adjoint",
+        "Operators",
+    )
     assert len(headings) == len(starts)
     assert all(map(str.startswith, headings, starts))
 

@@ -64,6 +64,9 @@ Adjoint system of HBNODE, backwards in time, L the loss
     det(dz(T)/dz(t0)) = exp(-N*gamma*(T - t0))
   where
     JT(c) = the transposed Jacobian of f, applied to c
+
+Operators
+  int sum(u) dt = the integral over the span of the sum over all samples and values
 """
 
 every_spec = pytest.mark.parametrize("name", THOROUGH)
@@ -77,7 +80,7 @@ def as_document(name):
 def test_text_of_the_heavy_ball():
     derivation = derive("heavy_ball")
     assert derivation.show() == str(derivation) == HEAVY_BALL
-    assert repr(derivation) == "<Derivation of heavy_ball>"
+    assert repr(derivation) == HEAVY_BALL.strip()
 
 
 def test_one_stage():
