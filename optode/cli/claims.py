@@ -31,9 +31,9 @@ def claims(
     step: StepSize = None,
     seconds: TimeLimit = DEFAULT_SECONDS,
 ) -> None:
-    """Prove or refute statements about the adjoint, and check them numerically.
+    """Prove or refute statements about the adjoint of a model.
 
-    Exits 1 if a check contradicts a proof.
+    Each is also checked numerically. Exits 1 if a check contradicts a proof.
     """
     one_or_all(spec, every)
     step_with_order(step, order)

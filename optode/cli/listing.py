@@ -11,6 +11,8 @@ from optode.cli.options import ReportFormat
 from optode.cli.terminal import errors_reported
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from optode.spec.reader import Spec
 
 
@@ -19,9 +21,9 @@ def list_specs(
         ReportFormat, typer.Option("--format", help="The format of the list.")
     ] = ReportFormat.text,
 ) -> None:
-    """List the shipped specs with their families and years.
+    """List the shipped specs, by families on a terminal.
 
-    With --format markdown, list their equations too, by families.
+    With --format markdown, list their equations too.
     """
     if form is ReportFormat.markdown:
         from optode.cli.catalogue import page
@@ -36,7 +38,13 @@ def list_specs(
     if form is ReportFormat.json:
         typer.echo(json.dumps([_entry(spec) for spec in specs], indent=2))
         return
-    _print_table(specs)
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        _print_families(console, specs)
+    else:
+        _print_lines(console, specs)
 
 
 def _entry(spec: Spec) -> dict[str, object]:
@@ -54,8 +62,26 @@ def _class_of(spec: Spec) -> str:
     return spec.model.class_name.text if spec.model else ""
 
 
-def _print_table(specs: list[Spec]) -> None:
-    from rich.console import Console
+def _print_families(console: Console, specs: list[Spec]) -> None:
+    """Print a table for each family, as wide as the terminal."""
+    from rich.table import Table
+
+    from optode.spec.families import FAMILIES
+
+    for family, heading in FAMILIES.items():
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column()
+        table.add_column(overflow="fold")
+        for spec in (each for each in specs if each.family == family):
+            table.add_row(spec.name.text, str(spec.year or ""), spec.title)
+        if table.row_count:
+            console.print(f"[bold]{heading}[/bold]")
+            console.print(table, "")
+
+
+def _print_lines(console: Console, specs: list[Spec]) -> None:
+    """Print one line for each spec, however wide."""
     from rich.table import Table
 
     columns = ("name", "class", "family", "year", "title")
@@ -63,7 +89,5 @@ def _print_table(specs: list[Spec]) -> None:
     for spec in specs:
         family, year = spec.family or "", str(spec.year or "")
         table.add_row(spec.name.text, _class_of(spec), family, year, spec.title)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 1000  # a pipe has no width: every spec on one line
+    console.width = 1000
     console.print(table)

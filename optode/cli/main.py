@@ -118,7 +118,10 @@ def generate(
     unchecked: NoCheck = False,
     assume_fixed: AssumeFixed = False,
 ) -> None:
-    """Write the PyTorch module of each spec to DIR, as NAME.py (NAME_order1.py)."""
+    """Write the PyTorch module of each spec to DIR/NAME.py.
+
+    With --order 1 the file is NAME_order1.py.
+    """
     from optode.codegen.files import differences, folder_problem, write_modules
     from optode.compiler import modules, shipped_models
     from optode.diagnostics import SpecError
@@ -243,7 +246,7 @@ app.command("list")(list_specs)
 
 @app.command("show")
 def show_spec(spec: OneSpec) -> None:
-    """Print the text of a spec, to read or to copy: `optode show adam > my_adam.yaml`."""
+    """Print the text of a spec: `optode show adam > mine.yaml`."""
     from optode.cli.show import print_spec
 
     with errors_reported():

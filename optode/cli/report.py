@@ -21,10 +21,10 @@ def report(
     seconds: TimeLimit = DEFAULT_SECONDS,
     assume_fixed: AssumeFixed = False,
 ) -> None:
-    """Write one HTML page on a spec: rule, limit, model, adjoint, claims and module.
+    """Write one HTML page on a spec, from the rule to the module.
 
-    The page needs no other file. A part that takes longer than the time limit is left out, and the
-    page says so.
+    It has the limit, the adjoint, claims, checks and pictures, and needs no other file. A part that
+    takes longer than the time limit is left out, and the page says so.
     """
     with errors_reported():
         from optode import compiler

@@ -17,7 +17,7 @@ def schema(
         typer.Option("--output", "-o", metavar="FILE.json", help="Write to this file."),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of specs, by which editors complete keys and words.
+    """Print the JSON Schema of specs, for completion in editors.
 
     With the YAML extension of an editor, begin a spec with this line:
     # yaml-language-server: $schema=optode.schema.json

@@ -47,7 +47,8 @@ class Node(nn.Module):
             interpolate it in time, and solve the rest of the equations by collocation. "auto" takes
             one of them where f is integrated twice or more before f reads it again; the stats of a
             solution name the method.
-        rtol, atol: relative and absolute tolerance of an adaptive method.
+        rtol: the relative tolerance of an adaptive method.
+        atol: the absolute tolerance of an adaptive method.
         gradient: "discrete" is the exact gradient of the numerical solution, its steps held fixed,
             from the states stored at each step. "adjoint" integrates the adjoint system backwards:
             it stores no steps, but it is approximate, and unstable for stiff and for strongly

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
 
 from .aliases import Times
+from .pairs import neighbours
 from .torch_internals import holds, widest
 
 
@@ -19,8 +20,7 @@ class Grid(NamedTuple):
     """The given times, those from the start on, and the solver's own time at each of these.
 
     ``times`` are held in float64, where a device has it, whatever the dtype of the states: a
-    float32 has 0.002 between two numbers at 2e4. The knots are numbers, or one tensor where a solve is
-    traced for any times.
+    float32 has 0.002 between two numbers at 2e4. The knots are numbers, or a tensor in a traced solve.
     """
 
     given: Tensor
@@ -29,7 +29,7 @@ class Grid(NamedTuple):
 
     def steps(self, steps: int | None, step_size: float | None) -> tuple[int, ...]:
         """Return the number of equal steps of each interval: steps, or none above step_size."""
-        return tuple(number_of_steps(steps, step_size, b - a) for a, b in pairwise(self.knots))
+        return tuple(number_of_steps(steps, step_size, b - a) for a, b in neighbours(self.knots))
 
     def words(self, s: float) -> str:
         """Return the solver's own time in the words of a message."""
@@ -73,7 +73,7 @@ def grid_of(like: Tensor, t: Times, span: Span) -> Grid:
         times = times + (times.new_tensor(knots) - times).detach()
     else:
         knots = [float(x.detach() if isinstance(x, Tensor) else x) for x in t]
-    if not all(a < b for a, b in pairwise([-math.inf, *knots, math.inf])):
+    if not all(a < b for a, b in neighbours([-math.inf, *knots, math.inf])):
         raise ValueError(f"t must be strictly increasing and finite, got {_short(knots)}")
     if not ends[0] <= knots[0] <= knots[-1] <= ends[1]:
         outer = (knots[0], knots[-1])

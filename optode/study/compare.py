@@ -125,8 +125,11 @@ def compare(
         rules: as ``optode.derive`` takes them.
         task: the name of a task that ships, ``"FILE.py:NAME"``, or a ``Task``.
         seeds: so many, from 0 on, or the seeds themselves.
-        epochs, batch, rate: of training, by default the task's.
-        jobs, backend: processes, and joblib's backend: "loky", or "dask" or "ray" for a cluster.
+        epochs: train for so many, by default the task's number.
+        batch: the size of a batch, by default the task's.
+        rate: the learning rate, by default the task's.
+        jobs: train in so many processes.
+        backend: joblib's backend: "loky", or "dask" or "ray" for a cluster.
         data: the folder of the data of tasks that need files.
         output: a folder to record the runs in, where they go on if they were stopped.
         told: is called with each run as it ends.

@@ -34,9 +34,8 @@ def run(*arguments, code=0, **options):
         (sys.executable, "-m", "optode", *map(str, arguments)),
         capture_output=True,
         text=True,
-        env=ENVIRONMENT,
         check=False,
-        **options,
+        **{"env": ENVIRONMENT, **options},
     )
     assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
@@ -406,3 +405,18 @@ def test_header_of_next_order_says_how_it_was_made(tmp_path):
     invoke("generate", "heavy_ball", "--order", 1, "--step", 0.1, "-o", tmp_path)
     header = (tmp_path / "heavy_ball_order1.py").read_text().splitlines()[0]
     assert "from heavy_ball.yaml with --order 1 --step 0.1:" in header
+
+
+@pytest.mark.parametrize("columns", ["80", "100"])
+def test_the_help_has_whole_sentences(columns):
+    out, _ = run("--help", env={**ENVIRONMENT, "COLUMNS": columns})
+    assert "..." not in out.partition("\n")[2]
+
+
+def test_the_list_on_a_terminal_is_by_families_and_fits(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "72")
+    monkeypatch.setattr("rich.console.Console.is_terminal", property(lambda console: True))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", invoke("list")).splitlines()
+    assert max(map(len, lines)) <= 72
+    assert "Gradient flows and momentum" in lines
+    assert {*shipped_specs()} <= {word for line in lines for word in line.split()}
