@@ -1,6 +1,6 @@
 """Print the lower bounds of pyproject.toml as constraints: what optode needs, at its oldest.
 
-    python .ci/lowest.py [EXTRA ...] > constraints.txt
+python .ci/lowest.py [EXTRA ...] > constraints.txt
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ class _LatexPrinter(LatexPrinter):
         if expr.name == "eps":
             return r"\varepsilon"
         word = str(super()._print_Symbol(expr, style))
+        word = re.sub(r"_\{([A-Za-z]{2,})\}", r"_{\\mathrm{\1}}", word)
         return re.sub(r"^([A-Za-z]{2,})(?=_|$)", r"\\mathit{\1}", word)
 
     def _call(self, name: str, arguments: tuple[sp.Expr, ...], exp: str | None) -> str:
@@ -113,7 +114,7 @@ class _LatexPrinter(LatexPrinter):
         return rf"{counted} \bmod {self._print(expr.args[1])}"
 
     def _print_matmul(self, expr: matmul, exp: str | None = None) -> str:
-        product = r" \, ".join(self.parenthesize(u, PRECEDENCE["Mul"]) for u in expr.args)
+        product = r" \cdot ".join(self.parenthesize(u, PRECEDENCE["Mul"]) for u in expr.args)
         return rf"\left({product}\right)^{{{exp}}}" if exp else product
 
     def _print_transposed(self, expr: transposed, exp: str | None = None) -> str:
@@ -147,4 +148,4 @@ class _LatexPrinter(LatexPrinter):
 
 def to_latex(expression: sp.Expr) -> str:
     """LaTeX, without delimiters."""
-    return str(_LatexPrinter({"order": "none"}).doprint(expression))
+    return str(_LatexPrinter({"order": "none", "mul_symbol": r" \, "}).doprint(expression))

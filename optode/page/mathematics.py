@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from html import escape
 
 from optode.diagnostics import Diagnostic, SpecError
 from optode.show.dialect import Latex
-from optode.show.equations import Stage, describe
+from optode.show.equations import Group, Stage, describe
 from optode.show.words import Line
 
 Groups = list[tuple[str, str]]
-"""Headings, and below each its equations in MathML, one to a line."""
+"""Headings, and below each its equations in MathML, or its notes."""
 
 
 class _Words(Latex):
@@ -39,7 +40,14 @@ def check_installed() -> None:
 def equations(stage: Stage) -> Groups:
     """Return the equations of a stage under headings in words."""
     groups = (group for group in describe(stage, _Words()) if group.lines)
-    return [(group.words, aligned(group.lines)) for group in groups]
+    return [(group.words, _body(group)) for group in groups]
+
+
+def _body(group: Group) -> str:
+    """Return the equations of a group, or its notes as a list."""
+    if not group.notes:
+        return aligned(group.lines)
+    return f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in group.notes)}</ul>"
 
 
 def aligned(lines: Iterable[Line]) -> str:

@@ -48,12 +48,12 @@ def style() -> Iterator[None]:
         yield
 
 
-def encoded(figure: Any, form: str) -> bytes:
+def encoded(figure: Any, form: str, dpi: float | None = None) -> bytes:
     """Return a figure as the bytes of a file: "png", "svg" or another of matplotlib's formats."""
     stream = BytesIO()
     metadata = {"Date": None} if form == "svg" else None
     with style():
-        figure.savefig(stream, format=form, metadata=metadata)
+        figure.savefig(stream, format=form, metadata=metadata, dpi=dpi or "figure")
     return stream.getvalue()
 
 

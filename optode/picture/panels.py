@@ -32,14 +32,14 @@ Draw: TypeAlias = "Callable[[Axes, Example, list[Path]], None]"
 
 def figure_of(example: Example, title: str, kinds: tuple[str, ...] = ()) -> Figure:
     """Return a figure with the panels of the named kinds, or of all that there are."""
-    from matplotlib.figure import Figure
+    from optode.picture.figure import Picture
 
     chosen = [kind for kind in kinds or PANELS if kind in panels_of(example)]
     paths = [example.scaled(factor).path(END, POINTS) for factor in STARTS]
     columns = min(2, len(chosen))
     rows = -(-len(chosen) // columns)
     with style():
-        figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained", dpi=160)
+        figure = Picture(figsize=(4.2 * columns, 3.4 * rows), layout="constrained", dpi=160)
         figure.suptitle(title)
         for k, kind in enumerate(chosen):
             PANELS[kind](figure.add_subplot(rows, columns, k + 1), example, paths)

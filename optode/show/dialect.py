@@ -83,13 +83,13 @@ class Latex:
         return to_latex(expression)
 
     def words(self, text: str) -> str:
-        return rf"\text{{{latex_words(text)}}}"
+        return rf"\text{{{latex_words(text)}}}" if text else ""
 
     def derivative(self, state: sp.Symbol) -> str:
-        return rf"\dot{{{to_latex(state)}}}"
+        return _dotted(state, "dot")
 
     def second_derivative(self, state: sp.Symbol) -> str:
-        return rf"\ddot{{{to_latex(state)}}}"
+        return _dotted(state, "ddot")
 
     def value_at(self, state: sp.Symbol, time: str) -> str:
         return f"{to_latex(state)}({time})"
@@ -105,6 +105,12 @@ class Latex:
 
     def first(self, state: sp.Symbol) -> str:
         return to_latex(At(state, 0)).removesuffix("_{k}") + "_{0}"
+
+
+def _dotted(state: sp.Symbol, accent: str) -> str:
+    """Return a state with dots over its letter, and not over its index."""
+    letter, sign, index = to_latex(state).partition("_")
+    return rf"\{accent}{{{letter}}}{sign}{index}"
 
 
 def latex_words(text: str) -> str:

@@ -34,10 +34,11 @@ Form: TypeAlias = Literal["text", "latex", "markdown"]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Equations under a heading in plain words."""
+    """Equations under a heading in plain words. ``notes`` are lines that are none, as prose."""
 
     words: str
     lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
 
 
 def show(stages: Iterable[Stage], form: Form = "text", title: str = "") -> str:
@@ -75,17 +76,28 @@ def _aligned(group: Group) -> str:
 
 
 def _latex(groups: list[Group]) -> str:
-    return "\n".join(
-        f"{latex_words(g.words)}\n\\begin{{align*}}\n{_aligned(g)}\n\\end{{align*}}" for g in groups
-    )
+    return "\n".join(f"{latex_words(g.words)}\n{_latex_body(g)}" for g in groups)
+
+
+def _latex_body(group: Group) -> str:
+    if group.notes:
+        items = "\n".join(rf"  \item {latex_words(note)}" for note in group.notes)
+        return f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}"
+    return f"\\begin{{align*}}\n{_aligned(group)}\n\\end{{align*}}"
 
 
 def _markdown(groups: list[Group]) -> str:
     return "\n\n".join(
         f"{'' if depth else '**'}{markdown_words(group.words)}{'' if depth else '**'}\n\n"
-        f"$$\n\\begin{{aligned}}\n{_aligned(group)}\n\\end{{aligned}}\n$$"
+        f"{_markdown_body(group)}"
         for depth, group in enumerate(groups)
     )
+
+
+def _markdown_body(group: Group) -> str:
+    if group.notes:
+        return "\n".join(f"- {markdown_words(note)}" for note in group.notes)
+    return f"$$\n\\begin{{aligned}}\n{_aligned(group)}\n\\end{{aligned}}\n$$"
 
 
 @singledispatch
@@ -141,7 +153,7 @@ def describe_limit(limit: ContinuousLimit, dialect: Dialect) -> Iterator[Group]:
     starts = ((dialect.value_at(z, "0"), dialect.expression(e)) for z, e in pairs)
     yield Group("starting at", tuple(starts))
     yield _singular(limit.singular_times, dialect)
-    yield Group("to be noted", noted(limit.notes, dialect))
+    yield Group("to be noted", noted(limit.notes, dialect), limit.notes)
 
 
 def _system(
@@ -177,7 +189,7 @@ def describe_model(model: NeuralODE, dialect: Dialect) -> Iterator[Group]:
     starts = ((dialect.value_at(z, start), start_text(i, dialect)) for z, i in pairs)
     yield Group("starting at", tuple(starts))
     yield _singular(model.singular_times, dialect)
-    yield Group("to be noted", noted(model.notes, dialect))
+    yield Group("to be noted", noted(model.notes, dialect), model.notes)
 
 
 @describe.register

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from optode.picture.figure import Picture
 from optode.study.fit import Run
 from optode.study.task import Metric
 
@@ -67,7 +68,7 @@ def _pair(
     label: str,
     titles: tuple[str, str] | None = None,
 ) -> Figure:
-    figure = Figure(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
+    figure = Picture(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for k, (rule, each) in enumerate(rules.items()):
         draw((left, right), each, f"C{k}", rule)
@@ -99,7 +100,7 @@ def _evaluations(axes: tuple[Axes, Axes], each: Sequence[Run], colour: str, rule
 
 def _sizes(rules: Mapping[str, Sequence[Run]]) -> Figure:
     """Draw the sizes of h and of dL/dh over time, of the first seed's trained model."""
-    figure = Figure(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
+    figure = Picture(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
     left, right = figure.subplots(1, 2)
     for k, (rule, (first, *_)) in enumerate(rules.items()):
         for axes, name in ((left, "h"), (right, "a")):
@@ -117,7 +118,7 @@ def _sizes(rules: Mapping[str, Sequence[Run]]) -> Figure:
 
 
 def _each(rules: Mapping[str, Sequence[Run]]) -> tuple[Figure, list[tuple[Axes, str, Run]]]:
-    figure = Figure(figsize=(4.2 * len(rules), 4.2), layout="constrained")
+    figure = Picture(figsize=(4.2 * len(rules), 4.2), layout="constrained")
     every = figure.subplots(1, len(rules), squeeze=False)[0]
     return figure, [
         (axes, rule, each[0]) for axes, (rule, each) in zip(every, rules.items(), strict=True)

@@ -60,7 +60,7 @@ def test_it_is_shown():
     assert "  volume, z all states of N elements each\n    tr(dz'/dz)        = -3*N/t\n" in text
     assert "    J_v     = the Jacobian of f with respect to v\n" in derive("second_order").show()
     latex = derive("heavy_ball").show("adjoint", form="latex")
-    assert r"\operatorname{tr} \frac{\partial \dot{z}}{\partial z} &= - N \gamma" in latex
+    assert r"\operatorname{tr} \frac{\partial \dot{z}}{\partial z} &= - N \, \gamma" in latex
 
 
 def test_json():

@@ -156,3 +156,8 @@ def test_a_spec_with_errors_draws_nothing(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == [spec]
     with pytest.raises(SpecError):
         optode.plot(str(spec))
+
+
+def test_a_notebook_shows_a_figure() -> None:
+    figure = optode.plot("gradient_descent", panels=["plane"])
+    assert figure._repr_png_().startswith(PNG)

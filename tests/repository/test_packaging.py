@@ -17,7 +17,18 @@ import pytest
 from optode.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "CHANGELOG.md", "docs", "examples", "optode", "templates", "specs")
+SHIPPED = (
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "MANIFEST.in",
+    "CHANGELOG.md",
+    "docs",
+    "examples",
+    "optode",
+    "templates",
+    "specs",
+)
 
 
 @pytest.fixture(scope="module")

@@ -144,7 +144,7 @@ def test_singular_times_are_shown():
 def test_equation_of_second_order():
     assert "  as one equation\n    x'' = -3*x'/t - g(x)\n" in derive("nesterov").show("limit")
     latex = derive("nesterov").show("limit", form="latex")
-    assert r"\ddot{x} &= - \frac{3 \dot{x}}{t} - g\left(x\right)" in latex
+    assert r"\ddot{x} &= - \frac{3 \, \dot{x}}{t} - g\left(x\right)" in latex
     assert as_document("nesterov")["limit"]["second_order"] == "-3*x_dot/t - g(x)"
 
 
@@ -182,8 +182,8 @@ def test_latex_is_a_run_of_align_environments():
     text = derive("adam_bias_corrected").show("rule", form="latex")
     assert text.startswith("% Adam with bias correction (Kingma and Ba 2015)\n")
     assert "Update rule adam\\_bias\\_corrected, step size lr\n\\begin{align*}\n" in text
-    assert r"x_{k+1} &= x_{k} - \frac{\mathit{lr} \hat{m}}{\sqrt{\hat{v}} + \varepsilon}" in text
-    assert r"\beta_{2} v_{k} + \left(1 - \beta_{2}\right) g\left(x_{k}\right)^{2}" in text
+    assert r"x_{k+1} &= x_{k} - \frac{\mathit{lr} \, \hat{m}}{\sqrt{\hat{v}} + \varepsilon}" in text
+    assert r"\beta_{2} \, v_{k} + \left(1 - \beta_{2}\right) \, g\left(x_{k}\right)^{2}" in text
 
 
 def test_latex_of_constants():
@@ -204,7 +204,7 @@ def test_mathematics_is_balanced(name, form):
 def test_markdown_for_notebooks():
     text = derive("heavy_ball")._repr_markdown_()
     assert text.startswith("### Heavy ball (Polyak 1964)\n\n**Update rule heavy\\_ball")
-    assert "$$\n\\begin{aligned}\n  \\dot{h} &= m \\\\\n  \\dot{m} &= - \\gamma m + f" in text
+    assert "$$\n\\begin{aligned}\n  \\dot{h} &= m \\\\\n  \\dot{m} &= - \\gamma \\, m + f" in text
     assert text.count("$$") % 2 == 0
 
 

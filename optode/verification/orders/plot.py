@@ -29,11 +29,11 @@ def plot_orders(checks: Iterable[OrderCheck], path: str | Path) -> None:
 
 def figure_of(checks: Iterable[OrderCheck]) -> Figure:
     """Return a figure of the measured errors over the steps."""
-    from matplotlib.figure import Figure
+    from optode.picture.figure import Picture
 
     shown = list(checks)
     with style():
-        figure = Figure(figsize=(5.6, 3.3 + 0.5 * len(shown)), layout="constrained", dpi=160)
+        figure = Picture(figsize=(5.6, 3.3 + 0.5 * len(shown)), layout="constrained", dpi=160)
         axes = figure.add_subplot()
         styles = cycle(zip(COLOURS, _MARKERS, strict=True))
         for label, order in _measured(shown):
