@@ -13,8 +13,9 @@ import pytest
 import typer
 
 import optode
-from docs import commands, transcripts
+from docs import commands, functions, transcripts
 from optode.cli.main import app
+from optode.language.function_names import FUNCTION_NAMES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -124,6 +125,30 @@ def test_the_page_of_commands_is_their_help() -> None:
 
 
 SPECS = [text for language, text in _BLOCK.findall(GUIDE) if language == "yaml"]
+
+
+def test_every_function_is_shown_in_a_rule() -> None:
+    assert {*functions.EXAMPLES} == {*FUNCTION_NAMES}
+    assert "\n".join(functions.rows()) in GUIDE, "python docs/functions.py"
+
+
+def test_the_grammar_is_what_is_read() -> None:
+    """What the grammar allows is read, and what it does not is refused."""
+    good = ["-x**2", "2**-x", "x @ x.T @ x", "(x + 1).T", "1e-3*x", ".5*x"]
+    bad = ["x % 2", "x // 2", "x if x else x", "x > 0", "+", "x x", "[x]", "x.y", "lambda: x"]
+    rule = "name: g\nstep_size: s\nshape: matrix\nstate: [x]\nupdate: |\n  x[k+1] = x[k] - s*({})\n"
+    for text in good:
+        optode.parse(rule.format(text))
+        assert not {e.code for e in optode.check(optode.parse(rule.format(text)))} & {
+            "E201",
+            "E202",
+        }
+    for text in bad:
+        try:
+            found = {e.code for e in optode.check(optode.parse(rule.format(text)))}
+        except optode.SpecError as error:
+            found = {e.code for e in error.diagnostics}
+        assert found & {"E201", "E202", "E208", "E212", "E214"}, text
 
 
 def known_keys(tmp_path: Path) -> list[list[str]]:
