@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from html import escape
 from typing import Any, TypeAlias
 
 import sympy as sp
@@ -161,8 +163,18 @@ def _aligned(lines: list[Line], indent: str) -> Iterator[str]:
 
 
 def as_markdown(claims: Findings) -> str:
-    """Return a heading, and a table or a line for each claim."""
-    return f"### {_heading(claims)}\n\n{_body(claims)}"
+    """Return a heading, and a part for each claim that opens to its verdicts."""
+    text = _Printer(claims)
+    clocks = [_code((str(z), text(value)) for z, value in claims.clocks)] if claims.clocks else []
+    folded = (_folded(claim, text) for claim in claims.claims)
+    return "\n\n".join([f"### {_heading(claims)}", *clocks, *folded]) + "\n"
+
+
+def _folded(claim: Claim, text: _Printer) -> str:
+    counts = Counter(verdict.status for verdict in claim.verdicts)
+    words = ", ".join(f"{count} {status}" for status, count in counts.items())
+    summary = f"<summary>{escape(statement(claim))}: {words}</summary>"
+    return f"<details>\n{summary}\n\n{_claim_body(claim, text)}\n\n</details>"
 
 
 def page(every: Iterable[Findings]) -> str:
@@ -181,10 +193,13 @@ def _heading(claims: Findings) -> str:
 def _body(claims: Findings) -> str:
     text = _Printer(claims)
     parts = [_code((str(z), text(value)) for z, value in claims.clocks)] if claims.clocks else []
-    for claim in claims.claims:
-        in_table = any(verdict.costate for verdict in claim.verdicts)
-        parts.append("\n".join((_table if in_table else _lines)(claim, text)))
+    parts += [_claim_body(claim, text) for claim in claims.claims]
     return "\n\n".join(parts) + "\n"
+
+
+def _claim_body(claim: Claim, text: _Printer) -> str:
+    in_table = any(verdict.costate for verdict in claim.verdicts)
+    return "\n".join((_table if in_table else _lines)(claim, text))
 
 
 def _stated(claim: Claim, text: _Printer) -> str:

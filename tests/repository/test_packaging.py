@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -113,3 +114,48 @@ def run(*command: str | Path, folder: Path) -> str:
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+USER = """\
+from pathlib import Path
+
+import optode
+from optode.runtime import Node
+
+derivation: optode.Derivation = optode.derive("adam")
+paths: list[Path] = optode.generate("adam", directory="models")
+text: str = derivation.show("limit", form="latex")
+errors: tuple[optode.Diagnostic, ...] = optode.check("adam")
+
+
+def evaluations(node: Node) -> int:
+    return node.integrate(node.initial_states(node.span[0])).stats.forward_nfe  # type: ignore
+"""
+
+
+def test_types_hold_in_the_code_of_users(programs: Path, tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text(USER)
+    command = (sys.executable, "-m", "mypy", "--strict", "--python-executable", programs / "python")
+    assert "Success" in run(*command, tmp_path / "user.py", folder=tmp_path)
+    (tmp_path / "wrong.py").write_text('import optode\n\nn: int = optode.derive("adam").name\n')
+    done = subprocess.run(
+        [*map(str, command), "wrong.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "Incompatible types in assignment" in done.stdout
+
+
+def test_the_source_distribution_has_what_readers_need(wheel: Path) -> None:
+
+    (source,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for name in ("CHANGELOG.md", "docs/guide/writing-specs.md", "examples/own_optimizer.ipynb"):
+        assert name in names
+    assert "specs/optode.schema.json" in names
+
+
+def test_the_text_on_a_package_index_has_no_links_into_the_repository() -> None:
+    text = (ROOT / "docs" / "package.md").read_text(encoding="utf-8")
+    assert not re.search(r"\]\((?!https?://)", text)
+    count = len([*(ROOT / "specs").glob("*.yaml")])
+    assert f"{count} optimizers" in text
