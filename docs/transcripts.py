@@ -48,7 +48,9 @@ def transcript(block: str) -> str:
     for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
         command = part.partition("\n")[0]
         words = shlex.split(command, comments=True)
-        found.append(f"$ {command}\n{CliRunner().invoke(app, words[1:]).output}")
+        found.append(
+            f"$ {command}\n{CliRunner(env={'COLUMNS': None}).invoke(app, words[1:]).output}"
+        )
     return "".join(found)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optode.claim.costates import Costates, without_clocks
+from optode.claim.markdown import as_markdown
 from optode.claim.prove import adjoint_claims
-from optode.claim.text import as_markdown, as_text
+from optode.claim.text import as_text
 from optode.claim.verdicts import Findings
 from optode.claim.witness.errors import witnessed
 from optode.compiler import derive, shipped_models

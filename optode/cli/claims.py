@@ -38,6 +38,7 @@ def claims(
     one_or_all(spec, every)
     step_with_order(step, order)
     with errors_reported(as_json=form is ReportFormat.json):
+        from optode.claim import markdown
         from optode.claim import text as claims_text
         from optode.claim.report import claims, every_claim
 
@@ -46,7 +47,7 @@ def claims(
         documents = [claims_text.as_json(one) for one in found]
         typer.echo(json.dumps(documents if every else documents[0], indent=2))
     elif form is ReportFormat.markdown:
-        text = claims_text.page(found) if every else claims_text.as_markdown(found[0])
+        text = markdown.page(found) if every else markdown.as_markdown(found[0])
         typer.echo(text, nl=False)
     else:
         typer.echo("\n".join(map(str, found)), nl=False)

@@ -118,10 +118,7 @@ def generate(
     unchecked: NoCheck = False,
     assume_fixed: AssumeFixed = False,
 ) -> None:
-    """Write the PyTorch module of each spec to DIR/NAME.py.
-
-    With --order 1 the file is NAME_order1.py.
-    """
+    """Write the PyTorch module of each spec to DIR/NAME.py."""
     from optode.codegen.files import differences, folder_problem, write_modules
     from optode.compiler import modules, shipped_models
     from optode.diagnostics import SpecError
@@ -146,8 +143,7 @@ def generate(
                 raise typer.Exit(1)
             return
         changed = write_modules(texts, force=force)
-    for path in texts:
-        typer.echo(f"{path}" if path in changed else f"{path} (unchanged)")
+    typer.echo("\n".join(f"{p}" if p in changed else f"{p} (unchanged)" for p in texts))
 
 
 @app.command()
@@ -193,17 +189,20 @@ def derive(
             return
         if stage is StageName.rule:
             _needs_a_rule(derivation, "--stage")
-        names = () if stage is None else (stage.value,)
         if stage is not StageName.rule and not unchecked and (why := derivation.check_limit()):
             typer.echo(f"note: the limit was not checked by numbers: {why}", err=True)
-        if form is Format.json:
-            typer.echo(_json(derivation.name, derivation.stages(*names)))
-        else:
-            shown = derivation.show(*names, form=form.value)
-            if form is Format.text:
-                print_fitted(shown)
-            else:
-                typer.echo(shown, nl=False)
+        _show(derivation, () if stage is None else (stage.value,), form)
+
+
+def _show(derivation: Derivation, names: tuple[str, ...], form: Format) -> None:
+    if form is Format.json:
+        typer.echo(_json(derivation.name, derivation.stages(*names)))
+        return
+    shown = derivation.show(*names, form=form.value)
+    if form is Format.text:
+        print_fitted(shown)
+    else:
+        typer.echo(shown, nl=False)
 
 
 def _needs_a_rule(derivation: Derivation, option: str) -> None:

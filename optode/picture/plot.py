@@ -26,7 +26,7 @@ def plot(
     over the loss), "phase" (the position against its rate) and "damping" (the rate at which each
     other state forgets, over time); without it all are drawn that the spec has. With ``path`` the
     figure is written there, in the format of the name: PNG, SVG or PDF. Raises SpecError for a spec
-    in error, a panel that the spec does not have (E609), a file that cannot be written (E603), and
+    in error, a panel that the spec does not have (E608), a file that cannot be written (E603), and
     where matplotlib is missing (E605); ValueError for an unknown panel.
     """
     for name in panels:
@@ -41,7 +41,7 @@ def plot(
     missing = [_REASONS[name] for name in panels if name not in panels_of(example)]
     if missing:
         words = [f"{derivation.name} has no panel {why}" for why in missing]
-        raise SpecError([Diagnostic("E609", word, derivation.place) for word in words])
+        raise SpecError([Diagnostic("E608", word, derivation.place) for word in words])
     figure = figure_of(example, derivation.spec.title, tuple(panels))
     if path is not None:
         write_picture(figure, Path(path))

@@ -117,9 +117,8 @@ def compare(
 ) -> Comparison:
     """Train the models of several rules on one task under equal conditions.
 
-    All have the same data, batches, schedule and start of the network for each seed, fields with as
-    many parameters (the hidden units of the first are the task's), and tolerances at which the
-    outputs are within ``error`` of an exact solve.
+    All have the same data, batches, schedule and start of the network for each seed, as many
+    parameters, and tolerances at which the outputs are within ``error`` of an exact solve.
 
     Args:
         rules: as ``optode.derive`` takes them.
@@ -137,14 +136,12 @@ def compare(
 
     Raises:
         SpecError: for a rule that cannot be derived.
-        StudyError: for a task that does not exist, a rule that does not fit it, or an output folder
-            of another configuration.
+        StudyError: for a task that is none, a rule that does not fit it, a folder of other runs.
     """
     found = task if isinstance(task, Task) else find_task(task)
     settings = _settings(found, error, epochs=epochs, batch=batch, rate=rate)
     todo = _jobs(entrants_of(rules), task, seeds, settings, data)
-    place = None if output is None else Path(output)
-    _check_folder(place, todo)
+    place = _checked_folder(output, todo)
     planned(todo)
     with cluster(backend, jobs):
         runs = carried_out(todo, place, jobs, backend, told)
@@ -154,11 +151,13 @@ def compare(
     return result
 
 
-def _check_folder(place: Path | None, jobs: Sequence[Job]) -> None:
-    """Raise StudyError where a folder has runs of another configuration."""
+def _checked_folder(output: str | Path | None, jobs: Sequence[Job]) -> Path | None:
+    """Return the folder of runs; raises StudyError where it has runs of another configuration."""
+    place = None if output is None else Path(output)
     if place is not None:
         for job in jobs:
             Record(place / job.place, job.config()).check()
+    return place
 
 
 def _settings(task: Task, error: float, **given: float | None) -> Settings:

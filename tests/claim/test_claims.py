@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 import optode
 from optode.adjoint.volume import END
 from optode.claim.costates import Costates, without_clocks
+from optode.claim.markdown import page
 from optode.claim.operators import NotLinear, Operators, TransposedRate
-from optode.claim.text import as_json, page
+from optode.claim.text import as_json
 from optode.claim.verdicts import CLOCK, Change
 from optode.claim.witness.errors import observed_error
 from optode.claim.witness.trajectory import Trajectory

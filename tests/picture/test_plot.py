@@ -108,7 +108,7 @@ def test_panels_are_those_that_a_spec_has() -> None:
 def test_a_panel_that_a_spec_lacks_is_refused(tmp_path: Path) -> None:
     for name, panel in (("second_order", "steps"), ("gradient_descent", "damping")):
         message = run(name, "--panel", panel, "-o", tmp_path / "x.png", code=1)
-        assert "error E609" in message and f"`{panel}`" in message
+        assert "error E608" in message and f"`{panel}`" in message
     assert not [*tmp_path.iterdir()]
     with pytest.raises(ValueError, match="panels: one of steps"):
         optode.plot("adam", panels=["step"])

@@ -29,7 +29,7 @@ PACKAGE = Path(__file__).parents[2] / "optode"
 PAIRS = Path(__file__).parent / "diagnostics"
 INVALID = sorted((PAIRS / "invalid").glob("*.yaml"))
 VALID = sorted((PAIRS / "valid").glob("*.yaml"))
-NOT_OF_A_SPEC = {"E405", "E407", "E501", *(f"E60{k}" for k in range(1, 8)), "E900", "E901"}
+NOT_OF_A_SPEC = {"E405", "E407", "E501", *(f"E60{k}" for k in range(1, 9)), "E900", "E901"}
 """Codes of what is asked for on the command line, tested with it, and of the last nets.
 
 E407 is of a limit that the rule does not approach: a fault of the compiler.

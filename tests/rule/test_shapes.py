@@ -138,7 +138,7 @@ def test_text_reads_back(text):
 
 
 def test_latex():
-    assert to_latex(matmul(a, transposed(a + b))) == r"a \, \left({a}^{\top} + {b}^{\top}\right)"
+    assert to_latex(matmul(a, transposed(a + b))) == r"a \cdot \left({a}^{\top} + {b}^{\top}\right)"
     assert to_latex(inv_root(a, 4)) == r"\left(a\right)^{-1/4}"
     assert to_latex(polar(g)) == r"\operatorname{polar}\left(g\left(x\right)\right)"
 
