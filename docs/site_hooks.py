@@ -5,10 +5,10 @@ Hooks of mkdocs, which ``mkdocs.yml`` names. Equations become MathML, so that re
 
 from __future__ import annotations
 
-import hashlib
 import html
 import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from posixpath import normpath, relpath
@@ -18,7 +18,10 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-CACHE = ROOT / ".docs_cache"
+sys.path.insert(0, str(ROOT))  # for what is beside this file, also in other processes
+
+from docs import catalogue  # noqa: E402
+
 AT_ROOT = {"contributing.md": "CONTRIBUTING.md", "changes.md": "CHANGELOG.md"}
 """Pages that are files at the root of the repository."""
 OUTSIDE = "files"
@@ -41,8 +44,8 @@ def on_files(files: Files, config: Any) -> Files:
     for path in sorted((ROOT / "examples").glob("*.ipynb")):
         name = path.relative_to(ROOT).as_posix()
         files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
-    for name in chosen_specs():
-        files.append(File.generated(config, f"catalogue/{name}.md", content=catalogue_page(name)))
+    for name, text in catalogue.pages(chosen_specs()):
+        files.append(File.generated(config, f"catalogue/{name}.md", content=text))
     for path in sorted(_linked(files)):
         target = f"{OUTSIDE}/{path.relative_to(ROOT).as_posix()}.txt"
         files.append(File.generated(config, target, abs_src_path=str(path)))
@@ -84,26 +87,6 @@ def chosen_specs() -> list[str]:
 
     named = os.environ.get(SPECS)
     return [*shipped_specs()] if named is None else named.split()
-
-
-def catalogue_page(name: str) -> str:
-    """Return the page of an optimizer that ships, made once for each state of the code."""
-    from optode.page.report import fragment
-    from optode.spec.shipped import find_spec
-
-    digest = hashlib.sha256(find_spec(name).read_bytes() + _code_hash()).hexdigest()[:16]
-    kept = CACHE / f"{name}-{digest}.md"
-    if not kept.exists():
-        title, body = fragment(name, seconds=60)
-        CACHE.mkdir(exist_ok=True)
-        kept.write_text(f'# {title}\n\n<div markdown="0">\n{body}\n</div>\n', encoding="utf-8")
-    return kept.read_text(encoding="utf-8")
-
-
-def _code_hash() -> bytes:
-    paths = sorted([*(ROOT / "optode").rglob("*.py"), *(ROOT / "templates").glob("*.jinja")])
-    kept = (p for p in paths if "runtime" not in p.parts and "study" not in p.parts)
-    return hashlib.sha256(b"".join(p.read_bytes() for p in kept)).digest()
 
 
 def _citing() -> str:

@@ -18,6 +18,7 @@ ANALYSES = {
     "overshoot": "see how far untrained models go over a long time",
     "spectrum": "see what becomes of gradients over the time of a model",
     "rates": "train at several learning rates",
+    "released_spheres": "train nested spheres as the released notebooks do, and under equal conditions",
     "released": "train the walks as the released code does, and with what differs undone",
 }
 

@@ -15,11 +15,12 @@ PANELS = 4
 
 
 def epochs(table: pd.DataFrame, metric: str) -> Figure:
-    """Draw medians over the seeds against epochs: test loss, metric and NFE."""
-    drawn = Figure(figsize=(15, 4.4), layout="constrained")
-    axes = drawn.subplots(1, 3)
-    columns = (("test_loss", "test loss"), ("test_metric", f"test {metric}"))
-    columns = (*columns, ("nfe_forward", "NFE forward"))
+    """Draw medians over the seeds against epochs: test loss, metric, NFE, and the gradient's reach."""
+    columns = [("test_loss", "test loss"), ("test_metric", f"test {metric}")]
+    columns += [("nfe_forward", "NFE forward"), ("reach", "|dL/dh| at the start over the end")]
+    columns = [(column, label) for column, label in columns if column in table]
+    drawn = Figure(figsize=(5 * len(columns), 4.4), layout="constrained")
+    axes = drawn.subplots(1, len(columns))
     for k, model in enumerate(m for m in MODELS if m in {*table["rule"]}):
         own = table[table["rule"] == model].groupby("epoch").median(numeric_only=True)
         style = "-" if k < 10 else "--"
@@ -28,7 +29,7 @@ def epochs(table: pd.DataFrame, metric: str) -> Figure:
     for one, (column, label) in zip(axes, columns, strict=True):
         one.set(xlabel="epoch", ylabel=label)
         one.grid(alpha=0.3)
-        if column == "test_loss":
+        if column in ("test_loss", "reach"):
             one.set_yscale("log")
     axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return drawn
@@ -76,6 +77,21 @@ def rates(table: pd.DataFrame) -> Figure:
     return drawn
 
 
+def released_spheres(table: pd.DataFrame) -> Figure:
+    """Draw evaluations forward and backward of the spheres, for each way of training them."""
+    drawn = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = np.atleast_1d(drawn.subplots(1, table["trained"].nunique(), sharey=True))
+    for one, (way, own) in zip(axes, table.groupby("trained", sort=False), strict=True):
+        places = np.arange(len(own))
+        one.bar(places - 0.2, own["forward"], 0.4, label="forward")
+        one.bar(places + 0.2, own["backward"], 0.4, label="backward")
+        one.set_xticks(places, own["model"])
+        one.set(title=way)
+    axes[0].set_ylabel("NFE of a step")
+    axes[-1].legend()
+    return drawn
+
+
 def released(table: pd.DataFrame) -> Figure:
     """Draw the test loss of the walks, for each way of training them."""
     labels = table["model"] + ", " + table["trained"]
@@ -100,6 +116,7 @@ ANALYSES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "overshoot": overshoot,
     "spectrum": spectrum,
     "rates": rates,
+    "released_spheres": released_spheres,
     "released": released,
 }
 """The figure of each analysis."""

@@ -61,6 +61,11 @@ ANALYSES = {
     "of it, exp(-N gamma T). `python -m experiments spectrum`",
     "rates": "Learning rates on the spheres: medians over five seeds after ten epochs. "
     "`python -m experiments rates`",
+    "released_spheres": "Nested spheres as the released notebooks train them. Fifty points, 300 steps; "
+    "*as released* models with a velocity have a network for its start and other sizes, *equal* all "
+    "have the sizes of HBNODE and start at rest. *stuck* counts runs that end with a loss above 0.05; "
+    "*forward*, *backward*: evaluations of a step by torchdiffeq's adjoint at 1e-7, means over the "
+    "training, medians over the seeds. `python -m experiments released_spheres`",
     "released": "The walks as the released code trains them. There NODE foretells a row before it has "
     "seen the one before it, models with a velocity have seen it, and HBNODE is pulled back to the "
     "origin; then all models see the row, and nothing pulls. Test loss, median and quartiles over the "

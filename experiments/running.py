@@ -14,12 +14,13 @@ from experiments.presets import PRESETS
 from optode.study.compare import Comparison, equal_sizes
 from optode.study.finding import find_task
 from optode.study.fit import Fit, Job, Run, Settings
+from optode.study.paths import reach_of
 from optode.study.record import StudyError
 from optode.study.running import carried_out, one_thread
 
 KEPT = (
     *("epoch", "train_loss", "valid_metric", "test_loss", "test_metric", "nfe_forward"),
-    *("nfe_backward", "seconds", "largest_h", "gradient_norm", "tolerance", "error"),
+    *("nfe_backward", "seconds", "largest_h", "reach", "gradient_norm", "tolerance", "error"),
 )
 """The columns of epochs that are kept."""
 
@@ -98,18 +99,10 @@ def keep(found: Comparison, labels: dict[str, str], folder: Path) -> None:
         table["rule"] = table["rule"].map(labels)
     kinds = {name: model.kind for name, model in MODELS.items()}
     runs["kind"] = runs["rule"].map(kinds)
-    runs["reach"] = [reach(run) for run in found.every]
+    runs["reach"] = [reach_of(run.paths) for run in found.every]
     epochs = epochs[["rule", "seed", *(name for name in KEPT if name in epochs)]]
     for name, table in (("runs", runs), ("epochs", epochs)):
         rounded(table).to_csv(folder / f"{name}.csv", index=False)
-
-
-def reach(run: Run) -> float:
-    """Return dL/dh at the start of a trained model's path over that at its end, in the mean square."""
-    times, norms = run.paths.get("a_time", np.empty(0)), run.paths.get("a_norm", np.empty(0))
-    if not len(times):
-        return float("nan")
-    return float(norms[times.argmin()] / norms[times.argmax()])
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:

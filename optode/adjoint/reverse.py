@@ -116,7 +116,7 @@ def _accumulate_call(
 def _needed(
     program: Program, backward: list[Statement], bars: Mapping[sp.Symbol, sp.Expr]
 ) -> list[Statement]:
-    """The statements of the primal whose results the reverse pass reads."""
+    """Return the statements of the primal whose results the reverse pass reads."""
     live = set().union(
         *(uses(s) for s in backward), *(bars[i].free_symbols for i in program.inputs if i in bars)
     )

@@ -61,7 +61,7 @@ class Costates:
         return self._named(1)
 
     def _named(self, index: int) -> dict[sp.Symbol, sp.Symbol]:
-        """The beginnings of the symbols: no name of the model begins so."""
+        """Return the beginnings of the symbols: no name of the model begins so."""
         known = {s.name for s in (*self.model.states, *(p.symbol for p in self.model.parameters))}
         stems = ["b", "c", "y", "w", *(f"image{number}" for number in range(len(known) + 2))]
         free = [s for s in stems if not any(f"{name}_".startswith(f"{s}_") for name in known)]

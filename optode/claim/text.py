@@ -40,7 +40,7 @@ def statement(claim: Claim) -> str:
         return words
     held = ", ".join(map(str, claim.held))
     if claim.is_kept:
-        return f"The same with {held} held, but no costate dropped"
+        return f"With {held} held, and no costate dropped, t{words[1:]}"
     dropped = "its costate" if len(claim.held) == 1 else "their costates"
     return f"With {held} held and {dropped} dropped, t{words[1:]}"
 

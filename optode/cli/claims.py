@@ -17,7 +17,7 @@ from optode.cli.options import (
     one_or_all,
     step_with_order,
 )
-from optode.cli.terminal import errors_reported
+from optode.cli.terminal import errors_reported, print_fitted
 from optode.time_limit import DEFAULT_SECONDS
 
 
@@ -50,5 +50,5 @@ def claims(
         text = markdown.page(found) if every else markdown.as_markdown(found[0])
         typer.echo(text, nl=False)
     else:
-        typer.echo("\n".join(map(str, found)), nl=False)
+        print_fitted("\n".join(map(str, found)))
     raise typer.Exit(0 if all(one.agree for one in found) else 1)

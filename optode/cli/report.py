@@ -33,6 +33,7 @@ def report(
 
         check_report(output)
         (chosen,) = assuming((spec,), assume_fixed)
-        path = output or Path(f"{compiler.derive(chosen).name}.html")
-        write(chosen, path, seconds)
+        derivation = compiler.derive(chosen)
+        path = output or Path(f"{derivation.name}.html")
+        write(derivation.spec, path, seconds)
     typer.echo(f"{path}")

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
@@ -85,6 +85,21 @@ def print_fitted(text: str) -> None:
 
         text = wrapped(text, shutil.get_terminal_size().columns)
     typer.echo(text, nl=not text.endswith("\n"))
+
+
+def print_columns(heads: Sequence[str], rows: Iterable[Sequence[str]], text: str) -> None:
+    """Print a table whose cells fold to the terminal; a pipe and a file get ``text`` in its place."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal or max(map(len, text.splitlines())) <= console.width:
+        typer.echo(text, nl=False)
+        return
+    table = Table(*heads, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def print_difference(text: str) -> None:

@@ -15,7 +15,7 @@ from optode.cli.options import (
     TimeLimit,
     one_or_all,
 )
-from optode.cli.terminal import assuming, errors_reported
+from optode.cli.terminal import assuming, errors_reported, print_columns
 from optode.time_limit import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
@@ -92,8 +92,10 @@ def _verify_orders(
             if spec is None
             else report.verify(spec, order, seconds)
         )
-        write = report.page if form is ReportFormat.markdown else report.as_text
-        typer.echo(write(checks), nl=False)
+        if form is ReportFormat.markdown:
+            typer.echo(report.page(checks), nl=False)
+        else:
+            print_columns(report.COLUMNS, report.rows(checks), report.as_text(checks))
         if picture is not None:
             plot.plot_orders(checks, picture)
     raise typer.Exit(0 if all(check.passes for check in checks) else 1)

@@ -129,7 +129,7 @@ def _exponential(term: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
 
 
 def _over_one_sum(one: sp.Expr, other: sp.Expr) -> sp.Expr | None:
-    """``1 - x/(x + y)`` as y/(x + y): over one denominator, where terms of it cancel."""
+    """Return ``1 - x/(x + y)`` as y/(x + y): over one denominator, where terms of it cancel."""
     powers = other.as_powers_dict()
     for factor in sp.Mul.make_args(one):
         base, q = factor.as_base_exp()
@@ -142,7 +142,7 @@ def _over_one_sum(one: sp.Expr, other: sp.Expr) -> sp.Expr | None:
 
 
 def _larger(one: sp.Expr, other: sp.Expr) -> sp.Expr | None:
-    """``a + relu(b - a)`` as the larger of a and b, which keeps the digits of a small b."""
+    """Return ``a + relu(b - a)`` as the larger of a and b, which keeps the digits of a small b."""
     for factor in sp.Mul.make_args(one):
         if isinstance(factor, relu) and factor.args[0].is_Add:
             scale = one / factor
@@ -210,7 +210,7 @@ def _logarithm(u: sp.Expr) -> sp.Expr:
 
 
 def _power(power: sp.Expr) -> sp.Expr:
-    """``1/(1 + exp(u))`` as sigmoid(-u)."""
+    """Return ``1/(1 + exp(u))`` as sigmoid(-u)."""
     constant, rest = power.base.as_coeff_Add()
     if constant == 1 and isinstance(rest, sp.exp) and power.exp.is_negative:
         return sigmoid(-rest.args[0]) ** -power.exp
@@ -218,7 +218,7 @@ def _power(power: sp.Expr) -> sp.Expr:
 
 
 def _lowered(product: sp.Expr) -> sp.Expr:
-    """``exp(-u)*(exp(u) - 1)`` as ``1 - exp(-u)``: one exponential overflows, the other vanishes."""
+    """Return ``exp(-u)*(exp(u) - 1)`` as ``1 - exp(-u)``: one exponential overflows, the other vanishes."""
     v, rest = _exponential(product)
     for factor in sp.Mul.make_args(rest) if v != 0 else ():
         base, n = factor.as_base_exp()
@@ -235,7 +235,7 @@ def _lowered(product: sp.Expr) -> sp.Expr:
 
 
 def _product(product: sp.Expr) -> sp.Expr:
-    """``exp(u)*sigmoid(-u)`` as sigmoid(u), as the exponential may overflow; ``u*sign(u)`` as |u|."""
+    """Return ``exp(u)*sigmoid(-u)`` as sigmoid(u), as the exponential may overflow; ``u*sign(u)`` as |u|."""
     for factor in product.args:
         if isinstance(factor, sp.sign) and factor.args[0] in product.args:
             return product / factor / factor.args[0] * abs(factor.args[0])

@@ -49,14 +49,14 @@ def _layout(name: str, value: sp.Expr, printer: TorchPrinter, room: int) -> list
 
 
 def _has_bare_ends(text: str) -> bool:
-    """Whether no operand at an end has parentheses that ruff would rather split at."""
+    """Return whether no operand at an end has parentheses that ruff would rather split at."""
     return not text.endswith(")") and not re.match(r"-?(\(|[\w.]+\()", text)
 
 
 def _longest_part(
     value: sp.Expr, short: sp.Symbol, printer: TorchPrinter
 ) -> tuple[sp.Expr, sp.Expr]:
-    """The operand with the longest text, and the value with a short name in its place."""
+    """Return the operand with the longest text, and the value with a short name in its place."""
     above, below = _split_fraction(value)
     if below != 1:
         choices = [(below, above / short), (above, short / below)]

@@ -67,7 +67,7 @@ def _adjoint_text(system: AdjointSystem) -> str:
 
 
 def _adjoint_equations(system: AdjointSystem) -> tuple[str, ...]:
-    """The costates' derivatives, and the integrals that are the parameters' gradients."""
+    """Return the costates' derivatives, and the integrals that are the parameters' gradients."""
     gradients = (
         _wrapped(f"dL/d{name} = int sum({to_text(integrand)}) dt", 8, "    ")
         for name, integrand in system.quadratures

@@ -38,7 +38,7 @@ class _Text:
     binding: Binding
 
     def within(self, binding: Binding) -> str:
-        """The text as an operand that has to bind at least that tightly."""
+        """Return the text as an operand that has to bind at least that tightly."""
         return self.text if self.binding >= binding else f"({self.text})"
 
 
@@ -64,11 +64,11 @@ class TorchPrinter:
         self._shown: dict[sp.Expr, _Text] = {}
 
     def text(self, expression: sp.Expr) -> str:
-        """One line: ``-gamma * m + f``."""
+        """Return one line: ``-gamma * m + f``."""
         return self._show(expression).text
 
     def is_float(self, expression: sp.Expr) -> bool:
-        """Whether the emitted value is a Python number rather than a tensor."""
+        """Return whether the emitted value is a Python number rather than a tensor."""
         return bool(expression.free_symbols <= self.floats)
 
     def knowing(self, name: sp.Symbol, value: sp.Expr) -> TorchPrinter:
@@ -98,7 +98,7 @@ class TorchPrinter:
         return self._function(e)
 
     def operands(self, e: sp.Expr) -> list[str]:
-        """A sum or product in pieces, each but the first with its operator: ``-gamma * m``, ``+
+        """Return a sum or product in pieces, each but the first with its operator: ``-gamma * m``, ``+
         f``.
         """
         return self._terms(e) if isinstance(e, sp.Add) else self._factors(e)
@@ -170,7 +170,7 @@ class TorchPrinter:
         return _Text(text.format(*shown, **signs), Binding.ATOM)
 
     def _choice(self, condition: sp.Expr, a: sp.Expr, b: sp.Expr) -> _Text:
-        """One of two values: Python's own choice where the condition is no tensor."""
+        """Return one of two values: Python's own choice where the condition is no tensor."""
         if self.is_float(condition):
             chosen = written(condition, self.argument)
             text = f"{self.argument(a)} if {chosen} else {self._show(b).within(Binding.SUM)}"
@@ -184,7 +184,7 @@ class TorchPrinter:
         return _Text(f"torch.where({holds}, {self.argument(a)}, {second})", Binding.ATOM)
 
     def _one_sided(self, u: sp.Expr, low: sp.Expr, high: sp.Expr) -> _Text:
-        """The larger or the smaller of two values."""
+        """Return the larger or the smaller of two values."""
         side, bound = ("max", high) if low == -sp.oo else ("min", low)
         first, second = self.argument(u), self.argument(bound)
         if self.is_float(u + bound):
@@ -198,7 +198,7 @@ class TorchPrinter:
         return float_text(e) if e.is_number else self.text(e)
 
     def _signs(self, u: sp.Expr) -> dict[str, str]:
-        """The conditions u > 0 and u >= 0, ``5 - m > 0`` as ``m < 5``, and a tensor in u."""
+        """Return the conditions u > 0 and u >= 0, ``5 - m > 0`` as ``m < 5``, and a tensor in u."""
         constant, rest = u.as_coeff_Add()
         if rest.could_extract_minus_sign():
             left, right, (strict, weak) = self.text(-rest), self.text(constant), ("<", "<=")
@@ -211,36 +211,36 @@ class TorchPrinter:
         }
 
     def _as_tensor(self, e: sp.Expr, among: sp.Expr) -> str:
-        """An argument, a number as a tensor of the dtype of those in another expression."""
+        """Return an argument, a number as a tensor of the dtype of those in another expression."""
         text = self.argument(e)
         return f"{self._tensor(among)}.new_tensor({text})" if self.is_float(e) else text
 
     def _tensor(self, e: sp.Expr) -> str:
-        """The name of a tensor in an expression: one of the states' shape if there is any."""
+        """Return the name of a tensor in an expression: one of the states' shape if there is any."""
         names = e.free_symbols - self.floats
         order = sorted(names, key=lambda s: (s in self.scalars, s == TIME, s.name))
         return order[0].name if order else ""
 
 
 def _bare(text: str) -> str:
-    """A power without the parentheses that it needs after a sign, but not after an operator."""
+    """Return a power without the parentheses that it needs after a sign, but not after an operator."""
     power = re.fullmatch(r"\(((self\.)?\w+\*\*(self\.)?\w+)\)", text)
     return power[1] if power else text
 
 
 def _power_text(base: str, exponent: str) -> _Text:
-    """A power as ruff sets it: names and numbers hug the operator."""
+    """Return a power as ruff sets it: names and numbers hug the operator."""
     hugged = _SIMPLE.fullmatch(base) and _SIMPLE.fullmatch(exponent)
     return _Text(f"{base}**{exponent}" if hugged else f"{base} ** {exponent}", Binding.POWER)
 
 
 def float_text(value: sp.Expr | float) -> str:
-    """A Python float, as ruff leaves it: ``0.5``, ``1e-08``, ``1e16``."""
+    """Return a Python float, as ruff leaves it: ``0.5``, ``1e-08``, ``1e16``."""
     return repr(float(value)).replace("e+", "e")
 
 
 def _number(value: sp.Expr) -> _Text:
-    """An integer, an exact decimal, a fraction, or the nearest float of anything else."""
+    """Return an integer, an exact decimal, a fraction, or the nearest float of anything else."""
     if not value.is_extended_real or not value.is_finite:
         raise TypeError(f"no PyTorch text for {value}")
     if value.is_Rational and _decimal(value) is None and max(abs(value.p), value.q) < 2**53:
@@ -250,7 +250,7 @@ def _number(value: sp.Expr) -> _Text:
 
 
 def _quotient(above: list[_Text], below: list[_Text], negative: bool = False) -> list[str]:
-    """A product over a product in pieces, each but the first with its operator."""
+    """Return a product over a product in pieces, each but the first with its operator."""
     first, *others = above or [_Text("1", Binding.ATOM)]
     # ruff sets -(x**2) in parentheses
     lead = f"-{first.within(Binding.ATOM)}" if negative else first.within(Binding.SIGN)
@@ -262,7 +262,7 @@ def _quotient(above: list[_Text], below: list[_Text], negative: bool = False) ->
 
 
 def _fraction(magnitude: sp.Expr) -> tuple[list[_Text], list[_Text]]:
-    """A coefficient as factors above and below the line; nothing where it is 1."""
+    """Return a coefficient as factors above and below the line; nothing where it is 1."""
     parts = (magnitude, sp.S.One)
     if magnitude.is_Rational and _decimal(magnitude) is None:
         parts = (sp.Integer(magnitude.p), sp.Integer(magnitude.q))
@@ -271,7 +271,7 @@ def _fraction(magnitude: sp.Expr) -> tuple[list[_Text], list[_Text]]:
 
 
 def _decimal(number: sp.Rational) -> str | None:
-    """The integer, or the decimal where there is an exact one; PyTorch takes no longer integers."""
+    """Return the integer, or the decimal where there is an exact one; PyTorch takes no longer integers."""
     if number.is_Integer and abs(number) < 2**53:
         return str(number)
     text = float_text(number)

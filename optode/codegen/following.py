@@ -16,7 +16,7 @@ from optode.model.model import NeuralODE
 
 
 def following_attributes(following: Following) -> list[str]:
-    """The class attributes that are not the base class's."""
+    """Return the class attributes that are not the base class's."""
     groups = [[f'"{z}"' for z in group] for group in following.followers]
     lines = _nested("followers =", groups, 4) if groups else []
     lines += ["followers_see_f = True"] if following.followers_see_f else []
@@ -27,7 +27,7 @@ def following_attributes(following: Following) -> list[str]:
 
 
 def _nested(prefix: str, rows: Sequence[Sequence[str]], indent: int) -> list[str]:
-    """A tuple of tuples: on one line, one row a line, or one item a line where a row is long."""
+    """Return a tuple of tuples: on one line, one row a line, or one item a line where a row is long."""
     lines = tuple_lines(prefix, [_row(row) for row in rows], indent)
     if len(lines) == 1:
         return lines
@@ -40,7 +40,7 @@ def _row(items: Sequence[str]) -> str:
 
 
 def linear_method(model: NeuralODE, following: Following) -> list[list[str]]:
-    """``linear_part``; none where it is zero, as in the base class.
+    """Return ``linear_part``; none where it is zero, as in the base class.
 
     The time is a tensor of any shape, and an entry may depend on shared parameters alone.
     """
@@ -67,12 +67,12 @@ def linear_method(model: NeuralODE, following: Following) -> list[list[str]]:
 
 
 def _number(value: sp.Expr, printer: TorchPrinter) -> str:
-    """An entry as an argument; integers as floating-point numbers."""
+    """Return an entry as an argument; integers as floating-point numbers."""
     return f"{value}.0" if value.is_Integer else printer.argument(value)
 
 
 def _returned(rows: list[list[str]]) -> list[str]:
-    """``return (a, b), (c, d)``, in parentheses where it is one row, or too long for a line."""
+    """Return the lines ``return (a, b), (c, d)``, in parentheses where it is one row, or too long for a line."""
     line = f"return {', '.join(map(_row, rows))}"
     if len(rows) > 1 and len(line) <= LINE_LENGTH - BODY:
         return [line]

@@ -12,7 +12,7 @@ BODY = 8
 
 
 def unpacking(names: Sequence[object], source: str, indent: int = BODY) -> list[str]:
-    """``h, m = source``; an underscore takes the place of a name that is None."""
+    """Return ``h, m = source``; an underscore takes the place of a name that is None."""
     shown = ["_" if name is None else str(name) for name in names]
     line = f"{', '.join(shown)} = {source}"
     if len(names) > 1 and len(line) <= LINE_LENGTH - indent:
@@ -22,7 +22,7 @@ def unpacking(names: Sequence[object], source: str, indent: int = BODY) -> list[
 
 
 def tuple_lines(prefix: str, items: Sequence[str], indent: int, end: str = "") -> list[str]:
-    """``prefix (a, b)end``, on one line or one item a line."""
+    """Return ``prefix (a, b)end``, on one line or one item a line."""
     start = f"{prefix} (" if prefix else "("
     line = f"{start}{', '.join(items)}{',' if len(items) == 1 else ''}){end}"
     if len(line) <= LINE_LENGTH - indent or not items:
@@ -31,7 +31,7 @@ def tuple_lines(prefix: str, items: Sequence[str], indent: int, end: str = "") -
 
 
 def call_lines(start: str, items: Sequence[str], end: str, indent: int) -> list[str]:
-    """``start a, b end`` on one line, else the items on a line of their own, else on one each."""
+    """Return ``start a, b end`` on one line, else the items on a line of their own, else on one each."""
     inner = ", ".join(items)
     if len(f"{start}{inner}{end}") <= LINE_LENGTH - indent:
         return [f"{start}{inner}{end}"]
@@ -41,7 +41,7 @@ def call_lines(start: str, items: Sequence[str], end: str, indent: int) -> list[
 
 
 def import_lines(module: str, names: Iterable[str]) -> list[str]:
-    """``from module import A, b``, in the order of ruff: constants, classes, the rest."""
+    """Return ``from module import A, b``, in the order of ruff: constants, classes, the rest."""
     ordered = sorted(names, key=lambda name: (not name[0].isupper(), name))
     line = f"from {module} import {', '.join(ordered)}"
     if len(line) <= LINE_LENGTH:
@@ -50,10 +50,10 @@ def import_lines(module: str, names: Iterable[str]) -> list[str]:
 
 
 def indented(lines: Iterable[str], indent: int = 4) -> list[str]:
-    """Lines moved to the right; an empty one stays empty."""
+    """Return lines moved to the right; an empty one stays empty."""
     return [f"{' ' * indent}{line}" if line else "" for line in lines]
 
 
 def flat(lines: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    """The lines of several blocks, one after the other."""
+    """Return the lines of several blocks, one after the other."""
     return tuple(line for several in lines for line in several)

@@ -15,7 +15,7 @@ from optode.model.model import Initial, LearnedParameter, NeuralODE
 
 
 def init_lines(model: NeuralODE, features: bool) -> list[str]:
-    """The constructor, where it sets anything, or the span is another than the base class's."""
+    """Return the constructor, where it sets anything, or the span is another than the base class's."""
     span = f"({', '.join(map(float_text, model.span))})"
     layers = list(filter(None, map(feature_layer, model.states, model.initial)))
     learned = [p for p in model.parameters if p.is_learned]
@@ -78,7 +78,7 @@ def _is_singular(parameter: LearnedParameter, value: int, expression: sp.Expr) -
 
 
 def learned_property(parameter: LearnedParameter) -> dict[str, str]:
-    """The property that gives a learned parameter its value."""
+    """Return the property that gives a learned parameter its value."""
     name, transform = parameter.symbol.name, _transform(parameter)
     given = ["self", f'"{name}"', *([] if transform == "None" else [transform])]
     through = "The learned value itself" if transform == "None" else f"Learned through raw_{name}"
@@ -90,7 +90,7 @@ def learned_property(parameter: LearnedParameter) -> dict[str, str]:
 
 
 def _set_learned(parameter: LearnedParameter) -> list[str]:
-    """The call that makes the raw value of a learned parameter."""
+    """Return the call that makes the raw value of a learned parameter."""
     name, init = parameter.symbol.name, float_text(parameter.init)
     given = ["self", f'"{name}"', name, _transform(parameter), init, "learn"]
     shape = ["(features,)"] if parameter.per_feature else []
@@ -105,7 +105,7 @@ def _transform(parameter: LearnedParameter) -> str:
 
 
 def feature_layer(state: sp.Symbol, initial: Initial) -> str:
-    """The line that makes what a state's start is learned with."""
+    """Return the line that makes what a state's start is learned with."""
     layers = {
         "linear": "nn.Linear(features, features)",
         "learned": "nn.Parameter(torch.zeros(features))",

@@ -42,7 +42,7 @@ _MEANING = '''"""The derivatives of the states, and the function that gives the 
 
 
 def equations_method(system: AdjointSystem) -> list[str]:
-    """The whole method, for the body of a class that is not indented yet."""
+    """Return the whole method, for the body of a class that is not indented yet."""
     model, backward = system.model, system.backward
     forward, added = share(
         accurate_statements(model, system.forward.statements),
@@ -81,7 +81,7 @@ def equations_method(system: AdjointSystem) -> list[str]:
 
 
 def rests_method(model: NeuralODE, following: Following) -> list[list[str]]:
-    """``rests``: what the linear part leaves of the derivatives; as in the base class without it."""
+    """Return ``rests``: what the linear part leaves of the derivatives; as in the base class without it."""
     if not any(map(any, following.linear_part)):
         return []
     rests = {symbol(f"{z}_rest"): rest for z, rest in following.rest.items()}
@@ -110,7 +110,7 @@ def rests_method(model: NeuralODE, following: Following) -> list[list[str]]:
 
 
 def _several(word: str, items: Sequence[str]) -> list[str]:
-    """``return a, b`` on one line, or one value a line."""
+    """Return the line ``return a, b`` on one line, or one value a line."""
     line = f"{word} {', '.join(items)}"
     if len(items) > 1 and len(line) <= LINE_LENGTH - BODY:
         return [line]
@@ -118,7 +118,7 @@ def _several(word: str, items: Sequence[str]) -> list[str]:
 
 
 def _read(printer: StatementPrinter, model: NeuralODE) -> set[sp.Symbol]:
-    """Every name that the method reads, in the printed statements or to return it."""
+    """Return every name that the method reads, in the printed statements or to return it."""
     shaped = printer.kinds.shaped
     constant = any(
         isinstance(s, Assign)
@@ -136,7 +136,7 @@ def _or_blank(names: Iterable[sp.Symbol], read: set[sp.Symbol]) -> list[sp.Symbo
 
 
 def _returned(names: Iterable[sp.Symbol], second: str, indent: int) -> list[str]:
-    """``return States(a, b), second``, on one line or one value a line."""
+    """Return the lines ``return States(a, b), second``, on one line or one value a line."""
     items = list(map(str, names))
     line = f"return States({', '.join(items)}), {second}"
     if len(line) <= LINE_LENGTH - indent:
@@ -151,7 +151,7 @@ def statement_lines(
     shaped: Iterable[sp.Symbol],
     outputs: Iterable[sp.Symbol],
 ) -> list[str]:
-    """The lines of a method without a pullback, parameters first."""
+    """Return the lines of a method without a pullback, parameters first."""
     statements = accurate_statements(model, statements)
     kinds = kinds_of(model, statements, shaped, outputs)
     return StatementPrinter(model, statements, kinds).lines()

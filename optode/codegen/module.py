@@ -66,7 +66,7 @@ def render(
     version: str,
     runtime: str = RUNTIME,
 ) -> str:
-    """The text of the module: deterministic, and byte-equal to ``ruff format`` of itself.
+    """Return the text of the module: deterministic, and byte-equal to ``ruff format`` of itself.
 
     ``runtime`` is the module that it imports its base class from.
     """
@@ -95,7 +95,7 @@ def _environment() -> Environment:
 
 
 def _imports(text: str, runtime: str) -> tuple[str, ...]:
-    """The lines that import what the code reads, in the order of ruff's defaults."""
+    """Return the lines that import what the code reads, in the order of ruff's defaults."""
     nodes = ast.walk(ast.parse(text))
     read = {node.id for node in nodes if isinstance(node, ast.Name)}
     sources = {**_SOURCES, runtime: _RUNTIME_NAMES}
@@ -139,12 +139,12 @@ def _context(system: AdjointSystem, following: Following) -> dict[str, Any]:
 
 
 def _names(model: NeuralODE) -> tuple[sp.Symbol, ...]:
-    """The author's names in the module."""
+    """Return the author's names in the module."""
     return (*model.states, *(p.symbol for p in model.parameters))
 
 
 def _attributes(system: AdjointSystem, initial: Program, following: Following) -> tuple[str, ...]:
-    """The lines of the class body before its methods."""
+    """Return the lines of the class body before its methods."""
     model = system.model
     fixed = [p for p in model.parameters if not p.is_learned]
     learned = [f'"{p.symbol}"' for p in model.parameters if p.is_learned]
@@ -172,7 +172,7 @@ def _attributes(system: AdjointSystem, initial: Program, following: Following) -
 
 
 def _matrix_function(name: str) -> str:
-    """The class attribute that is a matrix function, such as an inverse root of order 4."""
+    """Return the class attribute that is a matrix function, such as an inverse root of order 4."""
     function, _, number = name.rpartition("_")
     argument = {"inv_root": "root", "newton_schulz": "steps"}.get(function)
     if argument is None:
@@ -189,7 +189,7 @@ def _singular_times(model: NeuralODE) -> str:
 
 
 def _initial_program(model: NeuralODE) -> Program:
-    """The expressions among the initial values, as functions of the states that start otherwise."""
+    """Return the expressions among the initial values, as functions of the states that start otherwise."""
     starts = dict(zip(model.states, model.initial, strict=True))
     given = [state for state, start in starts.items() if start.expression is None]
     equations = {s: i.expression for s, i in starts.items() if i.expression is not None}
@@ -198,7 +198,7 @@ def _initial_program(model: NeuralODE) -> Program:
 
 
 def _initial_method(model: NeuralODE, program: Program) -> list[list[str]]:
-    """``initial_states``; none where the caller gives all states, as the base class says."""
+    """Return ``initial_states``; none where the caller gives all states, as the base class says."""
     position, *others = model.states
     if not others or any(initial.kind == "given" for initial in model.initial[1:]):
         return []
@@ -226,7 +226,7 @@ def _initial_method(model: NeuralODE, program: Program) -> list[list[str]]:
 
 
 def _branch_method(model: NeuralODE) -> list[list[str]]:
-    """``regular_start``: the states on the regular branch of a singular start."""
+    """Return ``regular_start``: the states on the regular branch of a singular start."""
     if not model.branch:
         return []
     position = model.states[0]
@@ -243,6 +243,6 @@ def _branch_method(model: NeuralODE) -> list[list[str]]:
 
 
 def _method(name: str, given: Sequence[str], meaning: str, body: Sequence[str]) -> list[str]:
-    """A method that returns States."""
+    """Return a method that returns States."""
     signature = call_lines(f"def {name}(", ["self", *given], ") -> States:", 4)
     return [*signature, *indented([f'"""{meaning}"""', *body])]

@@ -52,14 +52,14 @@ def share(
 
 
 def _is(statement: Statement, value: sp.Expr) -> bool:
-    """Whether a statement assigns this value."""
+    """Return whether a statement assigns this value."""
     return isinstance(statement, Assign) and bool(statement.value == value)
 
 
 def _known(
     value: sp.Expr, blocks: tuple[Block, Block], outputs: set[sp.Symbol]
 ) -> sp.Symbol | None:
-    """The name that the first statement with the value in it gives to it, if that is no output."""
+    """Return the name that the first statement with the value in it gives to it, if that is no output."""
     for statement in (*blocks[0], *blocks[1]):
         if isinstance(statement, (Assign, Total)) and _in_names(value, statement.value):
             return (
@@ -75,7 +75,7 @@ def _in_names(value: sp.Expr, expression: sp.Expr) -> bool:
 def _repeated(
     blocks: tuple[Block, Block], candidates: Callable[[sp.Expr], Iterable[sp.Expr]]
 ) -> list[sp.Expr]:
-    """The candidates that occur more than once, apart from the statement that names them."""
+    """Return the candidates that occur more than once, apart from the statement that names them."""
     found: Counter[sp.Expr] = Counter()
     for statement in (*blocks[0], *blocks[1]):
         if isinstance(statement, (Assign, Total)):
@@ -84,7 +84,7 @@ def _repeated(
 
 
 def _functions(value: sp.Expr) -> Iterable[sp.Expr]:
-    """Each occurrence of a root or a function; 1/sqrt(v) is one of sqrt(v)."""
+    """Yield each occurrence of a root or a function; 1/sqrt(v) is one of sqrt(v)."""
     for node in value_nodes(value):
         if isinstance(node, sp.Pow) and abs(node.exp) == _HALF and not node.base.is_number:
             yield sp.sqrt(node.base)
@@ -93,14 +93,14 @@ def _functions(value: sp.Expr) -> Iterable[sp.Expr]:
 
 
 def _sums(made: set[sp.Symbol], value: sp.Expr) -> Iterable[sp.Expr]:
-    """Each occurrence of a sum with the name of a root, a function or another sum in it."""
+    """Yield each occurrence of a sum with the name of a root, a function or another sum in it."""
     for node in value_nodes(value):
         if isinstance(node, sp.Add) and made & node.free_symbols:
             yield node
 
 
 def _name(value: sp.Expr, blocks: tuple[Block, Block], taken: set[str]) -> str:
-    """``root_v`` for a function of one symbol, else the function's name, and a number."""
+    """Return ``root_v`` for a function of one symbol, else the function's name, and a number."""
     if isinstance(value, sp.Add):
         stem = "divisor" if _divides(value, blocks) else "offset"
     else:
@@ -113,7 +113,7 @@ def _name(value: sp.Expr, blocks: tuple[Block, Block], taken: set[str]) -> str:
 
 
 def _divides(value: sp.Expr, blocks: tuple[Block, Block]) -> bool:
-    """Whether a sum only occurs in denominators."""
+    """Return whether a sum only occurs in denominators."""
     below = sp.Symbol("below")
     for statement in (*blocks[0], *blocks[1]):
         if isinstance(statement, (Assign, Total)) and statement.value.has(value):
@@ -127,7 +127,7 @@ def _divides(value: sp.Expr, blocks: tuple[Block, Block]) -> bool:
 
 
 def _with_name(blocks: tuple[Block, Block], name: sp.Symbol, value: sp.Expr) -> tuple[Block, Block]:
-    """The statements with the value named where it is first needed."""
+    """Return the statements with the value named where it is first needed."""
     found: list[Block] = []
     named = False
     for block in blocks:

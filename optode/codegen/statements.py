@@ -117,11 +117,11 @@ class StatementPrinter:
         self.taken = {name.name for s in self.program for name in (*uses(s), *defines(s))}
 
     def lines(self) -> list[str]:
-        """``gamma = self.gamma`` for the parameters that are read, then the statements."""
+        """Return ``gamma = self.gamma`` for the parameters that are read, then the statements."""
         return [*self.parameters(), *self.block(self.program)]
 
     def parameters(self) -> list[str]:
-        """``gamma = self.gamma`` for the parameters that are read."""
+        """Return ``gamma = self.gamma`` for the parameters that are read."""
         lines = []
         for parameter in self.model.parameters:
             name = parameter.symbol
@@ -134,7 +134,7 @@ class StatementPrinter:
         return lines
 
     def block(self, statements: Sequence[Statement], indent: int = BODY) -> list[str]:
-        """Statements of the program, in order, for a block that is indented so far."""
+        """Return statements of the program, in order, for a block that is indented so far."""
         inlined = {c.cotangent: s for s in statements if (c := self._only_reader(s)) is not None}
         lines: list[str] = []
         for statement in statements:
@@ -145,7 +145,7 @@ class StatementPrinter:
         return lines
 
     def _only_reader(self, statement: Statement) -> FieldPullback | None:
-        """The pullback that alone reads what a statement assigns."""
+        """Return the pullback that alone reads what a statement assigns."""
         readers = [s for s in self.program if set(defines(statement)) & uses(s)]
         if isinstance(statement, Assign) and len(readers) == 1:
             return readers[0] if isinstance(readers[0], FieldPullback) else None
@@ -265,7 +265,7 @@ class StatementPrinter:
     def _pullback(
         self, statement: FieldPullback, cotangent: Statement | None, indent: int
     ) -> list[str]:
-        """The pullback, with its cotangent written into the call where that fits on the line."""
+        """Return the pullback, with its cotangent written into the call where that fits on the line."""
         names, call = _names(statement.names), str(statement.call.name)
         method = "pull" if len(names) == 1 else "pull_each"
         start = f"{', '.join(names)} = field.{method}("

@@ -76,7 +76,7 @@ def ones(*arrays: Any) -> Any:
 
 
 def _reductions(axis: int | None) -> Table:
-    """Sums, means and extremes over an axis, broadcast back; extremes of complex numbers by real part."""
+    """Return sums, means and extremes over an axis, broadcast back; extremes of complex numbers by real part."""
     options: dict[str, Any] = {"axis": axis, "keepdims": axis is not None}
 
     def total(u: Any) -> Any:
@@ -110,5 +110,5 @@ _PRINTED = (
 
 @cache
 def _elementwise() -> Table:
-    """Every elementwise function that NumPy does not have by its SymPy name."""
+    """Return every elementwise function that NumPy does not have by its SymPy name."""
     return {r.kind.__name__: partial(r.arrays, np) for r in FUNCTIONS if r.arrays is not None}

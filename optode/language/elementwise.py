@@ -262,7 +262,7 @@ def soft_threshold(u: sp.Expr, bound: sp.Expr) -> sp.Expr:
 
 
 def by_formula(expression: sp.Expr) -> sp.Expr:
-    """The expression with the language's own functions in terms of SymPy's."""
+    """Return the expression with the language's own functions in terms of SymPy's."""
     return expression.replace(
         lambda node: isinstance(node, Elementwise), lambda node: node.formula(*node.args)
     )

@@ -274,17 +274,17 @@ _BY_KIND = {record.kind: record for record in FUNCTIONS}
 
 
 def function_of(expression: sp.Expr) -> Function | None:
-    """The record of a call of a function; None for anything else."""
+    """Return the record of a call of a function; None for anything else."""
     return _BY_KIND.get(type(expression))
 
 
 def kinds(*smoothness: Smoothness) -> tuple[type[sp.Function], ...]:
-    """The SymPy classes of the functions that are as smooth as that."""
+    """Return the SymPy classes of the functions that are as smooth as that."""
     return tuple(record.kind for record in FUNCTIONS if record.smoothness in smoothness)
 
 
 def bends(expression: sp.Expr, *variables: sp.Symbol) -> bool:
-    """Whether a function with a kink or a jump has one of the variables: no slope tells all of it."""
+    """Return whether a function with a kink or a jump has one of the variables: no slope tells all of it."""
     calls = expression.atoms(*kinds("kink", "jump", "contact"))
     return any(call.has(*variables) for call in calls)
 
@@ -296,5 +296,5 @@ def borders(calls: Iterable[sp.Expr]) -> list[sp.Expr]:
 
 
 def transformed(raw: sp.Expr, transform: str) -> sp.Expr:
-    """The value of a parameter that is learned through ``raw``."""
+    """Return the value of a parameter that is learned through ``raw``."""
     return raw if transform == "none" else IN_SPECS[transform].make(raw)

@@ -147,5 +147,5 @@ class _LatexPrinter(LatexPrinter):
 
 
 def to_latex(expression: sp.Expr) -> str:
-    """LaTeX, without delimiters."""
+    """Return LaTeX, without delimiters."""
     return str(_LatexPrinter({"order": "none", "mul_symbol": r" \, "}).doprint(expression))

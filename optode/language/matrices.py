@@ -130,12 +130,12 @@ def with_scalars_out(expression: sp.Expr, scalars: Collection[sp.Symbol]) -> sp.
 
 
 def rows(_: sp.Expr) -> sp.Expr:
-    """The number of rows of the position."""
+    """Return the number of rows of the position."""
     return column_total(sp.S.One)
 
 
 def columns(_: sp.Expr) -> sp.Expr:
-    """The number of columns of the position."""
+    """Return the number of columns of the position."""
     return row_total(sp.S.One)
 
 
@@ -208,17 +208,17 @@ def _numbered(function: str, number: int) -> MatrixOperator:
 
 
 def polar(u: sp.Expr) -> sp.Expr:
-    """The orthogonal polar factor U V^T of a matrix U S V^T (Higham 2008, chapter 8)."""
+    """Return the orthogonal polar factor U V^T of a matrix U S V^T (Higham 2008, chapter 8)."""
     return MatrixFunction("polar", u)
 
 
 def eigenvectors(u: sp.Expr) -> sp.Expr:
-    """The eigenvectors of a symmetric matrix in columns, by ascending eigenvalues."""
+    """Return the eigenvectors of a symmetric matrix in columns, by ascending eigenvalues."""
     return MatrixFunction("eigenvectors", u)
 
 
 def inv_root(u: sp.Expr, number: sp.Expr) -> sp.Expr:
-    """The inverse n-th root of a symmetric positive matrix; ValueError unless n is 1, 2, ..., 16."""
+    """Return the inverse n-th root of a symmetric positive matrix; ValueError unless n is 1, 2, ..., 16."""
     return MatrixFunction(f"inv_root_{_whole(number, 'the root')}", u)
 
 

@@ -46,7 +46,7 @@ def _factor_key(factor: sp.Expr) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=16384)
 def ordered_factors(expression: sp.Expr) -> tuple[sp.Expr, ...]:
-    """The factors of a product, in printing order."""
+    """Return the factors of a product, in printing order."""
     return tuple(sorted(sp.Mul.make_args(expression), key=_factor_key))
 
 
@@ -70,7 +70,7 @@ def _term_key(term: sp.Expr) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=16384)
 def ordered_terms(expression: sp.Expr) -> tuple[sp.Expr, ...]:
-    """The terms of a sum, in printing order.
+    """Return the terms of a sum, in printing order.
 
     A number stands last, but first before a minus (``1 - beta``); a sum that would begin with minus a single
     factor begins with its positive terms instead (``f(t, h) - m``).
@@ -86,7 +86,7 @@ def ordered_terms(expression: sp.Expr) -> tuple[sp.Expr, ...]:
 
 
 def _begins_backwards(terms: list[sp.Expr]) -> bool:
-    """Whether a sum begins with minus a single factor, orders of the step size apart."""
+    """Return whether a sum begins with minus a single factor, orders of the step size apart."""
     if any(s.is_positive for term in terms for s in term.free_symbols):
         return bool((-terms[0]).is_Symbol)
     return not isinstance(-terms[0], sp.Mul) and bool(terms[0].could_extract_minus_sign())

@@ -14,7 +14,7 @@ from optode.time_limit import at_work
 
 
 def present(expression: sp.Expr) -> sp.Expr:
-    """Common factors taken out of sums, nothing expanded."""
+    """Return common factors taken out of sums, nothing expanded."""
     expression = sp.sympify(expression)
     if not is_short(expression):
         return expression
@@ -23,7 +23,7 @@ def present(expression: sp.Expr) -> sp.Expr:
 
 
 def collected(expression: sp.Expr, vectors: Iterable[sp.Symbol]) -> sp.Expr:
-    """A sum with one term for each product of states and calls, its scalar coefficient simplified.
+    """Return a sum with one term for each product of states and calls, its scalar coefficient simplified.
 
     ``vectors`` are the states; everything free of them and of calls is a scalar.
     """
@@ -49,7 +49,7 @@ def _collected_inside(vector: sp.Expr, states: tuple[sp.Symbol, ...]) -> sp.Expr
 
 
 def distributed(expression: sp.Expr) -> Iterator[sp.Expr]:
-    """The terms of a sum, products distributed over the sums in them, denominators left alone."""
+    """Yield the terms of a sum, products distributed over the sums in them, denominators left alone."""
     if isinstance(expression, sp.Add):
         for argument in expression.args:
             yield from distributed(argument)
@@ -64,7 +64,7 @@ def distributed(expression: sp.Expr) -> Iterator[sp.Expr]:
 
 
 def simple_scalar(scalar: sp.Expr) -> sp.Expr:
-    """A coefficient as one reduced fraction, denominators written ``1 - beta``."""
+    """Return a coefficient as one reduced fraction, denominators written ``1 - beta``."""
     if not scalar.has(sp.Add) or scalar.has(sp.exp):
         return scalar
     fraction = _positive(factored(cancelled(scalar), deep=False))
@@ -72,7 +72,7 @@ def simple_scalar(scalar: sp.Expr) -> sp.Expr:
 
 
 def _positive(fraction: sp.Expr) -> sp.Expr:
-    """Sums in a product turned so that their constant, else their first term, is positive."""
+    """Return sums in a product turned so that their constant, else their first term, is positive."""
     sign, factors = sp.S.One, []
     for factor in sp.Mul.make_args(fraction):
         base, power = factor.as_base_exp()
@@ -91,7 +91,7 @@ def _reads_backwards(total: sp.Expr) -> bool:
 
 
 def almost_everywhere(expression: sp.Expr) -> sp.Expr:
-    """Signs and sizes merged as they are where no argument is 0: ``abs(u)*sign(u)`` is u.
+    """Return signs and sizes merged as they are where no argument is 0: ``abs(u)*sign(u)`` is u.
 
     Likewise ``sign(u)**2``, ``sign(u**2)`` and ``step(abs(u))`` are 1.
     """
@@ -110,7 +110,7 @@ _FLAT = tuple({*kinds("kink", "jump", "contact")} - {sp.Abs, sp.sign})
 
 
 def _vanishes_at_points(u: sp.Expr) -> bool:
-    """Whether u is positive but at single points."""
+    """Return whether u is positive but at single points."""
     even = isinstance(u, sp.Abs) or (u.is_Pow and u.exp.is_even)
     return even and not u.has(*_FLAT)
 

@@ -119,12 +119,12 @@ class NoProgram(ValueError):
 
 
 def defines(statement: Statement) -> tuple[sp.Symbol, ...]:
-    """The names a statement assigns."""
+    """Return the names a statement assigns."""
     return statement.names if isinstance(statement, FieldPullback) else (statement.name,)
 
 
 def uses(statement: Statement) -> set[sp.Symbol]:
-    """The names a statement reads."""
+    """Return the names a statement reads."""
     if isinstance(statement, FieldCall):
         return {*statement.inputs, *([statement.time] if statement.time is not None else [])}
     if isinstance(statement, FieldPullback):
@@ -133,7 +133,7 @@ def uses(statement: Statement) -> set[sp.Symbol]:
 
 
 def lower(inputs: Iterable[sp.Symbol], equations: Mapping[sp.Symbol, sp.Expr]) -> Program:
-    """Equations ``name = expression`` in order, as a program that calls each distinct oracle once.
+    """Return equations ``name = expression`` in order, as a program that calls each distinct oracle once.
 
     Jacobian products and reductions are statements of their own as well. What they are applied
     to is assigned to ``<name>_at`` first where it is not a plain name.
@@ -162,7 +162,7 @@ _STEMS = (
 
 
 def _distinct_nodes(expressions: Iterable[sp.Expr]) -> list[sp.Expr]:
-    """All calls and products, each once, inner ones before those that contain them."""
+    """Return all calls and products, each once, inner ones before those that contain them."""
     kinds = (Oracle, *(kind for kind, _ in _STEMS))
     found: list[sp.Expr] = []
     for expression in expressions:
@@ -191,14 +191,14 @@ def _stem(node: sp.Expr) -> str:
 
 
 def _free(name: str, taken: set[str]) -> sp.Symbol:
-    """The name, with underscores after it where it is taken."""
+    """Return the name, with underscores after it where it is taken."""
     while name in taken:
         name += "_"
     return symbol(name)
 
 
 def _without_nodes(expression: sp.Expr, names: Mapping[sp.Expr, sp.Symbol]) -> sp.Expr:
-    """Every call replaced by its name; inner calls stand before those that contain them."""
+    """Return every call replaced by its name; inner calls stand before those that contain them."""
     for node in reversed(names):
         expression = expression.xreplace({node: names[node]})
     return expression

@@ -105,7 +105,7 @@ def elementwise(
     smoothness: Smoothness = "smooth",
     stem: str = "",
 ) -> Function:
-    """The record of an elementwise function, smooth and real everywhere unless it says otherwise."""
+    """Return the record of an elementwise function, smooth and real everywhere unless it says otherwise."""
     name = name or kind.__name__
     return Function(
         kind=kind,
@@ -135,7 +135,7 @@ def over_features(
     arguments: int = 1,
     smoothness: Smoothness = "smooth",
 ) -> Function:
-    """The record of a reduction over the features, homogeneous in each argument; its caller says how."""
+    """Return the record of a reduction over the features, homogeneous in each argument; its caller says how."""
     return Function(
         kind=kind,
         name=name or kind.__name__,

@@ -15,7 +15,7 @@ from sympy.core.symbol import Str
 
 
 def symbol(name: str) -> sp.Symbol:
-    """A real quantity: state, parameter, costate or intermediate."""
+    """Return a real quantity: state, parameter, costate or intermediate."""
     return sp.Symbol(name, real=True)
 
 
@@ -31,12 +31,12 @@ def by_name(expression: sp.Expr) -> sp.Expr:
 
 
 def step_symbol(name: str) -> sp.Symbol:
-    """The step size: the small positive quantity that goes to zero."""
+    """Return the step size: the small positive quantity that goes to zero."""
     return sp.Symbol(name, positive=True)
 
 
 def velocity_symbol(of: sp.Symbol) -> sp.Symbol:
-    """The symbol for a derivative in time: ``x_dot``, shown as ``x'``."""
+    """Return the symbol for a derivative in time: ``x_dot``, shown as ``x'``."""
     return symbol(f"{of}_dot")
 
 
@@ -127,14 +127,14 @@ class Field(Call):
 
 
 def field_call(*arguments: sp.Expr) -> sp.Expr:
-    """``f(t, h, ...)`` as an author writes it; ValueError where the time or the states are missing."""
+    """Return ``f(t, h, ...)`` as an author writes it; ValueError where the time or the states are missing."""
     if len(arguments) < 2 or arguments[0] != TIME:
         raise ValueError("f takes the time and then states: `f(t, h)`")
     return Field(*arguments)
 
 
 def loss_call(*arguments: sp.Expr) -> sp.Expr:
-    """``loss(t, h)`` as an author of a model writes it; ValueError where something is missing."""
+    """Return ``loss(t, h)`` as an author of a model writes it; ValueError where something is missing."""
     if len(arguments) != 2 or arguments[0] != TIME:
         raise ValueError("loss takes the time and then one state: `loss(t, h)`")
     return Oracle("loss", *arguments)
@@ -239,7 +239,7 @@ class lowest(Reduction):
 
 
 def norm(u: sp.Expr, order: sp.Expr | int = 2) -> sp.Expr:
-    """The norm of an order over the features, broadcast back; ValueError unless it is 1, 2 or oo."""
+    """Return the norm of an order over the features, broadcast back; ValueError unless it is 1, 2 or oo."""
     if order == 2:
         return sp.sqrt(dot(u, u))
     if order not in (1, sp.oo):
@@ -248,5 +248,5 @@ def norm(u: sp.Expr, order: sp.Expr | int = 2) -> sp.Expr:
 
 
 def count(_: sp.Expr) -> sp.Expr:
-    """The number of features."""
+    """Return the number of features."""
     return total(sp.S.One)

@@ -33,7 +33,7 @@ _LARGEST_DENOMINATOR = 10**330
 
 
 def decimal_text(number: sp.Rational) -> str | None:
-    """The exact decimal of a rational whose denominator has no prime factor but 2 and 5, else None.
+    """Return the exact decimal of a rational whose denominator has no prime factor but 2 and 5, else None.
 
     Halves, quarters and eighths stay fractions (None), as people write them.
     """
@@ -191,5 +191,5 @@ def _what(argument: sp.Expr) -> sp.Basic:
 
 
 def to_text(expression: sp.Expr) -> str:
-    """One line in the spec's own syntax: ``-gamma*m + f(t, h)``."""
+    """Return one line in the spec's own syntax: ``-gamma*m + f(t, h)``."""
     return str(_TextPrinter().doprint(expression))

@@ -18,6 +18,7 @@ from optode.page import mathematics
 from optode.page.sections import Section, sections
 from optode.picture import canvas
 from optode.spec.shipped import templates_directory
+from optode.time_limit import time_limit
 from optode.version import __version__
 
 
@@ -31,8 +32,8 @@ def report(spec: AnySpec, path: str | Path | None = None, seconds: float | None 
     """
     check_report(None if path is None else Path(path))
     derivation = derive(spec)
-    for stage in ("limit", *(["adjoint"] if derivation.spec.has_model else [])):
-        getattr(derivation, stage)
+    with time_limit(seconds):
+        derivation.stages()
     text = _page(derivation.spec.title, derivation.spec.references, sections(derivation, seconds))
     if path is not None:
         replace({Path(path): text})

@@ -115,6 +115,8 @@ class Example:
         states = np.stack(found)
         finite = np.isfinite(states).reshape(len(states), -1).all(1)
         reached = len(states) if finite.all() else int(finite.argmin())
+        if not reached:
+            raise NoSolution("no state of its example is finite")
         return Path(times[:reached], states[:reached], times[solved - 1])
 
     def _begin(self, end: float) -> tuple[float, Array]:

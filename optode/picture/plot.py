@@ -12,6 +12,7 @@ from optode.diagnostics import Diagnostic, SpecError
 from optode.picture.canvas import check_installed, check_picture, write_picture
 from optode.picture.example import example_of
 from optode.picture.panels import PANELS, figure_of, panels_of
+from optode.trial.starts import NoSolution
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,8 +27,8 @@ def plot(
     over the loss), "phase" (the position against its rate) and "damping" (the rate at which each
     other state forgets, over time); without it all are drawn that the spec has. With ``path`` the
     figure is written there, in the format of the name: PNG, SVG or PDF. Raises SpecError for a spec
-    in error, a panel that the spec does not have (E608), a file that cannot be written (E603), and
-    where matplotlib is missing (E605); ValueError for an unknown panel.
+    in error, one without a finite path or a panel that it does not have (E608), a file that cannot
+    be written (E603), and where matplotlib is missing (E605); ValueError for an unknown panel.
     """
     for name in panels:
         if name not in PANELS:
@@ -42,7 +43,11 @@ def plot(
     if missing:
         words = [f"{derivation.name} has no panel {why}" for why in missing]
         raise SpecError([Diagnostic("E608", word, derivation.place) for word in words])
-    figure = figure_of(example, derivation.spec.title, tuple(panels))
+    try:
+        figure = figure_of(example, derivation.spec.title, tuple(panels))
+    except NoSolution as error:
+        message = f"{derivation.name} cannot be drawn: {error}"
+        raise SpecError([Diagnostic("E608", message, derivation.place)]) from error
     if path is not None:
         write_picture(figure, Path(path))
     return figure

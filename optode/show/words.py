@@ -119,6 +119,6 @@ def _group_text(
 
 
 def _listed(names: Iterable[str]) -> str:
-    """``a, b and c``."""
+    """Return ``a, b and c``."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

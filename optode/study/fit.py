@@ -16,20 +16,17 @@ from torch import nn
 from optode.study.accuracy import Accuracy, parameters_of
 from optode.study.entrants import Entrant, count, network_of
 from optode.study.finding import find_task
-from optode.study.paths import paths_of
+from optode.study.looking import looked_at
+from optode.study.paths import paths_of, reach_of, sizes_of
 from optode.study.record import Record, Row, StudyError
-from optode.study.task import Examples, Sets, Sizes, Task
+from optode.study.task import Sets, Sizes, Task
 from optode.version import __version__
 
 FAILURES = (ArithmeticError, RuntimeError)
 """What a solve raises that diverges or needs too many steps: a result, not a crash."""
 
-
 MOST_STEPS = 1000
 """A solve that needs more steps has diverged."""
-
-_TOGETHER = 500
-"""The samples that are looked at together: of images more take longer each."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +163,11 @@ class Fit:
             "seconds": time.perf_counter() - wall,
             "cpu_seconds": time.process_time() - cpu,
         }
-        for name in ("valid", "test"):
-            row |= self._looked_at(name, getattr(self.sets, name))
+        task, test = self.job.task, self.sets.test
+        for name, examples in (("valid", self.sets.valid), ("test", test)):
+            found, row["largest_h"] = looked_at(self.network, task, examples)
+            row |= {f"{name}_{column}": x for column, x in found.items()}
+        row["reach"] = reach_of(sizes_of(self.network, task, test))
         row |= {"tolerance": self.accuracy.tolerance, "error": self.accuracy.error}
         self.rows.append(row | spent | parameters_of(self.network.node))
 
@@ -194,22 +194,6 @@ class Fit:
         return {
             "train_loss" if n == "loss" else n: float(x) for n, x in zip(names, sums, strict=True)
         }
-
-    @torch.no_grad()
-    def _looked_at(self, name: str, examples: Examples) -> Row:
-        task, largest = self.job.task, [0.0]
-        node = self.network.node
-        node.callback_step = lambda t, states, dt: largest.append(float(states[0].abs().max()))
-        try:
-            parts = torch.split(torch.arange(len(examples)), _TOGETHER)
-            value = torch.cat([self.network(examples.take(part)).value for part in parts])
-        finally:
-            del node.callback_step
-        found = {
-            f"{name}_loss": float(task.loss(value, examples.targets)),
-            f"{name}_metric": task.metric.of(value, examples.targets),
-        }
-        return found | ({"largest_h": max(largest)} if name == "test" else {})
 
 
 def fit(job: Job, folder: Path | None = None, told: Callable[[Row], None] | None = None) -> Run:

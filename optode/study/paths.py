@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,12 +14,33 @@ from optode.study.task import Examples, Task
 _SAMPLES, _POINTS, _TIMES = 64, 60, 41
 
 
-def paths_of(network: Any, task: Task, examples: Examples) -> dict[str, np.ndarray]:
-    """Return norms of h and of the costates of h at times, and the paths of some points.
+Paths: TypeAlias = dict[str, np.ndarray]
 
-    ``h_time``, ``h_norm``: root mean squares over the samples and features at the starts of steps.
-    ``a_time``, ``a_norm``: of dL/dh. Of points in a plane that are h at the start also ``flow``
-    (times, points, 2) with ``flow_time`` and ``flow_class``.
+
+def paths_of(network: Any, task: Task, examples: Examples) -> Paths:
+    """Return sizes of h and of the costates of h at times, and the paths of some points.
+
+    Of points in a plane that are h at the start these are ``flow`` (times, points, 2) with
+    ``flow_time`` and ``flow_class``.
+    """
+    found = sizes_of(network, task, examples)
+    if isinstance(network, Flow) and task.features == 2:
+        found |= _flow(network, examples)
+    return found
+
+
+def reach_of(sizes: Mapping[str, np.ndarray]) -> float:
+    """Return dL/dh at the start of a path over that at its end: how far back gradients reach."""
+    times, norms = sizes.get("a_time", np.empty(0)), sizes.get("a_norm", np.empty(0))
+    if not len(times):
+        return float("nan")
+    return float(norms[times.argmin()] / norms[times.argmax()])
+
+
+def sizes_of(network: Any, task: Task, examples: Examples) -> Paths:
+    """Return the sizes of h and of dL/dh along the time, root mean squares over some samples.
+
+    ``h_time``, ``h_norm``: at the starts of steps. ``a_time``, ``a_norm``: of dL/dh.
     """
     node, batch = network.node, examples.take(slice(_SAMPLES))
     seen: list[tuple[float, float]] = []
@@ -36,19 +58,16 @@ def paths_of(network: Any, task: Task, examples: Examples) -> dict[str, np.ndarr
         network.zero_grad(set_to_none=True)
     costates = output.stats.costates
     norms = [float(x.costates[0].square().mean().sqrt()) for x in costates]
-    found = {
+    return {
         "h_time": np.array([t for t, _ in seen]),
         "h_norm": np.array([x for _, x in seen]),
         "a_time": np.array([float(x.time.float().mean()) for x in costates]),
         "a_norm": np.array(norms),
     }
-    if isinstance(network, Flow) and task.features == 2:
-        found |= _flow(network, examples)
-    return found
 
 
 @torch.no_grad()
-def _flow(network: Flow, examples: Examples) -> dict[str, np.ndarray]:
+def _flow(network: Flow, examples: Examples) -> Paths:
     """Return the paths of points, which are h at the start."""
     some, node = examples.take(slice(_POINTS)), network.node
     start, end = node.span

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +11,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
-from experiments import conventions, figures, overshoot, rates, released, spectrum, trained
+from experiments import (
+    conventions,
+    figures,
+    overshoot,
+    rates,
+    released,
+    released_spheres,
+    spectrum,
+    trained,
+)
 from experiments.claims import Claim, verdict
 from experiments.models import MODELS, entrants
 from experiments.presets import PRESETS
 from experiments.report import ANALYSES, difference, spread, table, write
-from experiments.running import reach
 from optode.study.entrants import network_of
 from optode.study.finding import EVERY
-from optode.study.fit import Run
+from optode.study.paths import reach_of
 from optode.study.record import StudyError
 from optode.study.task import Examples
 
@@ -201,8 +211,8 @@ def test_verdicts_by_hand() -> None:
 
 def test_reach_by_hand() -> None:
     paths = {"a_time": np.array([1.0, 0.0, 0.5]), "a_norm": np.array([4.0, 1.0, 2.0])}
-    assert reach(Run("", 0, [], {}, paths)) == 0.25
-    assert np.isnan(reach(Run("", 0, [], {}, {})))
+    assert reach_of(paths) == 0.25
+    assert np.isnan(reach_of({}))
 
 
 def test_analyses_are_reported(tmp_path: Path) -> None:
@@ -224,6 +234,7 @@ def test_analyses_are_reported(tmp_path: Path) -> None:
         "overshoot": {"low": [1.0, 0.0], "median": [2.0, 1.0], "high": [3.0, 2.0]},
         "spectrum": {"largest": [1.0, 0.5], "smallest": [-1.0, -2.0]},
         "rates": {"rate": [0.1, 0.1], "train_loss": [1.0, 2.0], "diverged": [0, 1]},
+        "released_spheres": {"trained": "equal", "forward": [20.0, 14.0], "backward": [30.0, 14.0]},
         "released": {"trained": "as released", "low": 1.0, "test_loss": [2.0, 1.5], "high": 3.0},
     }
     assert {*tables} == {*figures.ANALYSES} == {*ANALYSES}
@@ -235,3 +246,40 @@ def test_analyses_are_reported(tmp_path: Path) -> None:
     for name in (*tables, "spheres"):
         assert f"({name}.png)" in text
         assert (page / f"{name}.png").stat().st_size > 5_000
+
+
+PARAMETERS = {"ANODE": 567, "SONODE": 528, "HBNODE": 568, "GHBNODE": 568}
+"""As the notebooks print them."""
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_spheres_as_released_have_their_sizes(name: str) -> None:
+    network = released_spheres.Spheres(name, "as released")
+    assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name]
+
+
+def test_the_rates_of_the_released_spheres_by_hand() -> None:
+    torch.manual_seed(0)
+    for name, pull in (("HBNODE", 0.0), ("GHBNODE", 2.0)):
+        rates = released_spheres.Spheres(name, "as released").rates
+        z, v = torch.randn(2, 5, 2)
+        gamma = 1 / (1 + math.exp(3))
+        found = rates(torch.tensor(0.0), torch.cat([z, v]))
+        w = rates.layers
+        force = nn.functional.elu(w[1](nn.functional.elu(w[0](z)))) @ w[2].weight.T + w[2].bias
+        torch.testing.assert_close(found[:5], -v)
+        torch.testing.assert_close(found[5:], force - gamma * v + pull * z)
+
+
+def test_the_points_of_the_released_spheres() -> None:
+    x, y = released_spheres.points(300, 0)
+    radius = x.norm(dim=1)
+    assert (radius[y < 0] <= 0.5).all() and (y < 0).sum() == 100
+    assert ((radius[y > 0] >= 1.0) & (radius[y > 0] <= 1.5)).all()
+
+
+def test_the_spheres_as_released_are_trained() -> None:
+    table = released_spheres.measure(["NODE", "HBNODE"], seeds=1, steps=3)
+    assert [*table["trained"]] == ["as released"] * 2 + ["equal"] * 2
+    assert (table["forward"] > 8).all() and (table["backward"] > 8).all()
+    assert table["loss"].between(0, 4).all()

@@ -161,3 +161,30 @@ def test_a_spec_with_errors_draws_nothing(tmp_path: Path) -> None:
 def test_a_notebook_shows_a_figure() -> None:
     figure = optode.plot("gradient_descent", panels=["plane"])
     assert figure._repr_png_().startswith(PNG)
+
+
+UNBOUNDED = """\
+name: unbounded
+step_size: s
+state: [x, v]
+start: {v: 1/total(x - x)}
+update: |
+  v[k+1] = v[k] - s*v[k]
+  x[k+1] = x[k] - s*v[k]*grad(x[k])
+"""
+
+
+def test_a_rule_without_a_finite_path_is_refused(tmp_path: Path) -> None:
+    spec = tmp_path / "unbounded.yaml"
+    spec.write_text(UNBOUNDED)
+    message = run(spec, "-o", tmp_path / "x.png", code=1)
+    assert "error E" in message and not (tmp_path / "x.png").exists()
+
+
+def test_a_spec_from_standard_input(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "specs" / "gradient_descent.yaml").read_text()
+    for command, name in (("plot", "x.png"), ("report", "x.html")):
+        path = tmp_path / name
+        done = CliRunner().invoke(app, [command, "-", "-o", str(path)], input=text)
+        assert done.exit_code == 0, done.output
+        assert path.stat().st_size > 1000

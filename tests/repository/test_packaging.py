@@ -98,7 +98,7 @@ def test_wheel_is_named_by_the_version(wheel: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "pattern"),
-    [("CITATION.cff", r"^version: (\S+)$"), ("CHANGELOG.md", r"^## (\S+)")],
+    [("CITATION.cff", r"^version: (\S+)$"), ("CHANGELOG.md", r"^## \[(\S+)\]")],
 )
 def test_documents_name_the_same_version(file: str, pattern: str) -> None:
     found = re.search(pattern, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)

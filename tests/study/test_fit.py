@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,17 @@ def test_a_divergence_is_a_result(tmp_path: Path) -> None:
     assert_equal(fit(wild, tmp_path), run)
 
 
+def reach_by_autograd(current: Fit) -> float:
+    """|dL/dh| at the start over that at the end, through the solver."""
+    network, examples = copy.deepcopy(current.network), current.sets.test.take(slice(64))
+    network.node.gradient = "autograd"
+    start = network.start(examples.inputs).requires_grad_()
+    path = network.node.integrate(start).states[0]
+    path.retain_grad()
+    nn.functional.cross_entropy(network.head(path[-1]), examples.targets).backward()
+    return float(start.grad.norm() / path.grad[-1].norm())
+
+
 def test_what_is_noted_is_what_happened() -> None:
     current = Fit(job(epochs=2))
     current.epoch()
@@ -130,6 +142,7 @@ def test_what_is_noted_is_what_happened() -> None:
     assert row["error"] <= SETTINGS.error
     assert row["nfe_forward"] >= row["accepted"] >= 1
     assert row["nfe_backward"] > 0
+    assert row["reach"] == pytest.approx(reach_by_autograd(current), rel=1e-3)
     assert row["largest_h"] == pytest.approx(float(current.sets.test.inputs.abs().max()), rel=0.5)
 
 
