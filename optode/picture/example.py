@@ -15,6 +15,7 @@ import numpy as np
 import sympy as sp
 
 from optode.derivation import Derivation
+from optode.language.derivative import partial
 from optode.language.functions import transformed
 from optode.language.matrices import MatrixFunction
 from optode.language.symbols import TIME, Oracle
@@ -191,7 +192,7 @@ def forgetting_rates(limit: ContinuousLimit) -> dict[sp.Symbol, sp.Expr]:
         if rate.has(MatrixFunction):
             continue
         held = {call: sp.Dummy() for call in rate.atoms(Oracle)}
-        slope = -rate.xreplace(held).diff(state).xreplace({d: c for c, d in held.items()})
+        slope = -partial(rate.xreplace(held), state).xreplace({d: c for c, d in held.items()})
         if slope != 0 and not slope.has(sp.Derivative, sp.Subs):
             found[state] = sp.simplify(slope) if slope.count_ops() < _SHORT else slope
     return found

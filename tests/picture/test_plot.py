@@ -86,6 +86,7 @@ def test_the_dots_of_the_rule_come_closer_at_smaller_steps() -> None:
         ("nesterov", {"dx": "3/t"}),
         ("adam", {"m": "alpha", "v": "beta"}),
         ("gradient_descent", {}),
+        ("yogi", {"m": "alpha"}),
     ],
 )
 def test_rates_at_which_states_forget(name: str, expected: dict[str, str]) -> None:
