@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -77,7 +78,7 @@ class Example:
     begin: float = 0.0
     trial: Trial | None = None
 
-    @property
+    @cached_property
     def rates(self) -> Rates:
         """Return ``(t, states) -> derivatives``."""
         return right_hand_side(self.limit, self.oracle, self.values)
@@ -167,9 +168,7 @@ def _of_ode(derivation: Derivation) -> Example:
     values = {str(p.symbol): _number(p) for p in model.parameters}
     position = np.array(START[:2])
     start = np.stack([position, *(np.zeros(2) for _ in derivation.limit.states[1:])])
-    return Example(
-        derivation.limit, field, _Descent(field), values, start, model.span[0], trial=None
-    )
+    return Example(derivation.limit, field, _Descent(field), values, start, model.span[0])
 
 
 def _number(parameter: LearnedParameter) -> float:

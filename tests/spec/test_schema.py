@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from optode.cli.main import app
 from optode.compiler import check
 from optode.diagnostics import SpecError
-from optode.spec.keys import LEARNED_KEYS, MODEL_KEYS, SPEC_KEYS
+from optode.model.model import InitialKind
+from optode.spec.declarations import Transform
+from optode.spec.keys import LEARNED_KEYS, MODEL_KEYS, SPEC_KEYS, STARTS, TRANSFORMS
 from optode.spec.reader import parse_spec
 from optode.spec.schema import json_schema
 
@@ -102,6 +104,8 @@ def test_the_reader_and_the_schema_have_one_table_of_keys() -> None:
     assert _keys(schema) == {*SPEC_KEYS, "initial", "equations"}
     assert _keys(model) == {*MODEL_KEYS}
     assert _keys(learned) == {*LEARNED_KEYS}
+    assert {*STARTS} == {*get_args(InitialKind)} - {"expression"}
+    assert {*TRANSFORMS} == {*get_args(Transform)}
     for known in (schema, model, learned):
         assert all(entry["description"] for entry in known["properties"].values())
 
