@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -28,6 +29,8 @@ def pages(names: Sequence[str]) -> Iterator[tuple[str, str]]:
     missing = [name for name, file in kept.items() if not file.exists()]
     if missing:
         CACHE.mkdir(exist_ok=True)
+        if str(ROOT) not in sys.path:  # the processes find this module by it
+            sys.path.insert(0, str(ROOT))
         few = min(len(missing), os.cpu_count() or 1)
         with ProcessPoolExecutor(few, get_context("spawn")) as pool:
             for name, text in zip(missing, pool.map(page, missing), strict=True):

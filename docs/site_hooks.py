@@ -18,7 +18,7 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # for what is beside this file, also in other processes
+sys.path.insert(0, str(ROOT))  # for what is beside this file
 
 from docs import catalogue  # noqa: E402
 

@@ -40,7 +40,7 @@ class Page(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        [Path(sys.executable).parent / "mkdocs", "build", "--strict", "--site-dir", folder],
         cwd=ROOT,
         env={**os.environ, "OPTODE_DOCS_SPECS": " ".join(SPECS), "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
