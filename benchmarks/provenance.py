@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import subprocess
 from collections.abc import Collection, Iterable
@@ -24,14 +25,30 @@ def commit() -> dict[str, str | bool | None]:
 def code_hash(*places: str, without: Collection[str] = ()) -> str:
     """Return a hash of Python files, by paths of files and folders from the project's root.
 
-    Results are measured anew where it differs. A commit that changes a page leaves it as it is.
+    Results are measured anew where it differs. Comments, docstrings and the layout of lines do not
+    change it.
     """
     found = hashlib.sha256()
     for file in _files(places):
         name = file.relative_to(ROOT).as_posix()
         if name not in without:
-            found.update(name.encode() + b"\0" + file.read_bytes())
+            found.update(f"{name}\0{_program(file.read_text())}".encode())
     return found.hexdigest()[:DIGITS]
+
+
+def _program(text: str) -> str:
+    """Return the syntax tree of a file without the strings that stand as statements."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a string alone, as docstrings are."""
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _files(places: Iterable[str]) -> list[Path]:

@@ -17,6 +17,8 @@ def test_a_hash_follows_the_code_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "page.md").write_text("5")
     assert provenance.code_hash("part", "c.py") == first
     assert provenance.code_hash("c.py", "part") != provenance.code_hash("part")
+    (tmp_path / "c.py").write_text('"""What it is for."""\n\n3  # not 2\n')
+    assert provenance.code_hash("part", "c.py") == first
     (tmp_path / "part/b.py").write_text("5")
     assert provenance.code_hash("part", "c.py") != first
     with pytest.raises(FileNotFoundError, match="no file or folder other"):
