@@ -9,13 +9,18 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+RESULTS = "benchmarks/results"
 DIGITS = 12
 """Hexadecimal digits of a hash or a commit that results carry."""
 
 
 def commit() -> dict[str, str | bool | None]:
-    """Return the commit, and whether files differ from it; None for both outside of git."""
-    found, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    """Return the commit, and whether files differ from it; None for both outside of git.
+
+    Results do not count: a run writes them as it goes on.
+    """
+    found = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--", ".", f":!{RESULTS}")
     return {
         "commit": found[:DIGITS] if found else None,
         "dirty": None if changed is None else bool(changed),
