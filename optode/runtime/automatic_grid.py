@@ -27,14 +27,14 @@ FIRST_NODES = 5
 """The nodes of the first solve."""
 
 EASY = 0.5
-"""A solve is easy if a coarser grid would have an error below this part of the tolerance."""
+"""A solve is easy if the next coarser grid would have an error below this part of the tolerance."""
 
 RUN = 10
 """After so many easy solves in a row, the next takes the coarser grid."""
 
 
 UNEVEN = 1.25
-"""Steps are spread anew where one is so many times shorter than its error asks. Else they stay."""
+"""Steps are spread anew where one needs so many times the mean of all. Else they stay."""
 
 
 class _Seen(NamedTuple):
@@ -161,7 +161,7 @@ class AutomaticGrid(nn.Module):
         return place
 
     def _take(self, rung: Rung | None) -> None:
-        """Have the next solve take a rung, or the first of all."""
+        """Let the next solve take a rung, by default the first."""
         self.steps = rung.steps if rung else 1
         self.nodes = (rung and rung.nodes) or FIRST_NODES
 

@@ -10,13 +10,13 @@ from .torch_internals import add_scaled, scaled
 
 
 class Bars:
-    """Gradients by the sources of a solve, summed in place; None where no step reached a source."""
+    """Sum gradients by the sources of a solve in place; None where no step reached a source."""
 
     def __init__(self, count: int) -> None:
         self.found: list[Tensor | None] = [None] * count
 
     def add(self, found: Sequence[Tensor | None], weight: float = 1.0) -> None:
-        """Add weighed gradients, one for each source; None adds nothing."""
+        """Add gradients times a weight, one for each source; None adds nothing."""
         into, added, new = [], [], []
         for i, x in enumerate(found):
             if x is None:

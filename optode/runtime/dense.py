@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .node import Node
 
 MANY = 32
-"""Where there are more intervals, fitted steps do not end at every time unless asked to."""
+"""With more intervals than this, fitted steps do not end at every time unless asked to."""
 
 
 def interpolates(node: Node, grid: Grid) -> bool:

@@ -1,4 +1,4 @@
-"""Place the ends of steps so that every step has as much of the error as any other.
+"""Place the ends of steps so that all steps have equal errors.
 
 C. de Boor, Good approximation by splines with variable knots II, Lecture Notes in Mathematics 363,
 1974. The error of a step goes with a power of its length, so that its root measures how much of the

@@ -47,7 +47,7 @@ def _check_constants(node: Node, like: Tensor) -> None:
 
 
 def _has_values(x: Tensor) -> bool:
-    """Return whether the tensors of a device have numbers, which those of "meta" have not."""
+    """Return whether tensors on a device hold numbers; those on "meta" do not."""
     if not x.is_meta:
         return True
     try:

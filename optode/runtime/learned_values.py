@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 EXTREME = 1e8
-"""Learned values beyond it, or below its inverse, are taken for the cause of a stiff solve."""
+"""A learned value above this, or below its inverse, is named as the cause of a stiff solve."""
 
 
 def check_learned(node: nn.Module, values: Sequence[Tensor]) -> None:

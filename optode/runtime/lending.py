@@ -1,7 +1,7 @@
 """Compute learned values once for a solve, and lend them to its evaluations.
 
-Without that, each evaluation of the equations would make gamma = sigmoid(raw_gamma) again, and each
-backward pass go through it as often.
+Without this, each evaluation of the equations would compute gamma = sigmoid(raw_gamma) again, and
+each backward pass would differentiate it as often.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 Transform: TypeAlias = Callable[[Tensor], Tensor]
-"""What makes a value of its raw parameter, as ``torch.sigmoid``."""
+"""A function from the raw parameter to its value, as ``torch.sigmoid``."""
 
 
 class _Lent(threading.local):
-    """The values that hold in this thread, by the node's identity and the parameter's name."""
+    """Hold the values lent in this thread, by the node's identity and the parameter's name."""
 
     values: Mapping[tuple[int, str], Tensor] = {}
 
@@ -29,7 +29,7 @@ _LENT = _Lent()
 
 @contextmanager
 def lent(node: nn.Module, values: Mapping[str, Tensor]) -> Iterator[None]:
-    """Let the learned parameters of a node have these values meanwhile, in this thread."""
+    """Lend values to the learned parameters of a node within this context, in this thread."""
     if torch.compiler.is_compiling():  # a trace has each value once, anyway
         yield
         return

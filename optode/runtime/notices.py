@@ -1,4 +1,4 @@
-"""Tell callbacks, and who reads the record, what happens in a solve."""
+"""Report the events of a solve to callbacks, and to the record."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from .times import own_start
 
 
 class ODERNN(nn.Module):
-    """ODE-RNN: a model between the observations, a recurrent cell at each of them
+    """Carry states through irregular observations: equations between, a recurrent cell at each.
 
     Between two times the states of the model follow its equations, each sample over its
     own interval. Where a sample is observed, with values x, the cell updates the
@@ -25,10 +25,10 @@ class ODERNN(nn.Module):
 
         h = cell(x, h)
 
-    The other states (a momentum m, a second moment v) go on unchanged: x is no reading
-    of them, and they carry what the path has gathered past the observation. So one cell,
-    with the same number of parameters, fits every model. A cell may update more of them,
-    as the residual cells of Xia et al. do: with updates=("h", "m")
+    The other states (a momentum m, a second moment v) go on unchanged: x does not measure
+    them, and so they carry the past over the observation. One cell, with one number of
+    parameters, fits every model. A cell may update more states, as the residual cells of
+    Xia et al. do: with updates=("h", "m")
 
         h, m = cell(x, (h, m))
 
@@ -80,7 +80,7 @@ class ODERNN(nn.Module):
         start: Tensor | Tensors | None = None,
         inputs: Inputs = None,
     ) -> Tensor:
-        """The output at every time, after the observation there: (batch, times, ...)."""
+        """Return the readout of h at every time, after the observation: (batch, times, ...)."""
         solution = self.integrate(values, times, mask, start, inputs)
         return self.readout(solution.states[0])
 
@@ -92,7 +92,7 @@ class ODERNN(nn.Module):
         start: Tensor | Tensors | None = None,
         inputs: Inputs = None,
     ) -> SequenceSolution:
-        """All states at every time.
+        """Return all states at every time, before and after the observation there.
 
         Args:
             values: what is observed, of shape (batch, times, ...).
@@ -126,7 +126,7 @@ class ODERNN(nn.Module):
         return SequenceSolution(times, states, torch.stack(before, dim=1), stats)
 
     def _start(self, values: Tensor, start: Tensor | Tensors | None) -> Tensors:
-        """The position at the first time, and the other states where given."""
+        """Return the position at the first time, with the other states where given."""
         if start is None:
             size = getattr(self.cell, "hidden_size", None)
             if size is None:
@@ -139,7 +139,7 @@ class ODERNN(nn.Module):
         return states
 
     def _updated(self, states: Tensors, x: Tensor, observed: Tensor) -> Tensors:
-        """The states after the cell where a sample is observed, else as they were."""
+        """Return the states, updated by the cell in the samples that are observed."""
         old = tuple(states[place] for place in self.places)
         new = self.cell(x, old[0] if len(old) == 1 else old)
         new = (new,) if isinstance(new, Tensor) else tuple(new)
@@ -155,9 +155,9 @@ class ODERNN(nn.Module):
 
 @dataclass
 class SequenceStats:
-    """The work of all intervals: evaluations (backwards as VJPs) and steps.
+    """Count the work of all intervals: evaluations, vector-Jacobian products, and steps.
 
-    The backward pass adds to it.
+    A backward pass adds its products.
     """
 
     solves: list[Stats] = field(default_factory=list)
@@ -191,10 +191,9 @@ class SequenceStats:
 
 
 class SequenceSolution(NamedTuple):
-    """Times and states after the observations, all of shape (batch, times, ...).
+    """Hold the times, and the states after the observations, of shape (batch, times, ...).
 
-    Before holds h as the equations left it, before the observation at the same time:
-    what the model foretold.
+    ``before`` holds h before the observation at each time: what the model foretold.
     """
 
     times: Tensor
@@ -204,10 +203,10 @@ class SequenceSolution(NamedTuple):
 
 
 def padded(values: Sequence[Tensor], times: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """One batch of sequences of different lengths: values, times and mask.
+    """Make one batch of sequences of different lengths: return values, times and mask.
 
-    The last time of a sequence is repeated, and nothing is observed there. A loss has to
-    leave out what the mask does: output[mask], target[mask].
+    A sequence that is short repeats its last time, where nothing is observed: the mask is
+    False there. Leave these places out of the loss: output[mask], target[mask].
     """
     lengths = torch.tensor([len(t) for t in times], device=times[0].device)
     places = torch.arange(int(lengths.max()), device=lengths.device)
@@ -219,8 +218,7 @@ def padded(values: Sequence[Tensor], times: Sequence[Tensor]) -> tuple[Tensor, T
 
 
 def _checked(values: Tensor, times: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Values with zeros for what is not observed, times of each sample, and where any
-    value is observed, (batch, times)."""
+    """Return values with 0 where not observed, times, and the mask, both (batch, times)."""
     sizes = values.shape[:2]
     if len(sizes) < 2 or 0 in sizes or times.shape not in (sizes, sizes[1:]):
         raise ValueError(

@@ -34,7 +34,7 @@ def _times(x: Any) -> bool:
 
 
 class Fitting(NamedTuple):
-    """Which values an option may have, and that in words."""
+    """State which values an option may have, as a test and in words."""
 
     fits: Callable[[Any], bool]
     words: str
@@ -58,7 +58,7 @@ FITTING = {
     "ifactor": Fitting(lambda x: is_number(x) and 1 < x < math.inf, "a finite number above 1"),
     "dfactor": Fitting(lambda x: _positive(x) and x < 1, "a number between 0 and 1"),
 }
-"""The values that options may have. Those for torchdiffeq's own methods are checked, too."""
+"""The values that each option may have; options for torchdiffeq's own methods are among them."""
 
 
 class Options(NamedTuple):

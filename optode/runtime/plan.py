@@ -44,7 +44,7 @@ FEW = 3
 """Up to so many steps are compiled as they stand; of more, one is compiled for all."""
 
 AS_SET = Plan()
-"""A solve as its node and the options say."""
+"""The plan that changes nothing: the node and its options decide."""
 
 
 def options_of(node: Node, plan: Plan) -> Options:

@@ -1,4 +1,4 @@
-"""List the grids that solves go up and down by: more nodes of one step first, then more steps."""
+"""List grids from coarse to fine: first more nodes of one step, then more steps."""
 
 from __future__ import annotations
 

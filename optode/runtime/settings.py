@@ -1,4 +1,4 @@
-"""Refuse settings that do not fit the equations or one another, and states that do not fit."""
+"""Refuse settings that contradict the equations or one another."""
 
 from __future__ import annotations
 

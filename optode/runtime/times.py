@@ -99,7 +99,7 @@ def _given(like: Tensor, t: Times, span: Span) -> Tensor:
 
 
 def _short(numbers: Sequence[object]) -> str:
-    """Return a list in words, of which a long one is cut."""
+    """Return a list in words; a long one is cut."""
     return str([*numbers]) if len(numbers) <= 10 else f"[{numbers[0]}, ..., {numbers[-1]}]"
 
 
@@ -172,7 +172,7 @@ class Clock:
         return torch.as_tensor(x, dtype=self.times.dtype, device=self.times.device)
 
     def set_apart(self, live: bool) -> None:
-        """Have no part in the graph that made the times, but, live, be a leaf of other graphs."""
+        """Detach the times from the graph that made them; ``live`` ones become leaves of new graphs."""
         live = live and self.times.requires_grad
         self.times = self.times.detach().requires_grad_(live)
         self.speeds = None if self.speeds is None else self.speeds.detach()

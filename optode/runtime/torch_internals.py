@@ -88,7 +88,7 @@ def age() -> int:
 
 
 def born(node: GraphNode | None) -> int:
-    """Return the number of a graph's node, in the order in which nodes were made."""
+    """Return the age of a graph's node: nodes are numbered as they are made."""
     return 0 if node is None else int(node._sequence_nr())
 
 
@@ -179,7 +179,7 @@ def storage_of(x: Tensor) -> tuple[int, int]:
 
 
 def same_autocast(device_type: str) -> Callable[[], AbstractContextManager[Any]]:
-    """Return what makes contexts with the autocast of now, for a backward pass."""
+    """Return a function that makes contexts with the present autocast, for a backward pass."""
     if not torch.amp.is_autocast_available(device_type):
         return nullcontext
     return partial(

@@ -1,4 +1,4 @@
-"""Say whether calls are traced, and what a trace takes as a constant.
+"""Tell whether calls are traced, and which values a trace takes as constants.
 
 None of this has a public name in PyTorch, or one that does not load its compiler. ``torch._dynamo``
 alone says whether a call compiled, and has the limits of its cache.
@@ -108,18 +108,18 @@ def unlimited_compilations() -> Iterator[None]:
 
 
 class _NoShims(logging.Filter):
-    """Drops what inductor says of a function that its C++ calls in another way."""
+    """Drop inductor's warning of functions that its C++ calls through Python."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return "missing a c-shim" not in str(record.msg)
 
 
 def keep_regions_quiet() -> None:
-    """Let PyTorch not warn that a region has two ways back: as of the last step and of the others."""
+    """Silence PyTorch's warning that a region has two backward passes: the last step differs."""
     message = "invoke_subgraph traced multiple backward graphs"
     warnings.filterwarnings("ignore", message, UserWarning)
 
 
 def keep_shims_quiet() -> None:
-    """Let inductor not warn of functions that its C++ calls in another way: they are right."""
+    """Silence inductor's warning of functions that its C++ calls through Python: they are right."""
     logging.getLogger("torch._inductor.ir").addFilter(_NoShims())

@@ -34,7 +34,7 @@ def structure_of(node: Node) -> Structure:
 
 
 _TIMES = 2
-"""At several times it is seen what of L changes."""
+"""The entries of L are compared at this many times, to see which of them change."""
 
 
 class Following:
@@ -62,7 +62,7 @@ class Following:
         return self.evaluation.plain(self.interval, s, y)
 
     def rests(self, s: Any, states: Tensors, known: Evaluated | Rested | None = None) -> Rested:
-        """Return the rests in ``z' = L z + rest`` at s, by what is known of f there, or by f."""
+        """Return the rests in ``z' = L z + rest`` at s, from known values of f, or by evaluating it."""
         if isinstance(known, Rested):
             return known
         return self.evaluation.rests(self.interval, s, states, known and known.values)
@@ -104,7 +104,7 @@ def _at(x: float | Tensor, time: Tensor, speed: Tensor | None) -> Tensor | None:
 
 
 def _changes(x: float | Tensor) -> bool:
-    """Return whether an entry of L at several times is one for each."""
+    """Return whether an entry of L differs between the times."""
     return isinstance(x, Tensor) and x.ndim > 0
 
 

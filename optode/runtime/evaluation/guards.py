@@ -1,4 +1,4 @@
-"""Refuse fields whose values or gradients would be wrong without a word.
+"""Refuse fields whose values or gradients would silently be wrong.
 
 A solve evaluates the field many times, and its gradient does so again. So the field has to be a
 function of the time, its states and its inputs, and may read no learned tensor that no gradient
@@ -29,7 +29,7 @@ LOOKS = 2
 
 
 class Guard:
-    """Looks at the first evaluations of a solve.
+    """Watch the first evaluations of a solve.
 
     ``sources`` are the tensors that the gradient reaches; None where autograd's own graph is the
     way back, which reaches all. With ``pure`` the field may not draw random numbers or change its
@@ -58,7 +58,7 @@ class Guard:
             self.values.append(value)
 
     def over(self, evaluate: Callable[[], Any]) -> Any:
-        """Return what an evaluation returns, and refuse what it may not have done: ValueError."""
+        """Run an evaluation and return its value; ValueError if it changed what it may not."""
         looks_first = self.pure and self.left == LOOKS
         before = _Snapshot(self.device, self.modules) if looks_first else None
         found = evaluate()
@@ -134,7 +134,7 @@ def _is_cached_by_autocast(node: GraphNode) -> bool:
 
 
 class Given:
-    """What the field is given at one of the first evaluations, to see whether it changes that."""
+    """Hold the arguments of one of the first evaluations, to see whether the field changes them."""
 
     def __init__(self, given: Sequence[object]) -> None:
         flat = [y for x in given for y in (x if isinstance(x, tuple) else (x,))]
@@ -152,7 +152,7 @@ class Given:
 
 
 class _Snapshot:
-    """The state of the random numbers, and the buffers of the modules that take part."""
+    """Hold the state of the random numbers, and the buffers of the modules that take part."""
 
     def __init__(self, device: torch.device, modules: Sequence[nn.Module]) -> None:
         self.device, self.modules = device, modules
@@ -173,7 +173,7 @@ class _Snapshot:
         ]
 
     def change(self) -> str:
-        """Return what the field did in words, "" where nothing changed that was there before."""
+        """Return in words what the field changed, "" for nothing."""
         random = random_state(self.device)
         if not (random is None or self.random is None or torch.equal(random, self.random)):
             return "draws random numbers, as dropout does"

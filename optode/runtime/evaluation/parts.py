@@ -30,7 +30,7 @@ Other = TypeVar("Other")
 
 
 class Evaluation:
-    """A node's equations within one solve.
+    """Evaluate a node's equations within one solve.
 
     ``learned`` are the tensors of the field that the pulls reach. With ``drops``, the field is
     called with gradients enabled also where its graph is not kept. With ``counts``, the graph of
@@ -70,7 +70,7 @@ class Evaluation:
     def rests(
         self, i: int, s: float | Tensor, states: Tensors, values: Tensors | None = None
     ) -> Rested:
-        """Return the rests of the rates, by PyTorch's own graph; values are those of f, if known."""
+        """Return the rests of the rates, with PyTorch's own graph; values are those of f, if known."""
         time, speed = self.clock.at(i, s)
         if values is None:
             field = self._plain_field(time)
@@ -117,7 +117,7 @@ class Evaluation:
     def _looked_at(
         self, evaluate: Callable[[], tuple[Found, Other]], field: BoundField, known: Tensors
     ) -> tuple[Found, Other]:
-        """Return what an evaluation at known tensors gives; the first ones are looked at."""
+        """Evaluate at known tensors; the guard watches the first evaluations."""
         guard, weighs = self.guard, self.room.weight is None
         if guard is None or not guard.left:
             return evaluate()

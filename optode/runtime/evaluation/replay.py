@@ -10,10 +10,10 @@ from ..aliases import Tensors
 
 
 class Replayed:
-    """A field whose values are given, in the order in which equations call it.
+    """Stand in for a field: return given values, in the order in which equations call it.
 
-    It stands where a ``BoundField`` does. Operators and Jacobian-vector products are calls, too. One
-    tensor alone answers all calls: where nothing that is wanted depends on them.
+    It takes the place of a ``BoundField``. Operators and Jacobian-vector products are calls, too.
+    A single tensor answers all calls, for results that do not depend on f.
     """
 
     __slots__ = ("_values",)

@@ -17,7 +17,7 @@ _ANY = (0.0, math.inf)
 def arguments_of(field: Any) -> tuple[float, float]:
     """Return how many positional arguments a field needs, and how many it can take.
 
-    Modules that are compiled, scripted or wrapped count as what is inside them. Where nothing is
+    A module that is compiled, scripted or wrapped is asked for the module inside. Where nothing is
     known, as of functions of PyTorch, any number is possible; where an argument has to be named,
     none is.
     """
@@ -41,7 +41,7 @@ def arguments_of(field: Any) -> tuple[float, float]:
 
 
 def _inner(field: Any) -> nn.Module | None:
-    """Return what a module wraps that hands any arguments on, None where it wraps nothing.
+    """Return the module inside a wrapper that hands any arguments on, None for no wrapper.
 
     ``torch.compile`` keeps it as ``_orig_mod``, parallel and averaged modules as ``module``.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Sources(NamedTuple):
-    """The parameters and the inputs of a solve.
+    """Hold the parameters and the inputs of a solve.
 
     ``inputs`` are those that the field gets, ``tensors`` the tensors among them. ``own`` are the
     parameters of the node itself, ``others`` those of its modules and of inputs that are modules;
@@ -46,7 +46,7 @@ class Sources(NamedTuple):
 
     @property
     def are_lent(self) -> bool:
-        """Whether parameters are tensors that took their place for one call."""
+        """Whether tensors took the place of parameters for one call, as in functional_call."""
         return not all(isinstance(p, nn.Parameter) for p in self.parameters)
 
     def learned(self, own: bool) -> Tensors:

@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 class Room:
-    """The bytes of graphs that a solve may keep, and those of one evaluation, where known.
+    """Count the bytes of graphs that a solve may keep.
 
-    ``step_calls`` is the number of evaluations of a step. ``weight`` is the bytes of one
-    evaluation, None until one is weighed. What is kept changes no result: a graph that is not is
-    made again.
+    ``step_calls`` is the number of evaluations of a step. ``weight`` is the bytes of the graph of
+    one evaluation, None until one is weighed. Results do not depend on what is kept: a graph that
+    is not kept is made again.
     """
 
     def __init__(self, room: float, step_calls: int, weight: int | None = None) -> None:
@@ -43,7 +43,7 @@ class Room:
 
 
 def weighed(evaluate: Callable[[], T]) -> tuple[T, dict[int, int]]:
-    """Return what an evaluation returns, and the bytes that graphs saved meanwhile.
+    """Run an evaluation; return its value, and the bytes that its graph saved.
 
     Where the evaluation uses transforms of ``torch.func``, which let nobody look on, no room is
     enough for it.

@@ -25,7 +25,7 @@ _DRIFT = 100.0
 
 
 class Augmented:
-    """States and costates side by side, in steps of a Runge-Kutta method."""
+    """Evaluate states and costates side by side, for steps of a Runge-Kutta method."""
 
     def __init__(self, solve: Solve) -> None:
         self.solve, names = solve, solve.node.state_names
@@ -86,7 +86,8 @@ def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars
 def _error_of_bars(solve: Solve, system: Augmented, bars: Bars, step: Step, taken: Taken) -> float:
     """Return the largest error of the gradients by the sources, over the tolerance.
 
-    torchdiffeq's norm has it. This package's has not: nothing depends on these gradients.
+    It belongs to torchdiffeq's norm. This package's norm leaves it out, as no other quantity depends
+    on these gradients.
     """
     method, found = system.method, taken.stages.found
     weights = method.error_weights

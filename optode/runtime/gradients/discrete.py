@@ -76,14 +76,14 @@ def _landings(solve: Solve, cotangents: Tensor) -> list[Tensor | None]:
 
 
 class _Repeats:
-    """Compares where steps that are taken again end with where they ended at first."""
+    """Compare the ends of steps that are taken again with their first ends."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = steps
         self.off: list[Tensor] = []
 
     def compare(self, place: int, ends: Tensor) -> None:
-        """Note how far from the start of the next step, if there is one, a step ends."""
+        """Note how far the end of a step is from the start of the next, if there is one."""
         if place + 1 < len(self.steps):
             known = self.steps[place + 1].states.detach()
             self.off.append((ends.detach() - known).norm() / known.norm())
@@ -103,12 +103,12 @@ class _Repeats:
 
 
 class _Graphs:
-    """Goes back through the graphs that autograd made of the steps.
+    """Go back through the graphs that autograd made of the steps.
 
-    Graphs of steps that follow each other are one, and one call goes through them. Every call takes
-    up the sums where the one before left them, so that the order of additions, and with it the last
-    bit of the result, does not depend on how many steps were kept. The bars have the gradient by
-    the times after those by the sources.
+    Consecutive steps whose graphs are kept have one graph, and one call goes through it. Every call
+    adds to the sums of the call before. So the order of additions, and with it the last bit of the
+    result, does not depend on how many steps were kept. The bars have the gradient by the times
+    after those by the sources.
     """
 
     def __init__(self, solve: Solve, bars: Bars, cotangents: Tensor) -> None:

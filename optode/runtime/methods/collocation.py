@@ -1,4 +1,4 @@
-"""Integrate a function of time from its values: Radau's collocation, and Lagrange's polynomials.
+"""Integrate a function of time from its values at nodes: Radau's collocation.
 
 Radau's nodes on [0, 1] have the end among them, and their quadrature is exact for polynomials up to
 degree 2q - 2. As a method for ordinary differential equations they are Radau IIA, which is L-stable

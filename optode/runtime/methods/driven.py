@@ -1,4 +1,4 @@
-"""Solve what moves linearly, by collocation: states under rests that are known at nodes.
+"""Solve linear states by collocation, under rests that are known at nodes.
 
 Of driven states ``z' = L(t) z + g`` the rest g is interpolated through its values at nodes. At
 Radau's nodes collocation asks ``z_a = z_0 + sum_b A_ab (L_b z_b + g_b)``. So a state at a node is a
@@ -51,7 +51,7 @@ def leg_rows(
 
 
 class Driven:
-    """How far driven states go for each right side, as far as it was found.
+    """Hold how far driven states go for each right side.
 
     Tensors of shape (legs, nodes, sides), with dimensions of the samples after these where samples
     have times of their own.
@@ -152,7 +152,7 @@ class Driven:
 
 
 def integrated(integrals: Tensor, x: Tensor) -> Tensor:
-    """Return the integrals from the start to the nodes of what is known there."""
+    """Return the integrals, from the start to each node, of values at the nodes."""
     return integrals @ x if x.ndim == 3 else (integrals @ x.flatten(2)).view_as(x)
 
 

@@ -31,7 +31,7 @@ class Rested(NamedTuple):
 
 
 class Evaluate(Protocol):
-    """Evaluates the equations at the solver's own time s, for stacked states y."""
+    """Evaluate the equations at the solver's own time s, for stacked states y."""
 
     def __call__(self, s: Any, y: Tensor) -> Evaluated: ...
 
@@ -53,7 +53,7 @@ class Structure(NamedTuple):
 
 
 class Follow(Evaluate, Protocol):
-    """Evaluates also what follows from given values of f, in one interval.
+    """Evaluate the equations also for given values of f, in one interval.
 
     ``exact`` is a tensor like the times.
     """
@@ -65,7 +65,7 @@ class Follow(Evaluate, Protocol):
     def exact(self) -> Tensor: ...
 
     def rests(self, s: Any, states: Tensors, known: Evaluated | Rested | None = None) -> Rested:
-        """Return the rests in ``z' = L z + rest`` at s, by what is known of f there, or by f."""
+        """Return the rests in ``z' = L z + rest`` at s, from known values of f, or by evaluating it."""
         ...
 
     def replayed(self, s: Tensor, states: Tensors, values: Tensors | Tensor) -> Rests:

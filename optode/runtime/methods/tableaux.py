@@ -1,6 +1,6 @@
 """Hold the coefficients of methods, read from text as they are printed in papers.
 
-That they meet the conditions of their order is a matter of the tests, not of every import.
+Tests, not every import, check the conditions of their order.
 """
 
 from __future__ import annotations

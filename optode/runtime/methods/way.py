@@ -1,4 +1,4 @@
-"""Go through a step from node to node: driven states first, then those that follow from them."""
+"""Go through a step from node to node: driven states first, then their followers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Way:
         return Relaxing((inverse.sum(2) - 1).to(dtype), rests.to(dtype))
 
     def pass_by(self, found: Rested) -> None:
-        """Note what was found at the next node."""
+        """Keep what was evaluated at the next node."""
         self.found.append(found)
         rests = [x for i in self.structure.resting if (x := found.rests[i]) is not None]
         if rests:
