@@ -23,7 +23,7 @@ class MatrixNode(Node):
     def integrate(
         self, states: Tensor | Tensors, t: Times = None, inputs: Inputs = None
     ) -> Solution:
-        """Return all states at the times t; see ``Node.integrate``. States must be matrices: ValueError."""
+        """Return all states at the times t; see ``Node.integrate``. ValueError: no matrices."""
         position = states if isinstance(states, Tensor) else states[0]
         if isinstance(position, Tensor):
             shape = tuple(position.shape)

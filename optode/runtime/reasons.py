@@ -21,7 +21,7 @@ GROWS = "the solution or the field grows without bound there, or the steps are t
 
 @torch.no_grad()
 def reason(node: Node, t: Tensor, states: Tensor, inputs: Inputs, otherwise: str) -> str:
-    """Return why a solve failed at a time and stacked states; ``otherwise`` if no cause is found."""
+    """Return why a solve failed at a time and stacked states; ``otherwise`` if none is found."""
     for name, parameter in node.named_parameters():
         if not parameter.isfinite().all():
             return f"{name} is not finite"

@@ -172,7 +172,7 @@ class Clock:
         return torch.as_tensor(x, dtype=self.times.dtype, device=self.times.device)
 
     def set_apart(self, live: bool) -> None:
-        """Detach the times from the graph that made them; ``live`` ones become leaves of new graphs."""
+        """Detach the times from their graph; ``live`` ones become leaves of new graphs."""
         live = live and self.times.requires_grad
         self.times = self.times.detach().requires_grad_(live)
         self.speeds = None if self.speeds is None else self.speeds.detach()

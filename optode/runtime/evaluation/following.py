@@ -62,7 +62,7 @@ class Following:
         return self.evaluation.plain(self.interval, s, y)
 
     def rests(self, s: Any, states: Tensors, known: Evaluated | Rested | None = None) -> Rested:
-        """Return the rests in ``z' = L z + rest`` at s, from known values of f, or by evaluating it."""
+        """Return the rests in ``z' = L z + rest`` at s, from known values of f or by evaluating f."""
         if isinstance(known, Rested):
             return known
         return self.evaluation.rests(self.interval, s, states, known and known.values)

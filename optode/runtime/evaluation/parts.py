@@ -70,7 +70,7 @@ class Evaluation:
     def rests(
         self, i: int, s: float | Tensor, states: Tensors, values: Tensors | None = None
     ) -> Rested:
-        """Return the rests of the rates, with PyTorch's own graph; values are those of f, if known."""
+        """Return the rests of the rates, by PyTorch's own graph; values are those of f, if known."""
         time, speed = self.clock.at(i, s)
         if values is None:
             field = self._plain_field(time)

@@ -86,7 +86,7 @@ def integrate_adjoint(solve: Solve, path: Tensor, cotangents: Tensor, bars: Bars
 def _error_of_bars(solve: Solve, system: Augmented, bars: Bars, step: Step, taken: Taken) -> float:
     """Return the largest error of the gradients by the sources, over the tolerance.
 
-    It belongs to torchdiffeq's norm. This package's norm leaves it out, as no other quantity depends
+    It belongs to torchdiffeq's norm. This package's norm leaves it out, as nothing else depends
     on these gradients.
     """
     method, found = system.method, taken.stages.found

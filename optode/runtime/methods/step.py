@@ -65,7 +65,7 @@ class Follow(Evaluate, Protocol):
     def exact(self) -> Tensor: ...
 
     def rests(self, s: Any, states: Tensors, known: Evaluated | Rested | None = None) -> Rested:
-        """Return the rests in ``z' = L z + rest`` at s, from known values of f, or by evaluating it."""
+        """Return the rests in ``z' = L z + rest`` at s, from known values of f or by evaluating f."""
         ...
 
     def replayed(self, s: Tensor, states: Tensors, values: Tensors | Tensor) -> Rests:
