@@ -98,6 +98,11 @@ def released(table: pd.DataFrame) -> Figure:
     return _ranges(table.assign(model=labels), ("low", "test_loss", "high"), "test loss")
 
 
+def released_vibration(table: pd.DataFrame) -> Figure:
+    """Draw the errors of the forecasts of plane vibration."""
+    return _ranges(table, ("low", "test_loss", "high"), "mean squared error of eight rows ahead")
+
+
 def _ranges(table: pd.DataFrame, columns: tuple[str, str, str], label: str) -> Figure:
     finite = table.replace([np.inf, -np.inf], np.nan)
     low, middle, high = (finite[name].to_numpy(float) for name in columns)
@@ -118,5 +123,6 @@ ANALYSES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "rates": rates,
     "released_spheres": released_spheres,
     "released": released,
+    "released_vibration": released_vibration,
 }
 """The figure of each analysis."""

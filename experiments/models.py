@@ -35,6 +35,7 @@ MODELS = {
     "BoundedSpeedNODE": Model("relativistic", UNTRIED),
     "TripleMomentumNODE": Model("triple_momentum", UNTRIED),
     "HBNODE, pulled back": Model("heavy_ball_released", RELEASED),
+    "HBNODE, pull learned": Model("heavy_ball_learned_pull", RELEASED),
 }
 """The models by the names of the report. The first that is asked for has the task's sizes."""
 

@@ -20,6 +20,7 @@ from experiments import (
     rates,
     released,
     released_spheres,
+    released_vibration,
     spectrum,
     trained,
 )
@@ -236,6 +237,7 @@ def test_analyses_are_reported(tmp_path: Path) -> None:
         "rates": {"rate": [0.1, 0.1], "train_loss": [1.0, 2.0], "diverged": [0, 1]},
         "released_spheres": {"trained": "equal", "forward": [20.0, 14.0], "backward": [30.0, 14.0]},
         "released": {"trained": "as released", "low": 1.0, "test_loss": [2.0, 1.5], "high": 3.0},
+        "released_vibration": {"low": 1.0, "test_loss": [2.0, 1.5], "high": 3.0},
     }
     assert {*tables} == {*figures.ANALYSES} == {*ANALYSES}
     for name, columns in tables.items():
@@ -283,3 +285,58 @@ def test_the_spheres_as_released_are_trained() -> None:
     assert [*table["trained"]] == ["as released"] * 2 + ["equal"] * 2
     assert (table["forward"] > 8).all() and (table["backward"] > 8).all()
     assert table["loss"].between(0, 4).all()
+
+
+VIBRATION = {"NODE": 15986, "ANODE": 16730, "SONODE": 16649, "HBNODE": 16127, "GHBNODE": 16127}
+"""Counted by hand from the released layers."""
+
+
+def rows_drawn(count: int, *, seed: int = 0) -> released_vibration.Rows:
+    torch.manual_seed(seed)
+    shown, following = torch.randn(2, count, 64, 5)
+    lengths = torch.randint(1, 4, (count, 64)).float()
+    return released_vibration.Rows(shown, following, lengths, torch.randn(count, 8, 5))
+
+
+@pytest.mark.parametrize("name", VIBRATION)
+def test_vibration_as_released_by_hand(name: str) -> None:
+    """Its sizes, and that the states begin where the solver takes over from a map of all rows."""
+    network, rows = released_vibration.Vibration(name), rows_drawn(2)
+    assert sum(p.numel() for p in network.parameters()) == VIBRATION[name]
+    seen, foretold, ahead = network(rows)
+    start = network.start(rows.shown.flatten(1))
+    start = nn.functional.pad(start, (0, network.count * network.size - start.shape[1]))
+    change = network.row(rows.shown[:, 0])
+    for z, part in zip(network.states, start.split(network.size, 1), strict=True):
+        change = change + z(part)
+    first = network.head((start + change)[:, : network.size])
+    torch.testing.assert_close(seen[:, 0], first)
+    # the last state is where the rows ahead begin
+    torch.testing.assert_close(ahead[:, 0], foretold[:, -1])
+    if name == "HBNODE":
+        gamma, pull = 1 / (1 + math.exp(0.03)), math.log(2)
+        h, m = torch.randn(2, 3, 20)
+        w1, w2, w3 = network.node.field.layers
+        force = w3(torch.relu(w2(torch.relu(w1(h)))))
+        found = network.node.vector_field(torch.tensor(0.0), (h, m))
+        torch.testing.assert_close(found[1], force - gamma * m - pull * h)
+
+
+def test_sequences_of_the_vibration() -> None:
+    """Rows that were left out are leapt over; the eight to foretell are not."""
+    table = np.arange(200.0)[:, None] * np.ones(5)
+    kept = np.delete(np.arange(150), [3, 70])
+    rows = released_vibration.sequences(table, kept)
+    assert rows.shown.shape == (2, 64, 5)
+    assert rows.shown[0, :4, 0].tolist() == [0, 1, 2, 4]
+    assert rows.lengths[0, :4].tolist() == [1, 1, 2, 1]
+    assert torch.equal(rows.following[:, :-1], rows.shown[:, 1:])
+    assert rows.ahead[0, :, 0].tolist() == [*range(65, 73)]
+    assert torch.equal(rows.ahead[:, 0], rows.following[:, -1])
+
+
+def test_the_vibration_as_released_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(released_vibration, "sets", lambda _: (rows_drawn(4, seed=1),) * 3)
+    found = released_vibration.trained("HBNODE", 0, None, epochs=2)
+    assert found["last"] == pytest.approx(found["chosen"])
+    assert 0.5 < found["last"] < 1.5 and found["solver"] < 1e-3
