@@ -19,6 +19,8 @@ MEASURED = ("optode/runtime", "benchmarks/memory.py", "benchmarks/speed")
 SHOWN = ("__main__", "bounds", "page", "plot", "store", "summary", "tables")
 PASSING = ("date", "load")
 """What two runs on one machine may differ in."""
+VARYING = (*PASSING, "commit", "dirty")
+"""What is told once of all results of one machine."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,28 @@ def of_kind(every: list[Record], kind: str) -> list[Record]:
 
 
 def environment_lines(every: list[Record]) -> list[str]:
-    """Return the environments of documents as lines, one for all that differ in the load only."""
-    wheres = ({**document["environment"], "load": None} for document in every)
-    return [*dict.fromkeys(map(environment_line, wheres))]
+    """Return the environments of documents as lines, one for all that differ in date or commit."""
+    alike: dict[str, list[Record]] = {}
+    for document in every:
+        where = document["environment"]
+        line = environment_line({key: x for key, x in where.items() if key not in VARYING})
+        alike.setdefault(line, []).append(where)
+    return [", ".join([line, *_versions(wheres)]) for line, wheres in alike.items()]
+
+
+def _versions(wheres: Sequence[Record]) -> Iterator[str]:
+    """Yield the dates and the commits of results in words, where these are known."""
+    ordered = sorted(wheres, key=lambda where: where.get("date", ""))
+    dates = [where["date"] for where in ordered if where.get("date")]
+    if dates:
+        yield f"measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
+    commits = dict.fromkeys(
+        f"{where['commit']}{' with changes' if where.get('dirty') else ''}"
+        for where in ordered
+        if where.get("commit")
+    )
+    if commits:
+        yield f"commit {' and '.join(commits)}"
 
 
 def by_device(every: Sequence[Record]) -> tuple[list[Record], list[Record]]:

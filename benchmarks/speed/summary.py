@@ -8,6 +8,7 @@ from itertools import groupby
 
 from benchmarks.speed.cases import CASES
 from benchmarks.speed.equations import MODELS
+from benchmarks.speed.growth import curves_of
 from benchmarks.speed.store import by_device, environment_lines, of_kind
 from benchmarks.speed.tables import KINDS, Record, decimals
 from benchmarks.speed.tasks.contenders import AUTHORS
@@ -167,6 +168,16 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *body))
 
 
+def growth_rows(axes: Sequence[Record]) -> list[list[str]]:
+    """Return the fitted exponents of all contenders, a column for each quantity that grows."""
+    exponents: dict[str, list[str]] = {}
+    for each in axes:
+        for curve in curves_of(each):
+            exponents.setdefault(curve.contender, []).append(f"{curve.exponent:.2f}")
+    head = ["contender", *(each["axis"] for each in axes)]
+    return [head, *([name, *own] for name, own in exponents.items())]
+
+
 def in_order(problems: Iterable[Record]) -> list[Record]:
     """Return problems in the order of the models and networks, whichever files they are in."""
     models, cases = [*MODELS], [str(case) for case in CASES.values()]
@@ -203,6 +214,9 @@ def tables_of(documents: list[Record]) -> dict[str, str]:
         found[f"steps {goal:.0e}"] = markdown(step_rows(in_order(each)))
     found["tasks"] = markdown(task_rows(of_kind(documents, "task")))
     found["met"] = markdown(met_rows(usual))
+    found["growth"] = markdown(growth_rows(of_kind(documents, "growth")))
     found["goals"] = markdown(goal_rows())
-    found["environment"] = "\n\n".join(environment_lines(documents))
+    for name, tasks in (("environment", False), ("environment tasks", True)):
+        own = [each for each in documents if (each["kind"] == "task") is tasks]
+        found[name] = "\n\n".join(environment_lines(own))
     return found

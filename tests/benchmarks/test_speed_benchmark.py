@@ -478,6 +478,8 @@ def test_a_page_has_every_result_once():
     assert printed.count("not measured: d: too slow") == 2
     assert "ms of a training step by batch" in printed
     assert page.document_text(grown) in printed
+    rows = summary.speed_tables([grown])["growth"].splitlines()
+    assert rows == ["| contender | batch |", "| --- | --- |", "| a | 1.00 |"]
 
 
 def test_results_of_a_gpu_stand_apart():

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.speed import __main__ as command
 from benchmarks.speed import pieces, store
-from benchmarks.speed.store import Identity, Store, documents
+from benchmarks.speed.store import Identity, Store, documents, environment_lines
 
 WHERE = {"cpu": "a cpu", "torch": "2.0", "load": 0.5, "date": "today"}
 RESULT = {"problem": "p", "entries": [{"contender": "a"}]}
@@ -114,3 +114,18 @@ def test_a_run_goes_on_where_it_was(
     command.run(asked)
     assert len(measured) == 5
     assert "two: no time is left" in capsys.readouterr().out
+
+
+def test_dates_and_commits_of_one_machine_are_told_together():
+    every = [
+        {"environment": {"cpu": cpu, "load": load, "date": date, "commit": commit, "dirty": dirty}}
+        for cpu, load, date, commit, dirty in (
+            ("a", 0.1, "2026-02-03", "c2", False),
+            ("a", 0.2, "2026-02-01", "c1", True),
+            ("b", 0.3, "2026-02-01", None, None),
+        )
+    ]
+    assert environment_lines(every) == [
+        "cpu a, measured 2026-02-01 to 2026-02-03, commit c1 with changes and c2",
+        "cpu b, measured 2026-02-01",
+    ]
