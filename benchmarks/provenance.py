@@ -6,6 +6,7 @@ import ast
 import hashlib
 import subprocess
 from collections.abc import Collection, Iterable
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,7 @@ def code_hash(*places: str, without: Collection[str] = ()) -> str:
     return found.hexdigest()[:DIGITS]
 
 
+@cache
 def _program(text: str) -> str:
     """Return the syntax tree of a file without the strings that stand as statements."""
     tree = ast.parse(text)

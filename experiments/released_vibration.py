@@ -1,6 +1,6 @@
 """Train plane vibration as the released code does, beside a linear regression.
 
-Sequences of 64 rows, of which every tenth was left out at random, then eight rows to foretell. The
+Sequences of 64 rows, a tenth of the record left out at random, then eight rows to foretell. The
 first half of the record is for training, the next quarter for validation, the last for testing.
 Between two rows a model takes as many units of time as there are from one to the other; at a row a
 linear map of it and of the states is added to the states. They start as a linear map of all 64

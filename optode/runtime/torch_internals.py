@@ -88,7 +88,7 @@ def age() -> int:
 
 
 def born(node: GraphNode | None) -> int:
-    """Return the age of a graph's node: nodes are numbered as they are made."""
+    """Return the number of a graph's node: nodes are numbered as they are made."""
     return 0 if node is None else int(node._sequence_nr())
 
 
