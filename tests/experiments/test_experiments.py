@@ -340,3 +340,12 @@ def test_the_vibration_as_released_is_trained(monkeypatch: pytest.MonkeyPatch) -
     found = released_vibration.trained("HBNODE", 0, None, epochs=2)
     assert found["last"] == pytest.approx(found["chosen"])
     assert 0.5 < found["last"] < 1.5 and found["solver"] < 1e-3
+
+
+def test_validation_chooses_the_epoch_of_the_vibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two epochs the first has the smaller error on the validation set."""
+    monkeypatch.setattr(released_vibration, "sets", lambda _: (rows_drawn(4),) * 3)
+    errors = iter([1.0, 5.0, 2.0, 4.0, 4.5])  # valid, test, valid, test; test in the end
+    monkeypatch.setattr(released_vibration, "_error", lambda *_: next(errors))
+    found = released_vibration.trained("NODE", 0, None, epochs=2)
+    assert (found["chosen"], found["last"]) == (5.0, 4.5)
