@@ -21,7 +21,10 @@ ANALYSES = {
     "released_spheres": "train nested spheres as the released notebooks do, and under equal conditions",
     "released": "train the walks as the released code does, and with what differs undone",
     "released_vibration": "train plane vibration as the released code does",
+    "released_mnist": "train MNIST as the released code does, and with the starts exchanged",
 }
+
+NEED_DATA = ("released", "released_vibration", "released_mnist")
 
 
 def arguments() -> argparse.Namespace:
@@ -44,7 +47,7 @@ def arguments() -> argparse.Namespace:
         each.add_argument("--models", nargs="+", choices=[*MODELS], default=COMPARED)
         each.add_argument("--results", type=Path, metavar="DIR", default=RESULTS)
     data = os.environ.get("OPTODE_DATA")
-    for each in (run, *(commands.choices[name] for name in ("released", "released_vibration"))):
+    for each in (run, *(commands.choices[name] for name in NEED_DATA)):
         each.add_argument("--data", type=Path, metavar="DIR", default=Path(data) if data else None)
     report = commands.add_parser("report", help="write the tables and figures from the results")
     report.add_argument("--output", type=Path, default=Path("docs/studies"))

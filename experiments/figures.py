@@ -103,6 +103,12 @@ def released_vibration(table: pd.DataFrame) -> Figure:
     return _ranges(table, ("low", "test_loss", "high"), "mean squared error of eight rows ahead")
 
 
+def released_mnist(table: pd.DataFrame) -> Figure:
+    """Draw the accuracy on the digits, for each way of training them."""
+    labels = table["model"] + ", " + table["trained"]
+    return _ranges(table.assign(model=labels), ("low", "accuracy", "high"), "accuracy")
+
+
 def _ranges(table: pd.DataFrame, columns: tuple[str, str, str], label: str) -> Figure:
     finite = table.replace([np.inf, -np.inf], np.nan)
     low, middle, high = (finite[name].to_numpy(float) for name in columns)
@@ -124,5 +130,6 @@ ANALYSES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "released_spheres": released_spheres,
     "released": released,
     "released_vibration": released_vibration,
+    "released_mnist": released_mnist,
 }
 """The figure of each analysis."""

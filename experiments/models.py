@@ -14,11 +14,15 @@ PAPERS, CONTROL, UNTRIED, RELEASED = "of the papers", "control", "untried", "as 
 
 
 class Model(NamedTuple):
-    """A spec, what it stands for, and how many times the task's features its states have."""
+    """A spec, what it stands for, and how many times the task's features its states have.
+
+    ``brief`` says that its equations are of one unit of time: later they come to a halt.
+    """
 
     spec: str
     kind: str = PAPERS
     widened: int = 1
+    brief: bool = False
 
 
 MODELS = {
@@ -28,6 +32,7 @@ MODELS = {
     "HBNODE": Model("heavy_ball"),
     "GHBNODE": Model("generalized_heavy_ball"),
     "NesterovNODE": Model("nesterov"),
+    "NesterovNODE, released": Model("nesterov_released", brief=True),
     "AdamNODE": Model("adam"),
     "GuardedAdamNODE": Model("adam_guarded"),
     "HBNODE, damping 0.95": Model("heavy_ball_095", CONTROL),

@@ -17,6 +17,7 @@ from optode.study.fit import Fit, Job, Run, Settings
 from optode.study.paths import reach_of
 from optode.study.record import StudyError
 from optode.study.running import carried_out, one_thread
+from optode.study.task import Task
 
 KEPT = (
     *("epoch", "train_loss", "valid_metric", "test_loss", "test_metric", "nfe_forward"),
@@ -41,13 +42,14 @@ def _task(name: str, asked: argparse.Namespace) -> None:
     task, preset = find_task(name), PRESETS[asked.preset][name]
     settings = Settings(preset.epochs, task.batch, task.rate)
     seeds = range(asked.seeds or preset.seeds)
-    models = entrants(asked.models)
+    names = fitting(asked.models, task, asked.data)
+    models = entrants(names)
     sizes = equal_sizes(models, task)
     jobs = [
         Job(m, name, seed, sizes[m.name], settings, asked.data) for m in models for seed in seeds
     ]
     _within_budget(jobs, asked)
-    labels = dict(zip((m.name for m in models), asked.models, strict=True))
+    labels = dict(zip((m.name for m in models), names, strict=True))
     begun = time.perf_counter()
 
     def done(one: Run) -> None:
@@ -58,6 +60,13 @@ def _task(name: str, asked: argparse.Namespace) -> None:
     runs = carried_out(jobs, asked.runs / asked.preset, asked.jobs, done=done)
     found = Comparison(name, task.words, task.metric, settings, runs)
     keep(found, labels, asked.results / asked.preset / name)
+
+
+def fitting(names: list[str], task: Task, data: Path | None) -> list[str]:
+    """Return the models that go with a task: brief ones have one unit of time, and no sequences."""
+    start, end = task.span
+    long = end - start > 1 or task.load(data, 0).train.times is not None
+    return [name for name in names if not (long and MODELS[name].brief)]
 
 
 def _within_budget(jobs: list[Job], asked: argparse.Namespace) -> None:

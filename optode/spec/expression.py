@@ -258,11 +258,12 @@ class _Walk:
             hint = f"like `{name.id}[k]`, `{name.id}[k+1]`, `{name.id}[k-1]`"
             message = f"an index is `k` plus or minus a whole number up to {MAX_OFFSET}"
             return self._refuse("E211", message, node.slice, hint)
+        hint = "one step makes the values at k+1 from those at k and before"
         if name.id in self._scope.shifted:
             offset += 1
-            if offset > 1:
-                hint = f"as states are assigned at k, `{name.id}[k]` is the new value"
-                return self._refuse("E305", "this lies beyond the step", node, hint)
+            hint = f"as states are assigned at k, `{name.id}[k]` is the new value"
+        if offset > 1:
+            return self._refuse("E305", f"`{self._text(node)}` lies beyond the step", node, hint)
         return At(symbol, sp.Integer(offset)) if offset else symbol
 
     def _checked(self, value: sp.Expr, node: ast.expr, hint: str | None = None) -> sp.Expr | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from itertools import product
 from typing import Any
 
@@ -89,19 +90,19 @@ def network_of(entrant: Entrant, task: Task, sizes: Sizes, seed: int = 0, **sett
 def node_of(entrant: Entrant, field: nn.Module, task: Task, **settings: Any) -> Any:
     """Return a node of an entrant on the span of a task.
 
-    Where the equations are singular at its start, it begins one later and is as long. Raises
-    ValueError where the class needs more than a field.
+    It begins so much later as the class's own span begins after 0, and is as long. Raises ValueError
+    where the class needs more than a field.
     """
     made, (start, end) = entrant.made(), task.span
-    if start in made.singular_times and made.regular_start is None:
-        start, end = start + 1, end + 1
+    own = signature(made).parameters.get("span")
+    later = own.default[0] if own is not None else 0.0
     if issubclass(made, FeatureNode):
         settings["features"] = entrant.features(task)
     if made.operator_names:
         names = ", ".join(made.operator_names)
         raise ValueError(f"{made.__name__} needs {names} beside the field: a comparison has none")
     try:
-        return made(field, (start, end), **settings)
+        return made(field, (start + later, end + later), **settings)
     except TypeError as error:
         raise ValueError(f"{made.__name__} needs more than a field: {error}") from None
 

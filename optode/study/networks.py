@@ -80,7 +80,8 @@ class Forecast(nn.Module):
 class Sequences(nn.Module):
     """A gated recurrent unit at each row of a sequence, and the ODE from row to row.
 
-    With ``last`` the output is that after the last row alone.
+    Times are counted from the start of the ODE's span. With ``last`` the output is that after the
+    last row alone.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Sequences(nn.Module):
     def forward(self, examples: Examples) -> Output:
         """Return the outputs, of shape (samples, rows, outputs), or (samples, outputs)."""
         assert examples.times is not None  # sequences have times
-        solution = self.rnn.integrate(examples.inputs, examples.times)
+        solution = self.rnn.integrate(examples.inputs, examples.times + self.node.span[0])
         h = solution.states[0]
         return Output(self.rnn.readout(h[:, -1] if self.last else h), solution.stats)
 

@@ -81,10 +81,17 @@ MIXED = {
         "`x[k-1]` is its value before the step, `x[k]` the new one",
     ),
     "  m[k] = b*m[k-1] + grad(x[k-1])\n  x[k] = x[k-1] - s*m[k+1]\n": (
-        "E305", (7, 21), "this lies beyond the step",
+        "E305", (7, 21), "`m[k+1]` lies beyond the step",
         "as states are assigned at k, `m[k]` is the new value",
     ),
 }  # fmt: skip
+
+
+def test_what_lies_beyond_the_step_is_reported_with_unknown_names():
+    lines = "  m[k+1] = b*m[k+2] + gard(x[k])\n  x[k+1] = x[k] - sz*m[k+1] + x[k+3]\n"
+    assert [(code, place) for code, place, *_ in errors(rule(lines))] == [
+        ("E305", (6, 14)), ("E204", (6, 23)), ("E203", (7, 19)), ("E305", (7, 31)),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("lines", MIXED)
