@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,6 +30,8 @@ Along: TypeAlias = Callable[[float, Array, Array], Array]
 FEATURES = 3
 LAST = 0.5
 """How long after the start solutions are compared."""
+_MOST = 10_000
+"""The evaluations of a solution. Most take some hundreds; near a singularity steps have no end."""
 _LONG = 2.0
 """How long matrices are: over short times all Jacobians nearly commute."""
 
@@ -39,6 +42,7 @@ class Trajectory:
 
     costates: Costates
     jacobian_kind: Jacobian = "any"
+    seed: int = 0
 
     @cached_property
     def states(self) -> tuple[sp.Symbol, ...]:
@@ -54,13 +58,13 @@ class Trajectory:
     def network(self) -> RandomNetwork:
         """The field."""
         arguments = max(1, len(self.costates.partials))
-        return RandomNetwork(np.random.RandomState(11), FEATURES, arguments, self.jacobian_kind)
+        return RandomNetwork(self._random(11), FEATURES, arguments, self.jacobian_kind)
 
     @cached_property
     def values(self) -> dict[sp.Symbol, sp.Float]:
         """The parameters: fixed ones as they are, the others at random."""
         parameters = self.costates.model.parameters
-        random = np.random.RandomState(5).uniform(0.5, 1.5, len(parameters))
+        random = self._random(5).uniform(0.5, 1.5, len(parameters))
         pairs = zip(parameters, random, strict=True)
         return {p.symbol: sp.Float(float(v) if p.value is None else p.value) for p, v in pairs}
 
@@ -69,8 +73,11 @@ class Trajectory:
         """The states at the start: of several random ones those with the latest switch of an equation."""
         number = 12 if self.switches else 1
         shape = (number, len(self.states), FEATURES, 1)
-        candidates = np.random.RandomState(7).uniform(0.5, 1.5, shape)
+        candidates = self._random(7).uniform(0.5, 1.5, shape)
         return np.asarray(max(candidates, key=self._smooth_for))
+
+    def _random(self, stream: int) -> np.random.RandomState:
+        return np.random.RandomState(stream + 100 * self.seed)
 
     @cached_property
     def times(self) -> Array:
@@ -130,11 +137,13 @@ class Trajectory:
     ) -> Array:
         """Solve equations along the trajectory from the start on; the times are the first axis.
 
-        Raises ValueError where it does not reach the last of them.
+        Raises ValueError where it does not reach the last of them, or not soon.
         """
-        size, shape = self.start.size, self.start.shape
+        size, shape, calls = self.start.size, self.start.shape, count()
 
         def right(t: float, y: Array) -> Array:
+            if next(calls) > _MOST:
+                raise ValueError("too many evaluations: the equations are nearly singular")
             z = y[:size].reshape(shape)
             moved = rates(t, z, y[size:].reshape(others.shape))
             return np.concatenate([self.field(t, *z).ravel(), moved.ravel()])
