@@ -126,7 +126,7 @@ def _section(name: str, preset: str, folder: Path) -> str:
     epochs, seeds = int(runs["epochs"].max()), runs["seed"].nunique()
     words = f"preset {preset}: {epochs} epochs, {seeds} seeds"
     head = ("model", "kind", "parameters", task.metric.name, "chosen", "test loss", "NFE")
-    rows = [(*head, "seconds", "largest h", "diverged", f"against {BASE}")]
+    rows = [(*head, "CPU seconds", "largest h", "diverged", f"against {BASE}")]
     order = [model for model in MODELS if model in {*runs["rule"]}]
     rows += [_row(runs, model, task.metric.best) for model in order]
     lines = [f"\n## {name}: {task.words}\n", f"{words[0].upper()}{words[1:]}.\n", table(rows)]

@@ -101,7 +101,10 @@ def _seconds(job: Job) -> float:
 
 
 def keep(found: Comparison, labels: dict[str, str], folder: Path) -> None:
-    """Write the tables of a study as CSV, with five digits."""
+    """Write the tables of a study as CSV, with five digits.
+
+    Seconds are those of the processor: runs are made side by side, perhaps beside other work.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     runs, epochs = found.runs.copy(), found.epochs.copy()
     for table in (runs, epochs):
@@ -109,6 +112,8 @@ def keep(found: Comparison, labels: dict[str, str], folder: Path) -> None:
     kinds = {name: model.kind for name, model in MODELS.items()}
     runs["kind"] = runs["rule"].map(kinds)
     runs["reach"] = [reach_of(run.paths) for run in found.every]
+    runs["seconds"] = [sum(row["cpu_seconds"] for row in run.rows) for run in found.every]
+    epochs["seconds"] = epochs["cpu_seconds"]
     epochs = epochs[["rule", "seed", *(name for name in KEPT if name in epochs)]]
     for name, table in (("runs", runs), ("epochs", epochs)):
         rounded(table).to_csv(folder / f"{name}.csv", index=False)
