@@ -4,8 +4,20 @@ modules.py.
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
+
+
+@pytest.fixture(scope="module", autouse=True)
+def young():
+    """Leave what earlier modules keep (graphs, expressions) out of the searches for garbage.
+
+    They are thousands of tests together, and each search would go through all that they keep.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -215,10 +215,9 @@ class _Walk:
             expected = " or ".join(map(str, counts)) if counts else "at least 1"
             plural = "" if expected in ("1", "at least 1") else "s"
             message = f"{quoted(name.id)} takes {expected} argument{plural}, not {len(arguments)}"
-            over = (
-                {"max": "maximum", "min": "minimum"}.get(name.id) if len(arguments) == 1 else None
-            )
-            hint = f"`{over}(...)` is taken over the values of each sample" if over else None
+            over = {"max": "maximum", "min": "minimum"}.get(name.id)
+            is_meant = over is not None and len(arguments) == 1
+            hint = f"`{over}(...)` is taken over the values of each sample" if is_meant else None
             return self._refuse("E205", message, node, hint)
         values = [value for value in arguments if value is not None]
         if len(values) < len(arguments):
