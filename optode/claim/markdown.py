@@ -118,8 +118,8 @@ This page tests claims on the adjoint systems of all shipped models. It is made 
 - *error* is measured with a random network in float64. The costate is integrated with the
   transposed Jacobian of the vector field (by complex steps). Its image is compared with the
   solution of the claimed equations from the same start, relative to the size of the image. For a
-  claim that is not linear, the sum of two solutions is tested. Where an error does not agree with
-  the verdict, up to three other sets of random numbers are tried.
+  claim that is not linear, the sum of two solutions is tested. Where a proven claim shows an error,
+  up to three other sets of random numbers are tried: its equation may be nearly singular.
 - The costates are linear in the loss. So no variables that are linear in the costates can satisfy a
   forward equation that is not linear.
 """

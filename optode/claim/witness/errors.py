@@ -44,15 +44,15 @@ def witnessed(costates: Costates, claims: Iterable[Claim]) -> tuple[Claim, ...]:
 
 
 def decisive(trajectories: Iterable[Trajectory], claim: Claim, verdict: Verdict) -> Verdict:
-    """Return a verdict with the error on the first trajectory where that agrees with it.
+    """Return a verdict with its observed error: of a proven one, on the first trajectory that agrees.
 
-    One is enough: what is false does not hold on random numbers, and what is true does not fail
-    there. But where an equation is nearly singular the error says nothing, and a term that is left
-    over may vanish on the way. With no such trajectory the error is that on the first.
+    Where an equation is nearly singular the error says nothing, and what is false does not hold on
+    random numbers: one trajectory is enough. With none the error is that on the first. A refuted
+    verdict has the first alone, since an error that is large elsewhere may be of that kind.
     """
     found = (replace(verdict, witness=observed_error(x, claim, verdict)) for x in trajectories)
     first = next(found)
-    if first.witness is None or first.agrees:
+    if verdict.status != "proven" or first.witness is None or first.agrees:
         return first
     return next((v for v in found if v.witness is not None and v.agrees), first)
 
