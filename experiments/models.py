@@ -14,20 +14,20 @@ PAPERS, CONTROL, UNTRIED, RELEASED = "of the papers", "control", "untried", "as 
 
 
 class Model(NamedTuple):
-    """A spec, what it stands for, and how many times the task's features its states have.
+    """A spec, what it stands for, and whether zeros are beside h where others have a velocity.
 
     ``brief`` says that its equations are of one unit of time: later they come to a halt.
     """
 
     spec: str
     kind: str = PAPERS
-    widened: int = 1
+    augmented: bool = False
     brief: bool = False
 
 
 MODELS = {
     "NODE": Model("gradient_descent"),
-    "ANODE": Model("gradient_descent", widened=2),
+    "ANODE": Model("gradient_descent", augmented=True),
     "SONODE": Model("second_order"),
     "HBNODE": Model("heavy_ball"),
     "GHBNODE": Model("generalized_heavy_ball"),
@@ -55,7 +55,7 @@ def entrants(names: list[str]) -> list[Entrant]:
         model = MODELS[name]
         own = HERE / "specs" / f"{model.spec}.yaml"
         (entrant,) = entrants_of([str(own) if own.exists() else model.spec])
-        if model.widened > 1:
-            entrant = replace(entrant, name=f"{entrant.name}_augmented", widened=model.widened)
+        if model.augmented:
+            entrant = replace(entrant, name=f"{entrant.name}_augmented", augmented=True)
         found.append(entrant)
     return found

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,26 +19,26 @@ from optode.study.task import Sizes, Task
 NEAR = 0.01
 """Numbers of parameters are equal to within this share, where the task's sizes allow it."""
 
-_WIDER, _MOST = 1.5, 4
-"""Widths are sought up to so many times the task's, or so many more where these are few."""
+_WIDER, _MORE = 1.5, 5
+"""Widths are sought up to so many times the task's, and a few more."""
 
 
 @dataclass(frozen=True)
 class Entrant:
     """A class of neural ODEs by the text of its module, so that any process can make it.
 
-    ``name`` is that of the spec, and ``hash`` that of the text. States have ``widened`` times the
-    task's features: an augmented NODE has twice as many, as much as a model with a velocity.
+    ``name`` is that of the spec, and ``hash`` that of the text. One that is ``augmented`` has zeros
+    beside h where another model has a velocity.
     """
 
     name: str
     class_name: str
     text: str
-    widened: int = 1
+    augmented: bool = False
 
     def features(self, task: Task) -> int:
-        """Return the number of features of its states on a task."""
-        return self.widened * task.features
+        """Return the number of features of its field on a task."""
+        return (1 + self.augmented) * task.features
 
     @property
     def hash(self) -> str:
@@ -47,7 +47,29 @@ class Entrant:
 
     def made(self) -> type[Any]:
         """Return the class."""
-        return class_from_text(self.text, self.name, self.class_name)
+        made = class_from_text(self.text, self.name, self.class_name)
+        return type(self.class_name, (Augmented, made), {}) if self.augmented else made
+
+
+class _Pair(NamedTuple):
+    h: Tensor
+    a: Tensor
+
+
+class Augmented:
+    """A model of one state that is integrated as two: h, and as many features that begin at zero.
+
+    What stands around it sees h alone, as it does of a model with a velocity, and so the sizes of
+    the states and all that is around them can be equal (ANODE: Dupont, Doucet and Teh 2019,
+    arXiv:1904.01681).
+    """
+
+    def integrate(self, start: Tensor | _Pair, times: Any = None, inputs: Any = None) -> Any:
+        """Return the solution from h, or from both states, of shape (batch, features, ...)."""
+        pair = (start, torch.zeros_like(start)) if isinstance(start, Tensor) else start
+        whole: Any = super()
+        solution = whole.integrate(torch.cat([*pair], 1), times, inputs)
+        return solution._replace(states=_Pair(*solution.states[0].chunk(2, 2)))
 
 
 _AROUND = 1_000_003
@@ -84,7 +106,7 @@ def network_of(entrant: Entrant, task: Task, sizes: Sizes, seed: int = 0, **sett
     field = task.field(features, sizes, arguments)
     node = node_of(entrant, field, task, **settings)
     torch.manual_seed(seed + _AROUND)
-    return task.around(node, features)
+    return task.around(node, task.features)
 
 
 def node_of(entrant: Entrant, field: nn.Module, task: Task, **settings: Any) -> Any:
@@ -113,11 +135,16 @@ def count(network: nn.Module) -> int:
 
 
 def matched(counted: Callable[[Sizes], int], sizes: Sizes, wanted: int) -> Sizes:
-    """Return hidden sizes near those given with which a network has nearly as many parameters."""
+    """Return the hidden sizes nearest to those given with which a network has nearly as many
+    parameters, so that fields are alike where models differ in a few numbers; else the best.
+    """
 
-    def distance(found: Sizes) -> tuple[float, int]:
-        off = abs(counted(found) - wanted)
-        return off, sum(abs(a - b) for a, b in zip(found, sizes, strict=True))
+    def off(found: Sizes) -> int:
+        return abs(counted(found) - wanted)
 
-    ranges = [range(max(1, int(n / _WIDER) - _MOST), int(n * _WIDER) + _MOST + 1) for n in sizes]
-    return min(product(*ranges), key=distance)
+    def away(found: Sizes) -> int:
+        return sum((a - b) ** 2 for a, b in zip(found, sizes, strict=True))
+
+    every = sorted(product(*(range(1, int(n * _WIDER) + _MORE) for n in sizes)), key=away)
+    near = (found for found in every if off(found) <= NEAR * wanted)
+    return next(near, None) or min(every, key=off)

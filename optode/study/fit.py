@@ -79,7 +79,7 @@ class Job:
         return {
             "rule": self.entrant.name,
             "module": self.entrant.hash,
-            "widened": self.entrant.widened,
+            "augmented": self.entrant.augmented,
             "task": self.task.name,
             "seed": self.seed,
             "sizes": list(self.sizes),

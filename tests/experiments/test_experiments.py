@@ -53,7 +53,7 @@ def test_all_models_are_derived() -> None:
     names = [*MODELS]
     found = entrants(names)
     assert len({each.name for each in found}) == len(names)
-    assert [each.widened for each in found].count(2) == 1
+    assert [each.augmented for each in found].count(True) == 1
     assert {"NODE", "ANODE", "SONODE", "HBNODE", "GHBNODE", "AdamNODE"} <= {*MODELS}
 
 
