@@ -25,6 +25,8 @@ ANALYSES = {
 }
 
 NEED_DATA = ("released", "released_vibration", "released_mnist")
+TRAINED = ("released_spheres", *NEED_DATA)
+"""The analyses whose runs are kept, so that a killed one goes on."""
 
 
 def arguments() -> argparse.Namespace:
@@ -38,8 +40,6 @@ def arguments() -> argparse.Namespace:
     run.add_argument("--preset", choices=[*PRESETS], default="quick")
     run.add_argument("--models", nargs="+", choices=[*MODELS], default=COMPARED)
     run.add_argument("--seeds", type=int, help="instead of the preset's")
-    run.add_argument("--runs", type=Path, metavar="DIR", default=Path("experiment-runs"))
-    run.add_argument("--jobs", type=int, default=2)
     words = "refuse what would take more minutes on the machine, by the first steps"
     run.add_argument("--budget", type=float, metavar="MINUTES", default=float("inf"), help=words)
     for name, words in ANALYSES.items():
@@ -49,6 +49,9 @@ def arguments() -> argparse.Namespace:
     data = os.environ.get("OPTODE_DATA")
     for each in (run, *(commands.choices[name] for name in NEED_DATA)):
         each.add_argument("--data", type=Path, metavar="DIR", default=Path(data) if data else None)
+    for each in (run, *(commands.choices[name] for name in TRAINED)):
+        each.add_argument("--runs", type=Path, metavar="DIR", default=Path("experiment-runs"))
+        each.add_argument("--jobs", type=int, default=2)
     report = commands.add_parser("report", help="write the tables and figures from the results")
     report.add_argument("--output", type=Path, default=Path("docs/studies"))
     for each in (run, report):
@@ -76,7 +79,9 @@ def main() -> None:
 
             run(asked)
         elif asked.command in ANALYSES:
-            more = {"data": asked.data} if "data" in asked else {}
+            more = {name: value for name, value in vars(asked).items() if name in ("data", "jobs")}
+            if "runs" in asked:
+                more["runs"] = asked.runs / asked.command
             analyse(asked.command, asked.models, asked.results, **more)
         else:
             from experiments.report import write

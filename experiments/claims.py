@@ -7,11 +7,13 @@ from typing import NamedTuple
 import pandas as pd
 from scipy.stats import wilcoxon
 
+from experiments.models import MODELS, UNTRIED
+
 LEVEL, FEW = 0.05, 6
 """The level of the signed-rank test, and the number of seeds from which it can reach that."""
 
 METRIC = "test_metric"
-HEAVY_BALL, ADAM = "Xia et al. 2021", "Cho et al. 2022"
+HEAVY_BALL, ADAM, NESTEROV = "Xia et al. 2021", "Cho et al. 2022", "Nguyen et al. 2022"
 
 
 class Claim(NamedTuple):
@@ -27,21 +29,35 @@ class Claim(NamedTuple):
     column: str
     low: bool = True
 
+    @property
+    def sentence(self) -> str:
+        """The claim, in a line."""
+        return f"{self.better}: {self.words} {self.other}"
+
+
+_FORWARD, _BACKWARD = "fewer evaluations forward than", "fewer evaluations backward than"
+_ACCURATE, _LOSS = "more accurate than", "lower training loss than"
+_REACH, _SMALLER = "gradients reach further back than those of", "largest h smaller than that of"
 
 CLAIMS = (
-    Claim(HEAVY_BALL, "fewer evaluations forward", "HBNODE", "NODE", "nfe_forward"),
-    Claim(HEAVY_BALL, "fewer evaluations forward", "HBNODE", "ANODE", "nfe_forward"),
-    Claim(HEAVY_BALL, "fewer evaluations backward", "HBNODE", "NODE", "nfe_backward"),
-    Claim(HEAVY_BALL, "fewer evaluations backward", "HBNODE", "ANODE", "nfe_backward"),
-    Claim(HEAVY_BALL, "more accurate", "HBNODE", "NODE", METRIC),
-    Claim(HEAVY_BALL, "more accurate", "HBNODE", "ANODE", METRIC),
-    Claim(HEAVY_BALL, "more accurate", "HBNODE", "SONODE", METRIC),
-    Claim(HEAVY_BALL, "gradients reach further back", "HBNODE", "NODE", "reach", low=False),
-    Claim(HEAVY_BALL, "stays smaller", "GHBNODE", "HBNODE", "largest_h"),
-    Claim(ADAM, "lower training loss", "AdamNODE", "HBNODE", "train_loss"),
-    Claim(ADAM, "lower training loss", "AdamNODE", "GHBNODE", "train_loss"),
-    Claim(ADAM, "fewer evaluations forward", "AdamNODE", "HBNODE", "nfe_forward"),
-    Claim(ADAM, "stays smaller", "AdamNODE", "HBNODE", "largest_h"),
+    Claim(HEAVY_BALL, _FORWARD, "HBNODE", "NODE", "nfe_forward"),
+    Claim(HEAVY_BALL, _FORWARD, "HBNODE", "ANODE", "nfe_forward"),
+    Claim(HEAVY_BALL, _FORWARD, "HBNODE", "SONODE", "nfe_forward"),
+    Claim(HEAVY_BALL, _BACKWARD, "HBNODE", "NODE", "nfe_backward"),
+    Claim(HEAVY_BALL, _BACKWARD, "HBNODE", "ANODE", "nfe_backward"),
+    Claim(HEAVY_BALL, _BACKWARD, "HBNODE", "SONODE", "nfe_backward"),
+    Claim(HEAVY_BALL, _ACCURATE, "HBNODE", "NODE", METRIC),
+    Claim(HEAVY_BALL, _ACCURATE, "HBNODE", "ANODE", METRIC),
+    Claim(HEAVY_BALL, _ACCURATE, "HBNODE", "SONODE", METRIC),
+    Claim(HEAVY_BALL, _REACH, "HBNODE", "NODE", "reach", low=False),
+    Claim(HEAVY_BALL, _SMALLER, "GHBNODE", "HBNODE", "largest_h"),
+    Claim(NESTEROV, _FORWARD, "NesterovNODE", "HBNODE", "nfe_forward"),
+    Claim(NESTEROV, _BACKWARD, "NesterovNODE", "HBNODE", "nfe_backward"),
+    Claim(NESTEROV, _ACCURATE, "NesterovNODE", "HBNODE", METRIC),
+    Claim(ADAM, _LOSS, "AdamNODE", "HBNODE", "train_loss"),
+    Claim(ADAM, _LOSS, "AdamNODE", "GHBNODE", "train_loss"),
+    Claim(ADAM, _FORWARD, "AdamNODE", "HBNODE", "nfe_forward"),
+    Claim(ADAM, _SMALLER, "AdamNODE", "HBNODE", "largest_h"),
 )
 
 
@@ -81,9 +97,36 @@ def rows(runs: dict[str, tuple[pd.DataFrame, str]]) -> list[tuple[str, ...]]:
     """Return a row for each claim, with its verdict on every task; the first row is the head."""
     found = [("claim", "who", *runs)]
     for claim in CLAIMS:
-        words = f"{claim.better}: {claim.words} than {claim.other}"
-        words = words.replace("stays smaller than", "largest h smaller than that of")
-        words = words.replace("further back than", "further back than those of")
         verdicts = (verdict(table, claim, best) for table, best in runs.values())
-        found.append((words, claim.source, *verdicts))
+        found.append((claim.sentence, claim.source, *verdicts))
     return found
+
+
+def summary(runs: dict[str, tuple[pd.DataFrame, str]]) -> list[str]:
+    """Return a line for each claim: on which tasks it holds, and on which the opposite is true."""
+    lines = []
+    for claim in CLAIMS:
+        told = {name: verdict(table, claim, best) for name, (table, best) in runs.items()}
+        words = [
+            f"{said} on {', '.join(on)}"
+            for start, said in (("holds", "holds"), ("**", "**the opposite**"), ("un", "undecided"))
+            if (on := [name for name, found in told.items() if found.startswith(start)])
+        ]
+        if words:
+            lines.append(f"- {claim.sentence}: {'; '.join(words)}.")
+    return [*lines, *_untried(runs)]
+
+
+def _untried(runs: dict[str, tuple[pd.DataFrame, str]]) -> list[str]:
+    """Return which of the rules that no paper has tried has the best metric, by the medians."""
+    places = []
+    for name, (table, best) in runs.items():
+        ended = table[~table["diverged"].astype(bool)]
+        medians = ended.groupby("rule")[METRIC].median().sort_values(ascending=best == "low")
+        new = [rule for rule in medians.index if MODELS[rule].kind == UNTRIED]
+        if len(new) > 1:
+            place = medians.rank(ascending=best == "low", method="min")[new[0]]
+            places.append(f"{new[0]} on {name} (place {place:.0f} of {len(medians)} models)")
+    if not places:
+        return []
+    return [f"- Of the rules that no paper has tried the best are {', '.join(places)}."]

@@ -21,14 +21,15 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint_adjoint
 
-from experiments.conventions import Rates
+from experiments.conventions import Counted, Rates
 from experiments.models import entrants
 from optode.runtime.ode_rnn import SequenceStats
 from optode.study.entrants import Entrant, network_of
 from optode.study.fit import Job, Run, Settings
 from optode.study.networks import Layers
+from optode.study.record import Record
 from optode.study.recorded import RECORDED, ROWS
-from optode.study.running import carried_out
+from optode.study.running import carried_out, one_thread
 from optode.study.task import Examples, Output, Sets, Task
 
 FEATURES, ROW = 24, 17
@@ -157,8 +158,11 @@ WAYS = (
 )
 
 
-def measure(names: list[str], data: Path | None = None, jobs: int = 2) -> pd.DataFrame:
-    """Return the test loss of the models on the walks in every way, and the fault of the gradient."""
+def measure(names: list[str], runs: Path, jobs: int, data: Path | None = None) -> pd.DataFrame:
+    """Return the test loss of the models on the walks in every way, and the fault of the gradient.
+
+    Evaluations are those of a batch, a median over the seeds. Runs that are there go on.
+    """
     rows, faults = [], dict[str, float]()
     for way in WAYS:
         asked = [name for name in way.models if name in names]
@@ -167,13 +171,15 @@ def measure(names: list[str], data: Path | None = None, jobs: int = 2) -> pd.Dat
             for entrant in entrants([way.models[name] for name in asked])
             for seed in range(SEEDS)
         ]
-        runs = carried_out(todo, processes=jobs)
+        ended = carried_out(todo, runs, jobs)
         for k, name in enumerate(asked):
-            own = runs[k * SEEDS : (k + 1) * SEEDS]
-            entrant = todo[k * SEEDS].entrant
+            own = slice(k * SEEDS, (k + 1) * SEEDS)
+            entrant = todo[own][0].entrant
             if entrant.name not in faults:
                 faults[entrant.name] = fault(entrant, walks(data, 0).train.take(slice(BATCH)))
-            row = {"model": name, "trained": way.name, "seeds": SEEDS} | _losses(own)
+            row = {"model": name, "trained": way.name, "seeds": SEEDS} | _losses(ended[own])
+            counts = pd.DataFrame([work(job, runs, way.seen) for job in todo[own]])
+            row |= counts.median().to_dict()
             rows.append(row | {"gradient_fault": faults[entrant.name]})
     return pd.DataFrame(rows)
 
@@ -182,6 +188,23 @@ def _losses(runs: list[Run]) -> dict[str, float]:
     found = pd.Series([run.rows[-1]["test_loss"] for run in runs if run.outcome["ended"]])
     low, middle, high = found.quantile([0.25, 0.5, 0.75])
     return {"test_loss": middle, "low": low, "high": high}
+
+
+def work(job: Job, runs: Path, seen: bool) -> dict[str, float]:
+    """Return the evaluations of a batch after training, solved as the released code solves it."""
+    with one_thread():
+        solved = replace(job.task, around=partial(FaultyWalks, seen=seen))
+        network = network_of(job.entrant, solved, job.sizes)
+        known = Record(runs / job.place, job.config()).checkpoint()
+        if known is None:
+            return {"forward": float("nan"), "backward": float("nan")}
+        network.load_state_dict(known["network"], strict=False)
+        counted = network.node.field = Counted(network.node.field)
+        batch = job.task.load(job.data, job.seed).test.take(slice(BATCH))
+        loss = job.task.loss(network(batch).value, batch.targets)
+        forward, counted.calls = counted.calls, 0
+        loss.backward()  # type: ignore[no-untyped-call]
+        return {"forward": forward, "backward": counted.calls}
 
 
 class LastLengths(Rates):
@@ -199,10 +222,10 @@ class LastLengths(Rates):
 
 
 class FaultyWalks(Walks):
-    """Sequences whose gradients are taken as the released code takes them."""
+    """Sequences that are solved, and whose gradients are taken, as in the released code."""
 
-    def __init__(self, node: Any, features: int) -> None:
-        super().__init__(node, features, seen=True)
+    def __init__(self, node: Any, features: int, seen: bool) -> None:
+        super().__init__(node, features, seen)
         self.rates = LastLengths(node)
 
     def _flow(
@@ -218,10 +241,15 @@ def fault(entrant: Entrant, examples: Examples) -> float:
     """Return how wrong the released gradient is at the start, by the parameters of f, relatively."""
     times = None if examples.times is None else examples.times.double()
     few = Examples(examples.inputs.double(), examples.targets.double(), times)
-    settings = {"method": "dopri8", "gradient": "autograd", "rtol": 1e-9, "atol": 1e-9}
+    settings: dict[str, Any] = {
+        "method": "dopri8",
+        "gradient": "autograd",
+        "rtol": 1e-9,
+        "atol": 1e-9,
+    }
     exact, found = (
         _by_field(network_of(entrant, replace(task(True), around=around), (), **settings), few)
-        for around in (partial(Walks, seen=True), FaultyWalks)
+        for around in (partial(Walks, seen=True), partial(FaultyWalks, seen=True))
     )
     return float((found - exact).norm() / exact.norm())
 

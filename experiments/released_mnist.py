@@ -24,6 +24,7 @@ from torchdiffeq import odeint_adjoint
 
 from experiments.conventions import Counted, Rates
 from experiments.models import entrants
+from experiments.trained import remembered
 from optode.study.recorded import found
 from optode.study.running import one_thread
 
@@ -158,7 +159,7 @@ def trained(
         loss = 0.0
         for _ in range(epochs):
             loss = 0.0
-            for index in torch.randperm(len(train.images)).split(BATCH):
+            for index in torch.split(torch.randperm(len(train.images)), BATCH):
                 optimizer.zero_grad()
                 scores = network(train.images[index])
                 value = nn.functional.cross_entropy(scores, train.digits[index])
@@ -173,7 +174,7 @@ def trained(
 
 @torch.no_grad()
 def _accuracy(network: Digits, examples: Examples) -> float:
-    pairs = zip(*(x.split(BATCH) for x in examples), strict=True)
+    pairs = zip(*(torch.split(x, BATCH) for x in examples), strict=True)
     right = sum(int((network(images).argmax(1) == digits).sum()) for images, digits in pairs)
     return right / len(examples.images)
 
@@ -195,20 +196,18 @@ def work(network: Digits, images: Tensor) -> tuple[int, int]:
 
 
 def measure(
-    names: list[str], data: Path | None = None, jobs: int = 2, seeds: int = SEEDS
+    names: list[str], runs: Path, jobs: int, data: Path | None = None, seeds: int = SEEDS
 ) -> pd.DataFrame:
     """Return medians over the seeds, for each model and each way that it is trained."""
-    from joblib import Parallel, delayed
-
     asked = [(way, name) for way, models in WAYS.items() for name in models if name in names]
     every = [(name, WAYS[way][name], seed) for way, name in asked for seed in range(seeds)]
-    ended = Parallel(n_jobs=jobs)(delayed(trained)(*each, data) for each in every)
+    ended = remembered(trained, [(*each, data) for each in every], runs, jobs)
     rows = []
     for k, (way, name) in enumerate(asked):
-        runs = pd.DataFrame(ended[k * seeds : (k + 1) * seeds])
+        own = pd.DataFrame(ended[k * seeds : (k + 1) * seeds])
         size = sum(p.numel() for p in Digits(name, WAYS[way][name]).parameters())
         row = {"model": name, "trained": way, "parameters": size, "seeds": seeds}
-        low, high = runs["accuracy"].min(), runs["accuracy"].max()
-        rows.append(row | {"accuracy": runs["accuracy"].median(), "low": low, "high": high})
-        rows[-1] |= {x: runs[x].median() for x in ("train_loss", "forward", "backward")}
+        low, high = own["accuracy"].min(), own["accuracy"].max()
+        rows.append(row | {"accuracy": own["accuracy"].median(), "low": low, "high": high})
+        rows[-1] |= {x: own[x].median() for x in ("train_loss", "forward", "backward")}
     return pd.DataFrame(rows)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -22,12 +23,14 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint_adjoint
 
+from experiments.trained import remembered
 from optode.study.running import one_thread
 
 POINTS, STEPS, SEEDS, RATE, TOLERANCE = 50, 300, 20, 0.01, 1e-7
 INNER, OUTER = 0.5, (1.0, 1.5)
-STUCK = 0.05
-"""A loss above this after training: points whose output stays on the wrong side of the cut."""
+LEARNED, STUCK = 1e-3, 0.05
+"""A loss below the first after training; one above the second: points whose output stays on the wrong
+side of the cut."""
 
 
 class Model(NamedTuple):
@@ -122,8 +125,12 @@ def points(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def trained(name: str, way: str, seed: int, steps: int = STEPS) -> dict[str, float]:
     """Return the loss after training, and the mean and the most evaluations of a step."""
-    torch.manual_seed(seed)
-    network, (x, y) = Spheres(name, way), points(POINTS, seed)
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _trained(Spheres(name, way), *points(POINTS, seed), steps)
+
+
+def _trained(network: Spheres, x: Tensor, y: Tensor, steps: int) -> dict[str, float]:
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     counts = np.zeros((steps, 2))
     loss = torch.tensor(math.nan)
@@ -133,7 +140,7 @@ def trained(name: str, way: str, seed: int, steps: int = STEPS) -> dict[str, flo
         try:
             loss = (network(x) - y).square().mean()
             forward = network.rates.nfe
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         except AssertionError:  # torchdiffeq's "underflow in dt"
             return {"loss": math.inf, "forward": math.nan, "backward": math.nan}
         optimizer.step()
@@ -142,24 +149,19 @@ def trained(name: str, way: str, seed: int, steps: int = STEPS) -> dict[str, flo
     return {"loss": float(loss.detach()), "forward": forward, "backward": backward}
 
 
-def measure(names: list[str], seeds: int = SEEDS, steps: int = STEPS) -> pd.DataFrame:
+def measure(
+    names: list[str], runs: Path, jobs: int, seeds: int = SEEDS, steps: int = STEPS
+) -> pd.DataFrame:
     """Return, of each model in both ways, its parameters, losses and evaluations over the seeds."""
+    asked = [(name, way) for way in WAYS for name in MODELS if name in names]
+    every = [(name, way, seed, steps) for name, way in asked for seed in range(seeds)]
+    ended = remembered(trained, every, runs, jobs)
     rows = []
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        for way in WAYS:
-            for name in (n for n in MODELS if n in names):
-                runs = pd.DataFrame([trained(name, way, seed, steps) for seed in range(seeds)])
-                size = sum(p.numel() for p in Spheres(name, way).parameters())
-                rows.append(
-                    {
-                        "model": name,
-                        "trained": way,
-                        "parameters": size,
-                        "loss": runs["loss"].median(),
-                        "stuck": int((runs["loss"] > STUCK).sum()),
-                        "seeds": seeds,
-                        "forward": runs["forward"].median(),
-                        "backward": runs["backward"].median(),
-                    }
-                )
+    for k, (name, way) in enumerate(asked):
+        own = pd.DataFrame(ended[k * seeds : (k + 1) * seeds])
+        size = sum(p.numel() for p in Spheres(name, way).parameters())
+        losses = own["loss"]
+        row = {"model": name, "trained": way, "parameters": size, "loss": losses.median()}
+        row |= {"learned": (losses < LEARNED).mean(), "stuck": int((losses > STUCK).sum())}
+        rows.append(row | {"seeds": seeds} | {x: own[x].median() for x in ("forward", "backward")})
     return pd.DataFrame(rows)

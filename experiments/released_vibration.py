@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.models import entrants
+from experiments.trained import remembered
 from optode.study.recorded import ROWS, found
 from optode.study.running import one_thread
 
@@ -150,7 +151,7 @@ class Vibration(nn.Module):
         return tuple(map(self.head, (torch.stack(seen, 1), torch.stack(foretold, 1), ahead)))
 
     def _parted(self, x: Tensor) -> tuple[Tensor, ...]:
-        return x.split(self.size, -1)
+        return torch.split(x, self.size, -1)
 
     def _flow(self, states: tuple[Tensor, ...], lengths: Tensor) -> tuple[Tensor, ...]:
         times = torch.stack([torch.zeros_like(lengths), lengths], 1)
@@ -212,22 +213,20 @@ def regression(folder: Path | None) -> float:
 
 
 def measure(
-    names: list[str], data: Path | None = None, jobs: int = 2, seeds: int = SEEDS
+    names: list[str], runs: Path, jobs: int, data: Path | None = None, seeds: int = SEEDS
 ) -> pd.DataFrame:
     """Return the errors of the forecasts of the models, and that of a linear regression."""
-    from joblib import Parallel, delayed
-
     asked = [name for name in MODELS if name in names]
     every = [(name, seed) for name in asked for seed in range(seeds)]
-    ended = Parallel(n_jobs=jobs)(delayed(trained)(*each, data) for each in every)
+    ended = remembered(trained, [(*each, data) for each in every], runs, jobs)
     rows: list[dict[str, Any]] = []
     for k, name in enumerate(asked):
-        runs = pd.DataFrame(ended[k * seeds : (k + 1) * seeds])
-        low, middle, high = runs["last"].quantile([0.0, 0.5, 1.0])
+        own = pd.DataFrame(ended[k * seeds : (k + 1) * seeds])
+        low, middle, high = own["last"].quantile([0.0, 0.5, 1.0])
         size = sum(p.numel() for p in Vibration(name).parameters())
         row = {"model": name, "parameters": size, "seeds": seeds}
         row |= {"test_loss": middle, "low": low, "high": high}
-        rows.append(row | {"chosen": runs["chosen"].median(), "error": runs["solver"].max()})
+        rows.append(row | {"chosen": own["chosen"].median(), "error": own["solver"].max()})
     error, size = regression(data), AHEAD * COLUMNS * (LAST * COLUMNS + 1)
     linear = {"model": "linear regression", "parameters": size, "seeds": 1, "test_loss": error}
     return pd.DataFrame([*rows, linear | {"low": error, "high": error, "chosen": error}])

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import wilcoxon
 
-from experiments import claims, figures
+from experiments import authors, claims, figures
 from experiments.models import MODELS
 from optode.study.finding import find_task
 from optode.study.record import StudyError
 
-HERE = Path(__file__).parent
 PRESETS = ("paper", "standard", "quick")
 BASE = "HBNODE"
 """The model that others are compared with, seed by seed."""
@@ -97,7 +94,7 @@ def write(results: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     parts = [_HEAD, _verdicts(tasks)]
     for name, preset, folder in tasks:
-        parts.append(_section(name, preset, folder))
+        parts.append(_section(name, preset, results))
         epochs = pd.read_csv(folder / "epochs.csv")
         drawn = figures.epochs(epochs, find_task(name).metric.name)
         drawn.savefig(output / f"{name}.png", dpi=100)
@@ -118,20 +115,24 @@ def _verdicts(tasks: Sequence[tuple[str, str, Path]]) -> str:
         name: (pd.read_csv(folder / "runs.csv"), find_task(name).metric.best)
         for name, _, folder in tasks
     }
-    return f"\n## What is true of the claims\n\n{_CLAIMED}\n{table(claims.rows(runs))}"
+    said = "\n".join(claims.summary(runs))
+    return f"\n## What is true of the claims\n\n{said}\n\n{_CLAIMED}\n{table(claims.rows(runs))}"
 
 
-def _section(name: str, preset: str, folder: Path) -> str:
-    task, runs = find_task(name), pd.read_csv(folder / "runs.csv")
+def _section(name: str, preset: str, results: Path) -> str:
+    task, runs = find_task(name), pd.read_csv(results / preset / name / "runs.csv")
     epochs, seeds = int(runs["epochs"].max()), runs["seed"].nunique()
     words = f"preset {preset}: {epochs} epochs, {seeds} seeds"
     head = ("model", "kind", "parameters", task.metric.name, "chosen", "test loss", "NFE")
-    rows = [(*head, "CPU seconds", "largest h", "diverged", f"against {BASE}")]
+    rows: list[tuple[str, ...]] = [
+        (*head, "CPU seconds", "largest h", "diverged", f"against {BASE}")
+    ]
     order = [model for model in MODELS if model in {*runs["rule"]}]
     rows += [_row(runs, model, task.metric.best) for model in order]
     lines = [f"\n## {name}: {task.words}\n", f"{words[0].upper()}{words[1:]}.\n", table(rows)]
     lines += [f"\n![test loss, {task.metric.name} and NFE against epochs]({name}.png)\n"]
-    lines += [_authors(each) for each in _logs() if each["task"] == name]
+    theirs = authors.sections(name, results, runs)
+    lines += [f"{said}\n\n{table(found)}" for said, found in theirs]
     return "\n".join(lines)
 
 
@@ -184,11 +185,6 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def _logs() -> list[dict[str, Any]]:
-    logs: list[dict[str, Any]] = json.loads((HERE / "authors.json").read_text())["tables"]
-    return logs
-
-
 def _analysis(file: Path, words: str, output: Path) -> str:
     if not file.exists():
         return ""
@@ -202,10 +198,3 @@ def _analysis(file: Path, words: str, output: Path) -> str:
     title, _, more = title.partition(":")
     text = f"{(more + '. ' if more else '').lstrip()}{rest}."
     return f"\n## {title}\n\n{text}\n\n{table(rows)}\n![{title.lower()}]({file.stem}.png)\n"
-
-
-def _authors(log: dict[str, Any]) -> str:
-    rows = [("model", *log["columns"]), *((model, *x) for model, x in log["rows"].items())]
-    evidence = json.loads((HERE / "authors.json").read_text())["evidence"]
-    note = f" {log['note']}" if log["note"] else ""
-    return f"\nThe authors' numbers ({evidence}): {log['title']}.{note}\n\n{table(rows)}"

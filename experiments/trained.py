@@ -1,8 +1,10 @@
-"""Train models a little, to look at them."""
+"""Train models for an analysis: a little, to look at them, or all the way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from experiments.models import entrants
 from optode.study.compare import equal_sizes
@@ -22,3 +24,17 @@ def trained(names: Sequence[str], task_name: str = "spheres") -> Iterator[tuple[
         for _ in range(EPOCHS):
             current.epoch()
         yield label, current
+
+
+def remembered(
+    call: Callable[..., dict[str, float]], every: Sequence[tuple[Any, ...]], runs: Path, jobs: int
+) -> list[dict[str, float]]:
+    """Return what a function finds for each tuple of arguments, in several processes.
+
+    Each result is kept in a folder as it is there, so that a killed study goes on.
+    """
+    from joblib import Memory, Parallel, delayed
+
+    kept = Memory(runs, verbose=0).cache(call)
+    found: list[dict[str, float]] = Parallel(n_jobs=jobs)(delayed(kept)(*each) for each in every)
+    return found

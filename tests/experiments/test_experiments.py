@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -11,9 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pandas.testing import assert_frame_equal
 from torch import nn
 
 from experiments import (
+    authors,
+    claims,
     conventions,
     figures,
     overshoot,
@@ -34,7 +38,7 @@ from optode.study.entrants import network_of
 from optode.study.finding import EVERY
 from optode.study.paths import reach_of
 from optode.study.record import StudyError
-from optode.study.task import Examples
+from optode.study.task import Examples, Sets
 
 ROOT = Path(__file__).parents[2]
 
@@ -194,6 +198,22 @@ def test_the_walks_as_released() -> None:
             assert rows.tolist() == [k <= last for k in range(5)]
 
 
+def test_the_walks_are_trained_and_their_work_is_counted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Four intervals, each a solve of one step at least: two evaluations to begin, six a step."""
+    x, times = torch.randn(8, 4, 17), torch.arange(4.0).expand(8, -1) / 64
+    monkeypatch.setattr(released, "walks", lambda *_: Sets(*(Examples(x, x, times),) * 3))
+    for name in ("EPOCHS", "SEEDS"):
+        monkeypatch.setattr(released, name, 1)
+    found = released.measure(["NODE", "HBNODE"], tmp_path, 1)
+    assert [*found["trained"]] == ["as released"] * 2 + ["rows seen by all"] * 2 + [
+        "rows seen by all, no pull"
+    ]
+    assert (found["forward"] >= 4 * 8).all() and (found["backward"] >= 4 * 8).all()
+    assert np.isfinite(found["test_loss"]).all()
+
+
 def test_the_fault_of_the_released_gradient() -> None:
     """It takes the last interval for all: there is none where all are equal."""
     x, y = torch.randn(3, 6, 17), torch.randn(3, 6, 17)
@@ -231,6 +251,63 @@ def test_verdicts_by_hand() -> None:
     assert verdict(runs, fewer._replace(other="ANODE"), "high") == "-"
     lost = runs.assign(diverged=runs["rule"] == "NODE")
     assert verdict(lost, accurate, "high") == "-"
+
+
+def test_claims_in_words_by_hand() -> None:
+    """Tasks are named by what is true there; of two untried rules the better one has its place."""
+    names = ["NODE", "HBNODE", "TripleMomentumNODE", "BoundedSpeedNODE"]
+
+    def table(*metrics: float) -> pd.DataFrame:
+        rows = [(n, k, x) for n, x in zip(names, metrics, strict=True) for k in range(6)]
+        return pd.DataFrame(rows, columns=["rule", "seed", "test_metric"]).assign(diverged=False)
+
+    runs = {"a": (table(1, 2, 3, 4), "high"), "b": (table(1, 2, 3, 4), "low")}
+    *lines, last = claims.summary(runs)
+    assert lines == ["- HBNODE: more accurate than NODE: holds on a; **the opposite** on b."]
+    assert "BoundedSpeedNODE on a (place 1 of 4 models)" in last
+    assert "TripleMomentumNODE on b (place 3 of 4 models)" in last
+
+
+def test_verdicts_on_the_authors_numbers_by_hand() -> None:
+    """Theirs are 10, 20 and 30 to 40; a tenth is near, and order is that of what differs."""
+    kind = "NFE forward"
+    theirs = {n: authors.Theirs.read(x) for n, x in (("A", "10"), ("B", "20"), ("C", "30 to 40"))}
+
+    def said(a: float, b: float, c: float) -> list[str]:
+        return [authors.verdict(kind, n, theirs, {"A": a, "B": b, "C": c}) for n in theirs]
+
+    assert said(11, 18, 44) == ["reproduced"] * 3
+    assert said(12, 25, 50) == ["order only"] * 3
+    assert said(26, 25, 50) == ["not reproduced", "not reproduced", "order only"]
+    assert authors.verdict(kind, "A", theirs, {"B": 20.0}) == "-"
+    assert authors.verdict(kind, "A", theirs, {"A": 12.0}) == "not reproduced"
+    share = "test accuracy, %"
+    near = {"A": authors.Theirs(98.0, 98.0)}
+    assert authors.verdict(share, "A", near, {"A": 97.5}) == "reproduced"
+    assert authors.verdict(share, "A", near, {"A": 96.5}) == "not reproduced"
+
+
+def test_the_authors_numbers_stand_beside_ours(tmp_path: Path) -> None:
+    counts = {"HBNODE": 33, "NODE": 60, "ANODE": 50, "SONODE": 47, "GHBNODE": 40}
+    found = pd.DataFrame({"model": [*counts], "forward": [*counts.values()]})
+    found = pd.concat([found.assign(trained="as released"), found.assign(trained="exchanged")])
+    found.to_csv(tmp_path / "released_mnist.csv")
+    equal = pd.DataFrame({"rule": ["NODE", "HBNODE"], "nfe_forward": [12.0, 14.0]})
+    ((words, rows),) = authors.sections("mnist", tmp_path, equal)
+    assert "No number is given for NesterovNODE; NesterovNODE, released; AdamNODE" in words
+    by_model = {row[1]: row for row in rows if row[0] == "NFE forward"}
+    assert by_model["HBNODE"][2:] == ("32 to 35", "33", "reproduced", "not reproduced")
+    assert by_model["NODE"][2:] == ("78 to 86", "60", "order only", "not reproduced")
+    assert by_model["ANODE"][3:] == ("50", "order only", "-")
+    assert not [*authors.sections("spirals", tmp_path, equal)]
+
+
+def test_every_number_of_the_authors_can_be_read() -> None:
+    for log in json.loads(authors.FILE.read_text()):
+        assert log["task"] in EVERY
+        for kind, numbers in log["numbers"].items():
+            assert kind in authors.KINDS and {*numbers} <= {*MODELS}
+            assert all(each.low <= each.high for each in map(authors.Theirs.read, numbers.values()))
 
 
 def test_reach_by_hand() -> None:
@@ -304,8 +381,14 @@ def test_the_points_of_the_released_spheres() -> None:
     assert ((radius[y > 0] >= 1.0) & (radius[y > 0] <= 1.5)).all()
 
 
-def test_the_spheres_as_released_are_trained() -> None:
-    table = released_spheres.measure(["NODE", "HBNODE"], seeds=1, steps=3)
+def test_the_spheres_as_released_are_trained(tmp_path: Path) -> None:
+    """What was trained is kept: asked for again, it is not trained again."""
+    asked = {"runs": tmp_path, "jobs": 1, "seeds": 1, "steps": 3}
+    table = released_spheres.measure(["NODE", "HBNODE"], **asked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(released_spheres, "_trained", lambda *_: pytest.fail("trained again"))
+        assert_frame_equal(released_spheres.measure(["NODE", "HBNODE"], **asked), table)
+    assert (table["learned"] == 0).all()
     assert [*table["trained"]] == ["as released"] * 2 + ["equal"] * 2
     assert (table["forward"] > 8).all() and (table["backward"] > 8).all()
     assert table["loss"].between(0, 4).all()
