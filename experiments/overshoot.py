@@ -29,7 +29,7 @@ def measure(names: list[str], starts: int = STARTS) -> pd.DataFrame:
         sizes, found = arguments_of(model, task), []
         for seed in range(starts):
             torch.manual_seed(seed)
-            node = node_of(model, Layers(FEATURES, SIZES, sizes), task, method="auto")
+            node = node_of(model, Layers(model.features(task), SIZES, sizes), task, method="auto")
             node.options = {"max_steps": FEW}
             found.append(_largest(node))
         low, middle, high = np.quantile(found, [0.25, 0.5, 0.75])

@@ -32,6 +32,8 @@ TASK --preset standard` prints and keeps.
   test set.
 - *NFE*: evaluations of f forward / vector-Jacobian products backward of a solve, with
   `method="auto"` and the discrete gradient.
+- *ANODE* has as many zeros beside h as other models have velocities. The network around the ODE
+  sees h alone, and begins all other states at zero.
 - *against HBNODE*: the median of the differences of the metric, seed by seed, and p of Wilcoxon's
   signed-rank test, where there are six seeds or more.
 """

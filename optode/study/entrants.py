@@ -64,12 +64,22 @@ class Augmented:
     arXiv:1904.01681).
     """
 
+    def initial_states(self, position: Tensor, *_: Any) -> _Pair:
+        """Return h and the zeros, both of shape (batch, features, ...)."""
+        return _Pair(position, torch.zeros_like(position))
+
     def integrate(self, start: Tensor | _Pair, times: Any = None, inputs: Any = None) -> Any:
-        """Return the solution from h, or from both states, of shape (batch, features, ...)."""
-        pair = (start, torch.zeros_like(start)) if isinstance(start, Tensor) else start
+        """Return the solution from h, or from both states."""
+        pair = self.initial_states(start) if isinstance(start, Tensor) else start
         whole: Any = super()
-        solution = whole.integrate(torch.cat([*pair], 1), times, inputs)
+        solution = whole.integrate((torch.cat([*pair], 1),), times, inputs)
         return solution._replace(states=_Pair(*solution.states[0].chunk(2, 2)))
+
+    def vector_field(self, t: Tensor, states: tuple[Tensor, ...], inputs: Any = None) -> Any:
+        """Return the rates of both states, or of the one that a solve has."""
+        whole: Any = super()
+        (rate,) = whole.vector_field(t, (torch.cat([*states], 1),), inputs)
+        return _Pair(*rate.chunk(2, 1)) if len(states) == 2 else (rate,)
 
 
 _AROUND = 1_000_003

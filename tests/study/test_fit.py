@@ -240,6 +240,9 @@ def test_an_augmented_model_by_hand() -> None:
     )
     expected = network.head(path[-1, :, :2])
     torch.testing.assert_close(network(Examples(points, points)).value, expected)
+    pair = network.node.initial_states(points)
+    rates = network.node.vector_field(torch.tensor(0.3), pair)
+    torch.testing.assert_close(torch.cat([*rates], 1), field(torch.tensor(0.3), start))
     run = fit(Job(wide, SIGNS, 0, sizes["anode"], SETTINGS))
     assert run.outcome["ended"]
     assert run.paths["flow"].shape == (41, 40, 2)
