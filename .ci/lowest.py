@@ -13,7 +13,7 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 TOOLS = ("build", "import-linter", "mypy", "ruff", "setuptools", "types-PyYAML")
 """What tests are run with, and not what is tested: at its newest."""
 
-_BOUND = re.compile(r'"([\w-]+)>=([\w.]+)[^"]*"')
+_BOUND = re.compile(r'"([\w-]+)(?:\[[\w,-]+\])?>=([\w.]+)[^"]*"')
 
 
 def bounds(text: str) -> dict[str, str]:

@@ -11,9 +11,12 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from optode.version import __version__
 
@@ -163,3 +166,18 @@ def test_the_text_on_a_package_index_has_no_links_into_the_repository() -> None:
     assert not re.search(r"\]\((?!https?://)", text)
     count = len([*(ROOT / "specs").glob("*.yaml")])
     assert f"{count} optimizers" in text
+
+
+def test_the_oldest_packages_are_those_that_are_asked_for() -> None:
+    """`make lowest` pins every package that an optode user may have, extras and all."""
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "lowest.py"], capture_output=True, text=True, check=True
+    )
+    pinned = {each.name: each for each in map(Requirement, done.stdout.splitlines())}
+    tools = {"build", "import-linter", "mypy", "ruff", "setuptools", "types-PyYAML"}
+    for asked in map(Requirement, requires("optode") or []):
+        lower = next((s.version for s in asked.specifier if s.operator == ">="), None)
+        if asked.name in tools or lower is None:  # what is pinned needs no other pin
+            continue
+        (pin,) = pinned[asked.name].specifier
+        assert pin.operator == "==" and Version(pin.version) >= Version(lower), asked
