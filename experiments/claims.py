@@ -110,11 +110,17 @@ def summary(runs: dict[str, tuple[pd.DataFrame, str]]) -> list[str]:
         words = [
             f"{said} on {', '.join(on)}"
             for start, said in (("holds", "holds"), ("**", "**the opposite**"), ("un", "undecided"))
-            if (on := [name for name, found in told.items() if found.startswith(start)])
+            if (on := [_where(*each) for each in told.items() if each[1].startswith(start)])
         ]
         if words:
             lines.append(f"- {claim.sentence}: {'; '.join(words)}.")
     return [*lines, *_untried(runs)]
+
+
+def _where(task: str, found: str) -> str:
+    """Return a task's name, and how many seeds agree where they are few."""
+    _, few, rest = found.partition(" in all ")
+    return f"{task} (all {rest.split()[0]} seeds)" if few else task
 
 
 def _untried(runs: dict[str, tuple[pd.DataFrame, str]]) -> list[str]:

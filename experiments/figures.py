@@ -9,29 +9,38 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.models import MODELS
+from optode.study.task import Metric
 
 PANELS = 4
 """The models whose conventions are drawn, a panel for each."""
 
 
-def epochs(table: pd.DataFrame, metric: str) -> Figure:
-    """Draw medians over the seeds against epochs: test loss, metric, NFE, and the gradient's reach."""
-    columns = [("test_loss", "test loss"), ("test_metric", f"test {metric}")]
-    columns += [("nfe_forward", "NFE forward"), ("reach", "|dL/dh| at the start over the end")]
-    columns = [(column, label) for column, label in columns if column in table]
-    drawn = Figure(figsize=(5 * len(columns), 4.4), layout="constrained")
-    axes = drawn.subplots(1, len(columns))
+def epochs(table: pd.DataFrame, metric: Metric) -> Figure:
+    """Draw medians over the seeds: test loss, metric, NFE, and the gradient's reach by epoch, and
+    the test loss by the processor's seconds.
+    """
+    panels = (
+        ("epoch", "test_loss", "test loss", True),
+        ("spent", "test_loss", "test loss", True),
+        ("epoch", "test_metric", f"test {metric.name}", metric.best == "low"),
+        ("epoch", "nfe_forward", "NFE forward", False),
+        ("epoch", "nfe_backward", "NFE backward", False),
+        ("epoch", "reach", "|dL/dh| at the start over the end", True),
+    )
+    drawn = Figure(figsize=(17, 8), layout="constrained")
+    axes = drawn.subplots(2, 3).flatten()
+    spent = table.groupby(["rule", "seed"])["seconds"].cumsum()
+    table = table.assign(spent=spent)
     for k, model in enumerate(m for m in MODELS if m in {*table["rule"]}):
-        own = table[table["rule"] == model].groupby("epoch").median(numeric_only=True)
+        own = table[table["rule"] == model].groupby("epoch").median(numeric_only=True).reset_index()
         style = "-" if k < 10 else "--"
-        for one, (column, _) in zip(axes, columns, strict=True):
-            one.plot(own.index, own[column], style, color=f"C{k % 10}", label=model)
-    for one, (column, label) in zip(axes, columns, strict=True):
-        one.set(xlabel="epoch", ylabel=label)
+        for one, (by, column, *_) in zip(axes, panels, strict=True):
+            one.plot(own[by], own[column], style, color=f"C{k % 10}", label=model)
+    for one, (by, _, label, wide) in zip(axes, panels, strict=True):
+        one.set(xlabel="CPU seconds of training" if by == "spent" else "epoch", ylabel=label)
+        one.set_yscale("log" if wide else "linear")
         one.grid(alpha=0.3)
-        if column in ("test_loss", "reach"):
-            one.set_yscale("log")
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     return drawn
 
 

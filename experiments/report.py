@@ -98,7 +98,7 @@ def write(results: Path, output: Path) -> None:
     for name, preset, folder in tasks:
         parts.append(_section(name, preset, results))
         epochs = pd.read_csv(folder / "epochs.csv")
-        drawn = figures.epochs(epochs, find_task(name).metric.name)
+        drawn = figures.epochs(epochs, find_task(name).metric)
         drawn.savefig(output / f"{name}.png", dpi=100)
     parts += [_analysis(results / f"{name}.csv", words, output) for name, words in ANALYSES.items()]
     (output / "studies.md").write_text("\n".join(parts), encoding="utf-8")
@@ -132,7 +132,9 @@ def _section(name: str, preset: str, results: Path) -> str:
     order = [model for model in MODELS if model in {*runs["rule"]}]
     rows += [_row(runs, model, task.metric.best) for model in order]
     lines = [f"\n## {name}: {task.words}\n", f"{words[0].upper()}{words[1:]}.\n", table(rows)]
-    lines += [f"\n![test loss, {task.metric.name} and NFE against epochs]({name}.png)\n"]
+    lines += [
+        f"\n![test loss, {task.metric.name} and NFE against epochs, and against seconds]({name}.png)\n"
+    ]
     theirs = authors.sections(name, results, runs)
     lines += [f"{said}\n\n{table(found)}" for said, found in theirs]
     return "\n".join(lines)

@@ -267,6 +267,9 @@ def test_claims_in_words_by_hand() -> None:
         return pd.DataFrame(rows, columns=["rule", "seed", "test_metric"]).assign(diverged=False)
 
     runs = {"a": (table(1, 2, 3, 4), "high"), "b": (table(1, 2, 3, 4), "low")}
+    few = {"c": (runs["a"][0][lambda each: each["seed"] < 3], "high")}
+    first, *_ = claims.summary(few)
+    assert first == "- HBNODE: more accurate than NODE: holds on c (all 3 seeds)."
     *lines, last = claims.summary(runs)
     assert lines == ["- HBNODE: more accurate than NODE: holds on a; **the opposite** on b."]
     assert "BoundedSpeedNODE on a (place 1 of 4 models)" in last
@@ -330,10 +333,9 @@ def test_analyses_are_reported(tmp_path: Path) -> None:
     numbers = "test_metric test_metric_chosen test_loss nfe_forward nfe_backward seconds largest_h"
     runs = runs.assign(diverged=False, epochs=1, **dict.fromkeys(numbers.split(), 1.0))
     runs.to_csv(folder / "runs.csv", index=False)
-    epochs = {"rule": ["NODE"], "seed": [0], "epoch": [1], "test_loss": [1.0]}
-    pd.DataFrame(epochs | {"test_metric": [0.5], "nfe_forward": [9.0]}).to_csv(
-        folder / "epochs.csv"
-    )
+    epochs = {"rule": ["NODE"], "seed": [0], "epoch": [1], "test_loss": [1.0], "reach": [2.0]}
+    more = {"test_metric": [0.5], "nfe_forward": [9.0], "nfe_backward": [8.0], "seconds": [3.0]}
+    pd.DataFrame(epochs | more).to_csv(folder / "epochs.csv")
     one = {"model": ["NODE", "HBNODE"]}
     tables = {
         "conventions": {"tolerance": [1e-3, 1e-4], "convention": "discrete", "backward": [8, 9]},
