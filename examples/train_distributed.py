@@ -21,6 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
@@ -145,8 +146,6 @@ def shard(network: nn.Module) -> nn.Module:
     It is the whole network that is sharded, not the field: the field is called at every stage of the
     solve. Scalars cannot be sharded; every process keeps them, and their gradients are averaged.
     """
-    from torch.distributed.fsdp import fully_shard  # PyTorch 2.7 and later can leave scalars out
-
     scalars: set[Any] = {p for p in network.parameters() if p.ndim == 0}
     for scalar in scalars:
         scalar.register_post_accumulate_grad_hook(average_gradient)

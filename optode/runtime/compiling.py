@@ -21,7 +21,6 @@ from .tracing import (
     in_one_file,
     keep_regions_quiet,
     keep_shims_quiet,
-    knows_regions,
     unlimited_compilations,
 )
 
@@ -67,7 +66,7 @@ def solve_with(
     known, begun = graphs_compiled(), perf_counter()
     seen, traced = for_tracing(node, grid, plan, _weighed(node, grid, states, inputs))
     with unlimited_compilations():
-        in_one = states[0].device.type == "cpu" and not traced.regions and knows_regions()
+        in_one = states[0].device.type == "cpu" and not traced.regions
         found = compiled(node.compiled, in_one)(node, seen, states, inputs, traced)
     found = found._replace(
         errors=[(float(s), error) for s, error in found.errors],

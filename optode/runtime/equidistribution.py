@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
-
-from .pairs import neighbours
+from itertools import accumulate, pairwise
 
 CELLS = 64
 """A density has one value in each of so many equal parts of the time."""
@@ -36,7 +34,7 @@ def density_of(ends: Sequence[float], needs: Sequence[float]) -> Density:
     if not total:
         return EVEN
     at_ends = [_line(ends, reached, x) / total for x in _ENDS]
-    return tuple((CELLS * (b - a) + SHARE) / (1 + SHARE) for a, b in neighbours(at_ends))
+    return tuple((CELLS * (b - a) + SHARE) / (1 + SHARE) for a, b in pairwise(at_ends))
 
 
 def parts_of(density: Density, knots: Sequence[float], count: int) -> list[list[float]]:
@@ -48,7 +46,7 @@ def parts_of(density: Density, knots: Sequence[float], count: int) -> list[list[
     length = knots[-1] - knots[0]
     places = [(t - knots[0]) / length for t in knots] if length else [0.0 for _ in knots]
     found = []
-    for a, b in neighbours(places):
+    for a, b in pairwise(places):
         low, high = _line(_ENDS, reached, a), _line(_ENDS, reached, b)
         shares = [low + (high - low) * (k / count) for k in range(1, count)]
         inner = [(_line(reached, _ENDS, x) - a) / (b - a) if b > a else 0.0 for x in shares]

@@ -13,7 +13,6 @@ from .methods.step import Method
 from .options import Options
 from .times import Clock, Grid
 from .torch_internals import is_transformed
-from .tracing import is_exporting, knows_regions
 
 if TYPE_CHECKING:
     from .node import Node
@@ -94,7 +93,7 @@ def way_back(node: Node, sources: Sources, room: Room, few: bool = False) -> str
             "field has lazy parameters without a shape: call it once on a batch, or the node "
             "without gradients, before the first solve"
         )
-    if apart or is_exporting():
+    if apart or torch.compiler.is_exporting():
         return "autograd"
     if gradient == "adjoint" and not whole:
         raise ValueError('gradient="adjoint" needs whole parameters: shard the node')
@@ -113,7 +112,7 @@ def for_tracing(node: Node, grid: Grid, plan: Plan, weight: int) -> tuple[Grid, 
     counts = grid.steps(plan.counted or options.steps, options.step_size)
     calls = method_of(name).evaluations(False, True)
     kept = min(sum(counts), int(options.keep // (weight * calls))) if weight else 0
-    plan = plan._replace(method=name, kept=kept, regions=sum(counts) > FEW and knows_regions())
+    plan = plan._replace(method=name, kept=kept, regions=sum(counts) > FEW)
     if options.cuts:
         return grid, plan
     dtype, device = grid.times.dtype, grid.times.device

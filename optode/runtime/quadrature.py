@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -20,7 +21,6 @@ from .evaluation.field import BoundField
 from .methods.collocation import collocation
 from .methods.legs import mixed_rows
 from .methods.step import Method
-from .pairs import neighbours
 from .solution import Stats
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class RunningCost:
         nodes, weights = LOBATTO[min(5, max(3, (method.order + 3) // 2))]
         total = torch.zeros_like(ends[0])
         integrals = [total]
-        for k, (a, b) in enumerate(neighbours(marks)):
+        for k, (a, b) in enumerate(pairwise(marks)):
             middle, half = (a + b) / 2, (b - a) / 2
             inner = [middle + half * x for x in nodes[1:-1]]
             costs = [self.at(s, z) for s, z in zip(inner, zip(*states.at(inner)))]

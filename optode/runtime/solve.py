@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -25,7 +26,6 @@ from .methods.step import Step, Taken
 from .notices import Notices
 from .outside.torchdiffeq import solve_by_torchdiffeq
 from .outside.torchode import solve_by_torchode
-from .pairs import neighbours
 from .plan import AS_SET, FEW, Plan, method_name, method_of, options_of, way_back
 from .reasons import reason, refuse
 from .solution import Stats
@@ -188,7 +188,7 @@ class Solve:
             if self.plan.dense:
                 along.add(stepper.interval, step, taken, self.method.within)
 
-        for i, (start, end) in enumerate(neighbours(self.clock.knots)):
+        for i, (start, end) in enumerate(pairwise(self.clock.knots)):
             path.append(stepper.advance(i, self.evaluation.within(i), start, end, path[-1], accept))
         if self.plan.dense:
             path = [*along.rows, path[-1]]

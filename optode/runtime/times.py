@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
 
 from .aliases import Times
-from .pairs import neighbours
 from .torch_internals import holds, widest
 
 
@@ -29,7 +28,7 @@ class Grid(NamedTuple):
 
     def steps(self, steps: int | None, step_size: float | None) -> tuple[int, ...]:
         """Return the number of equal steps of each interval: steps, or none above step_size."""
-        return tuple(number_of_steps(steps, step_size, b - a) for a, b in neighbours(self.knots))
+        return tuple(number_of_steps(steps, step_size, b - a) for a, b in pairwise(self.knots))
 
     def words(self, s: float) -> str:
         """Return the solver's own time in the words of a message."""
@@ -73,7 +72,7 @@ def grid_of(like: Tensor, t: Times, span: Span) -> Grid:
         times = times + (times.new_tensor(knots) - times).detach()
     else:
         knots = [float(x.detach() if isinstance(x, Tensor) else x) for x in t]
-    if not all(a < b for a, b in neighbours([-math.inf, *knots, math.inf])):
+    if not all(a < b for a, b in pairwise([-math.inf, *knots, math.inf])):
         raise ValueError(f"t must be strictly increasing and finite, got {_short(knots)}")
     if not ends[0] <= knots[0] <= knots[-1] <= ends[1]:
         outer = (knots[0], knots[-1])

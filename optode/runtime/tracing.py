@@ -30,12 +30,6 @@ def is_watched() -> bool:
     return bool(torch._C._len_torch_dispatch_stack())
 
 
-def is_exporting() -> bool:
-    """Return whether ``torch.export`` traces this call."""
-    exporting = getattr(torch.compiler, "is_exporting", None)  # PyTorch 2.7 has it
-    return bool(exporting is not None and exporting())
-
-
 def constants(make: Make) -> Make:
     """Have tensors made once for each key, but where a mode makes those that nobody else may see.
 
@@ -54,11 +48,6 @@ def constants(make: Make) -> Make:
 
     found._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return cast("Make", found)
-
-
-def knows_regions() -> bool:
-    """Return whether this PyTorch compiles regions once, and trains them: from 2.8 on."""
-    return hasattr(torch.compiler, "nested_compile_region")
 
 
 def compiled_once(function: Callable[..., Found], *arguments: Any) -> Found:

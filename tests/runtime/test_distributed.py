@@ -19,16 +19,13 @@ import torch.distributed as dist
 import train_distributed
 from fields import TanhField
 from torch import Tensor
-from torch.distributed import fsdp
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torchdiffeq import odeint
 
 from generated.heavy_ball import HBNODE
-
-pytestmark = pytest.mark.skipif(
-    not hasattr(fsdp, "fully_shard"), reason="PyTorch has no FSDP2 before 2.6"
-)
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = 2
@@ -62,27 +59,27 @@ def copied(node: HBNODE) -> Solve:
 def node_sharded(node: HBNODE) -> Solve:
     """FSDP2 over the node: its parameters are gathered once a solve. It cannot shard scalars."""
     mesh = init_device_mesh("cpu", (PROCESSES,))
-    fsdp.fully_shard(node, mesh=mesh, ignored_params={node.raw_gamma})
+    fully_shard(node, mesh=mesh, ignored_params={node.raw_gamma})
     return node
 
 
 def node_sharded_integrate(node: HBNODE) -> Solve:
     """The same for the other way to solve, of which FSDP has to be told."""
     node_sharded(node)
-    fsdp.register_fsdp_forward_method(node, "integrate")
+    register_fsdp_forward_method(node, "integrate")
     return lambda h: node.integrate(h).states.h[-1]
 
 
 def field_sharded(node: HBNODE) -> Solve:
     """FSDP2 over the field: its parameters are whole only while the field is evaluated."""
-    fsdp.fully_shard(node.field, mesh=init_device_mesh("cpu", (PROCESSES,)))
+    fully_shard(node.field, mesh=init_device_mesh("cpu", (PROCESSES,)))
     return node
 
 
 def layers_sharded(node: HBNODE) -> Solve:
     """FSDP2 over every layer and the node, as large networks are sharded."""
     for layer in (node.field.inner, node.field.outer):
-        fsdp.fully_shard(layer, mesh=init_device_mesh("cpu", (PROCESSES,)))
+        fully_shard(layer, mesh=init_device_mesh("cpu", (PROCESSES,)))
     return node_sharded(node)
 
 
@@ -124,7 +121,7 @@ def run(path: Path) -> None:
 
 def whole(gradient: Tensor) -> Tensor:
     """A gradient as one tensor; what is not sharded is averaged (again, where it was)."""
-    if hasattr(gradient, "full_tensor"):
+    if isinstance(gradient, DTensor):
         return gradient.full_tensor()
     mean = gradient.clone()
     dist.all_reduce(mean)

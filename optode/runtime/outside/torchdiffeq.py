@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 from ..aliases import Tensors
 from ..methods.catalogue import METHODS
 from ..methods.step import Step
-from ..pairs import neighbours
 from ..reasons import GROWS
 from ..times import number_of_steps
 
@@ -41,7 +41,7 @@ def solve_by_torchdiffeq(solve: Solve, states: Tensor) -> Tensor:
     knots = solve.clock.knots
     whole = solve.stats.method not in METHODS and solve.clock.speeds is None
     path = [states[None]]
-    for i, ends in enumerate([knots] if whole else neighbours(knots)):
+    for i, ends in enumerate([knots] if whole else pairwise(knots)):
         values = _odeint(solve, i, solve.clock.times.new_tensor(ends), path[-1][-1].unbind())
         path.append(torch.stack(values, 1)[1:])
     return torch.cat(path)
@@ -107,7 +107,7 @@ def _equal_steps(
 ) -> Tensor:
     """Return the times and, between them, equal steps, as torchdiffeq asks for a grid."""
     grid = []
-    for start, end in neighbours(times):
+    for start, end in pairwise(times):
         n = number_of_steps(steps, step_size, (end - start).item())
         grid.append(
             start + (end - start) * torch.arange(n, dtype=times.dtype, device=times.device) / n

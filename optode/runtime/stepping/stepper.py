@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..methods.step import Evaluate, Evaluated, Method, Stages, Step, Taken
-from ..pairs import neighbours
 from ..times import pieces
 from ..tracing import compiled_once
 from .controller import Controller
@@ -100,7 +100,7 @@ class Stepper:
         places = [parts[self.interval][k] for k in range(n + 1)]
         if self.suffix:  # backwards
             places = [1 - x for x in reversed(places)]
-        return [(start + whole * a, whole * (b - a)) for a, b in neighbours(places)]
+        return [(start + whole * a, whole * (b - a)) for a, b in pairwise(places)]
 
     def _fitted_steps(
         self, evaluate: Evaluate, start: float, end: float, states: Tensor, accept: Accept
