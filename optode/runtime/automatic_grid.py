@@ -155,7 +155,7 @@ class AutomaticGrid(nn.Module):
         """Return the rung that the solves before have found, or a lower one if there are more times."""
         place = next(k for k, rung in enumerate(rungs) if rung.is_from(self.steps, self.nodes))
         first, last = grid.knots[0], grid.knots[-1]
-        ends = {*grid.knots, *(t for t in options.cuts if first < t < last)}
+        ends = {*grid.knots, *(t for t in options.cuts() if first < t < last)}
         while place and rungs[place].steps * (len(ends) - 1) > options.max_steps:
             place -= 1
         return place
@@ -167,7 +167,7 @@ class AutomaticGrid(nn.Module):
 
     def _parts(self, rung: Rung, grid: Grid, options: Options) -> Sequence[Sequence[float]]:
         """Return where the steps of each interval end, as parts of it; nothing for equal steps."""
-        if rung.steps == 1 or options.cuts:
+        if rung.steps == 1 or options.cuts():
             return ()
         return parts_of(self.density, grid.knots, rung.steps)
 
@@ -195,10 +195,10 @@ def _finer(rungs: Sequence[Rung], place: int, seen: _Seen, options: Options, aga
     The next one at least, unless it may be enough to spread the steps.
     """
     rung, error = rungs[place], seen.largest
-    if not options.cuts and error < math.inf:
+    if not options.cuts() and error < math.inf:
         most = max(map(sum, _needs(rung, seen)))
         error = ((1 + SHARE) * most) ** rung.order * rung.steps ** (0.5 - rung.order)
-    least = place + (again or rung.steps == 1 or bool(options.cuts))
+    least = place + (again or rung.steps == 1 or bool(options.cuts()))
     intervals = len(seen.sizes) // rung.steps
     for k in range(least, len(rungs)):
         if rungs[k].steps * intervals > options.max_steps:

@@ -41,7 +41,7 @@ def interpolates(node: Node, grid: Grid) -> bool:
         raise ValueError(f'observe="interpolate" does not go with {obstacle}: take "steps"')
     name = solver_of(node.method)[1]
     fitted = name == "auto" or (name in METHODS and METHODS[name].estimates)
-    many = len(grid.knots) - 1 > MANY and fitted and not Options.of(node.options).sized
+    many = len(grid.knots) - 1 > MANY and fitted and not Options.of(node.options).sized()
     return not obstacle and (node.observe == "interpolate" or many)
 
 
@@ -52,7 +52,7 @@ def obstacle_of(node: Node, grid: Grid) -> str:
         "steps of another solver": solver != "",
         "times of each sample's own": grid.times.ndim > 1,
         "a gradient by the times": grid.times.requires_grad and torch.is_grad_enabled(),
-        "step_t and jump_t": bool(Options.of(node.options).cuts),
+        "step_t and jump_t": bool(Options.of(node.options).cuts()),
     }
     return next((words for words, there in obstacles.items() if there), "")
 

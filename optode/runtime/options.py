@@ -84,16 +84,14 @@ class Options(NamedTuple):
         """Return the given options; those that only solvers of others have are left out."""
         return cls(**{name: value for name, value in given.items() if name in cls._fields})
 
-    @property
     def sized(self) -> bool:
-        """Whether the options ask for steps of equal size."""
+        """Return whether the options ask for steps of equal size."""
         return bool(self.steps or self.step_size)
 
     def count_over(self, length: float) -> int:
         """Return the number of equal steps over a length."""
         return number_of_steps(self.steps, self.step_size, length)
 
-    @property
     def cuts(self) -> list[float]:
-        """The times where steps end besides the observations."""
+        """Return the times where steps end besides the observations."""
         return sorted(float(t) for t in (*self.step_t, *self.jump_t))

@@ -63,7 +63,7 @@ def method_name(node: Node, clock: Clock, dense: bool = False) -> str:
         name = node.best_method(clock)
         if dense and node.gradient == "adjoint" and METHODS[name].within:
             name = "tsit5"
-    if Options.of(node.options).cuts and clock.times.ndim > 1:
+    if Options.of(node.options).cuts() and clock.times.ndim > 1:
         raise ValueError("step_t and jump_t are times of all samples: each sample has times here")
     return name
 
@@ -82,13 +82,13 @@ def way_back(node: Node, sources: Sources, room: Room, few: bool = False) -> str
     parameters, and whose graph is not known to fit. Of a traced solve of few steps it is kept: half
     of it would live at once in any case.
     """
-    gradient, compiling, whole = node.gradient, torch.compiler.is_compiling(), sources.are_whole
-    apart = is_transformed() or (not whole and sources.are_lent)
+    gradient, compiling, whole = node.gradient, torch.compiler.is_compiling(), sources.are_whole()
+    apart = is_transformed() or (not whole and sources.are_lent())
     if not torch.is_grad_enabled():
         return "autograd" if apart or compiling else "none"
     if gradient == "autograd" or (whole and not compiling and not apart):
         return gradient
-    if not (whole or compiling or sources.are_shaped):
+    if not (whole or compiling or sources.are_shaped()):
         raise ValueError(
             "field has lazy parameters without a shape: call it once on a batch, or the node "
             "without gradients, before the first solve"
@@ -113,7 +113,7 @@ def for_tracing(node: Node, grid: Grid, plan: Plan, weight: int) -> tuple[Grid, 
     calls = method_of(name).evaluations(False, True)
     kept = min(sum(counts), int(options.keep // (weight * calls))) if weight else 0
     plan = plan._replace(method=name, kept=kept, regions=sum(counts) > FEW)
-    if options.cuts:
+    if options.cuts():
         return grid, plan
     dtype, device = grid.times.dtype, grid.times.device
     parts = torch.tensor(plan.parts, dtype=dtype, device=device) if plan.parts else ()

@@ -47,7 +47,7 @@ def settle(node: Node) -> None:
 
 def equal_steps(node: Node) -> bool:
     """Return whether the options ask for steps of equal size."""
-    return node.grid is None and Options.of(node.options).sized
+    return node.grid is None and Options.of(node.options).sized()
 
 
 def check_settings(node: Node) -> None:

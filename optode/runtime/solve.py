@@ -130,7 +130,7 @@ class Solve:
         if not (torch.compiler.is_compiling() and self.options.keep):
             return False
         counts = self.plan.steps
-        if not counts and self.options.sized:
+        if not counts and self.options.sized():
             counts = self.clock.grid.steps(self.options.steps, self.options.step_size)
         return 0 < sum(counts) <= FEW
 
@@ -143,7 +143,7 @@ class Solve:
         counts = not self.apart and not traced
         # a checkpoint takes its steps again, without the looks of the first time
         looks = not (traced or is_transformed() or self.way_back == "checkpoints")
-        if looks and self.sources.are_shaped:  # a lazy layer draws its parameters
+        if looks and self.sources.are_shaped():  # a lazy layer draws its parameters
             pure = node.gradient != "autograd"
             learned = (*self.inner, *self.seen.learned(True)) if self.apart else None
             guard = Guard(node, self.seen.modules, self.like.device, pure, learned)

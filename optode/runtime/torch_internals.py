@@ -20,6 +20,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node as GraphNode
 from torch.autograd.graph import saved_tensors_hooks
 
+_AUTOCAST = frozenset(
+    t for t in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(t)
+)
+
 
 def holds(condition: Tensor) -> bool:
     """Return the truth of a condition on values, and True where they are traced or batched."""
@@ -78,13 +82,9 @@ def version(x: Tensor) -> int:
     return 0 if x.is_inference() else x._version
 
 
-@torch.enable_grad()
 def age() -> int:
     """Return a number that is not above those of graph nodes made from now on in this thread."""
-    count = getattr(torch._C._autograd, "_get_sequence_nr", None)  # not in every PyTorch
-    if count is not None:
-        return int(count())
-    return born(torch.ones((), requires_grad=True, device="cpu").view(()).grad_fn)
+    return int(torch._C._autograd._get_sequence_nr())
 
 
 def born(node: GraphNode | None) -> int:
@@ -180,7 +180,11 @@ def storage_of(x: Tensor) -> tuple[int, int]:
 
 def same_autocast(device_type: str) -> Callable[[], AbstractContextManager[Any]]:
     """Return a function that makes contexts with the present autocast, for a backward pass."""
-    if not torch.amp.is_autocast_available(device_type):
+    if torch.compiler.is_compiling():  # a trace of an older PyTorch cannot ask
+        available = device_type in _AUTOCAST
+    else:
+        available = torch.amp.is_autocast_available(device_type)
+    if not available:
         return nullcontext
     return partial(
         torch.autocast,

@@ -128,5 +128,5 @@ class Evaluation:
         every = [*known, *(leaf for _, leaves in field.calls for leaf in leaves)]
         guard.check_sources(outputs, every, since)
         if weighs:
-            self.room.learn(saved, (*every, *self.sources.parameters))
+            self.room.learn(saved, (*every, *self.sources.parameters()))
         return found

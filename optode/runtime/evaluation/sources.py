@@ -20,7 +20,8 @@ class Sources(NamedTuple):
 
     ``inputs`` are those that the field gets, ``tensors`` the tensors among them. ``own`` are the
     parameters of the node itself, ``others`` those of its modules and of inputs that are modules;
-    ``modules`` are all of these.
+    ``modules`` are all of these. Its questions are methods: traces of PyTorch 2.10 cannot read
+    properties of a NamedTuple.
     """
 
     inputs: Inputs
@@ -29,25 +30,21 @@ class Sources(NamedTuple):
     others: Tensors
     modules: tuple[nn.Module, ...]
 
-    @property
     def parameters(self) -> Tensors:
-        """All parameters."""
+        """Return all parameters."""
         return self.own + self.others
 
-    @property
     def are_whole(self) -> bool:
-        """Whether all parameters are plain ones, not sharded."""
-        return all(type(p) is nn.Parameter for p in self.parameters)
+        """Return whether all parameters are plain ones, not sharded."""
+        return all(type(p) is nn.Parameter for p in self.parameters())
 
-    @property
     def are_shaped(self) -> bool:
-        """Whether no parameter waits for its shape, as those of lazy layers do."""
+        """Return whether no parameter waits for its shape, as those of lazy layers do."""
         return not any(map(is_lazy, self.others))
 
-    @property
     def are_lent(self) -> bool:
-        """Whether tensors took the place of parameters for one call, as in functional_call."""
-        return not all(isinstance(p, nn.Parameter) for p in self.parameters)
+        """Return whether tensors took the place of parameters for one call, as in functional_call."""
+        return not all(isinstance(p, nn.Parameter) for p in self.parameters())
 
     def learned(self, own: bool) -> Tensors:
         """Return the tensors that require a gradient; with the node's own parameters or without."""

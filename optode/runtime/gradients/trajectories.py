@@ -47,7 +47,7 @@ class Trajectories(torch.autograd.Function):
         bars = Bars(len(sources) + len(solve.clock.leaves))
         by_adjoint = solve.way_back == "adjoint"
         go_back = adjoint.integrate_adjoint if by_adjoint else discrete.go_back
-        with solve.autocast(), solve.lent(), without_hooks(solve.seen.parameters):
+        with solve.autocast(), solve.lent(), without_hooks(solve.seen.parameters()):
             costates = go_back(solve, path, cotangents, bars)
             t_bar = bars.found.pop() if solve.clock.leaves else None
             if ctx.needs_input_grad[1] and not solve.clock.leaves:

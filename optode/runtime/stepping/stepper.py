@@ -45,10 +45,10 @@ class Stepper:
         self.tolerances = solve.tolerances
         self.further_error: Callable[[Step, Taken], float] | None = None
         self.controller = Controller(method, self.tolerances, options, names)
-        self.fixed = options.sized or not method.estimates
+        self.fixed = options.sized() or not method.estimates
         self.whole = not self.fixed  # the errors of steps are estimated
         self.within = solve.plan.dense and bool(method.within)
-        self.cuts = options.cuts
+        self.cuts = options.cuts()
         self.length = options.first_step
         self.first: Evaluated | None = None  # what the first stage evaluates, where known
         self.tried, self.begun, self.interval = 0, False, 0
