@@ -13,6 +13,7 @@ from .methods.step import Method
 from .options import Options
 from .times import Clock, Grid
 from .torch_internals import is_transformed
+from .tracing import is_exporting
 
 if TYPE_CHECKING:
     from .node import Node
@@ -93,7 +94,7 @@ def way_back(node: Node, sources: Sources, room: Room, few: bool = False) -> str
             "field has lazy parameters without a shape: call it once on a batch, or the node "
             "without gradients, before the first solve"
         )
-    if apart or torch.compiler.is_exporting():
+    if apart or is_exporting():
         return "autograd"
     if gradient == "adjoint" and not whole:
         raise ValueError('gradient="adjoint" needs whole parameters: shard the node')

@@ -30,6 +30,14 @@ def is_watched() -> bool:
     return bool(torch._C._len_torch_dispatch_stack())
 
 
+def is_exporting() -> bool:
+    """Return whether ``torch.export`` traces this call.
+
+    As ``torch.compiler.is_exporting``, which PyTorch 2.10 takes for true in every trace.
+    """
+    return torch.compiler._is_exporting_flag
+
+
 def constants(make: Make) -> Make:
     """Have tensors made once for each key, but where a mode makes those that nobody else may see.
 
