@@ -56,7 +56,8 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the programs of an environment that has the wheel, and the dependencies of this one."""
     home = tmp_path_factory.mktemp("environment")
     venv.create(home, with_pip=False)
-    paths = sysconfig.get_paths("venv", {"base": str(home), "platbase": str(home)})
+    scheme = "venv" if "venv" in sysconfig.get_scheme_names() else "posix_prefix"  # Python 3.10
+    paths = sysconfig.get_paths(scheme, {"base": str(home), "platbase": str(home)})
     programs, packages = Path(paths["scripts"]), Path(paths["purelib"])
     # A folder named in a .pth file is searched; its own .pth files, an editable optode's, are not run.
     here = dict.fromkeys(sysconfig.get_paths()[kind] for kind in ("purelib", "platlib"))
