@@ -23,10 +23,7 @@ _SAMPLES = 32
 
 
 class Accuracy:
-    """The tolerance of a network's node, no looser than the goal for the error asks.
-
-    It is only made tighter: what weights need that were trained, those before did not.
-    """
+    """The tolerance of a network's node: the loosest one whose error is within the goal."""
 
     def __init__(self, network: Any, examples: Examples, goal: float) -> None:
         self.network, self.goal, self.error = network, goal, float("nan")
@@ -45,8 +42,12 @@ class Accuracy:
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Measure the error, and take the next tolerance until it is small enough."""
+        """Measure the error from the loosest tolerance on, until it is small enough.
+
+        A field as it is drawn may need a tighter one than after training, and the other way.
+        """
         exact = self._exact()
+        self.take(0)
         while True:
             found = self.network(self.examples).value
             self.error = float((found.double() - exact).abs().max() / exact.abs().max())
