@@ -17,7 +17,7 @@ demo: $(VENV)/demo.installed
 
 # One thread for each of the two workers: the tests' tensors are small.
 test: $(VENV)/test.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 # The site, in site/: look at it with `python -m http.server -d site`. The pages of the catalogue take
 # some minutes the first time; OPTODE_DOCS_SPECS="adam heavy_ball" makes those of some specs only.
