@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optode.runtime.settings import equal_steps
 from optode.trial.numerics import observed_order
 from optode.verification.gradients.case import GradientCase, Node, Tensors, Times, dot, moved, size
 
@@ -122,9 +123,9 @@ def adjoint_against_discrete(
     """Compare the adjoint with the discrete gradient, as the node is set and at a quarter of the step.
 
     The adjoint gradient is as good as the steps are. How good they are, the discrete gradient
-    tells: by its change in shorter steps. The bound is ten times that change, so that it falls with
-    the steps or the tolerance; an adjoint that tends to anything else fails the second check, which
-    never allows more than a tenth.
+    tells: by its change in shorter steps. The bound is ten times that change, or the tolerance, so
+    that it falls with the steps or the tolerance; an adjoint that tends to anything else fails the
+    second check, which never allows more than a tenth.
     """
     return _adjoint_against_discrete(GradientCase(node, states, t, inputs, seed))
 
@@ -209,8 +210,10 @@ def _adjoint_against_discrete(case: GradientCase) -> tuple[GradientCheck, Gradie
         max(_ROUND_OFF, _MARGIN * _largest(_distances(a, b)))
         for a, b in ((own, fine), (fine, finer))
     )
+    node = case.node
+    held = 0.0 if equal_steps(node) else _MARGIN * node.rtol
     value, where = case.worst(_distances(back, own))
-    first = GradientCheck("adjoint", value, 0, coarse, where)
+    first = GradientCheck("adjoint", value, 0, max(coarse, held), where)
     value, where = case.worst(_distances(back_fine, fine))
     return first, GradientCheck("adjoint, finer steps", value, 0, min(short, _CONVERGED), where)
 
