@@ -198,7 +198,7 @@ def work(job: Job, runs: Path, seen: bool) -> dict[str, float]:
         known = Record(runs / job.place, job.config()).checkpoint()
         if known is None:
             return {"forward": float("nan"), "backward": float("nan")}
-        network.load_state_dict(known["network"], strict=False)
+        network.load_state_dict(known["network"])
         counted = network.node.field = Counted(network.node.field)
         batch = job.task.load(job.data, job.seed).test.take(slice(BATCH))
         loss = job.task.loss(network(batch).value, batch.targets)
@@ -226,14 +226,15 @@ class FaultyWalks(Walks):
 
     def __init__(self, node: Any, features: int, seen: bool) -> None:
         super().__init__(node, features, seen)
-        self.rates = LastLengths(node)
+        self.rates = (LastLengths(node),)  # no part of its own: its parameters are the node's
 
     def _flow(
         self, states: tuple[Tensor, ...], lengths: Tensor, stats: SequenceStats
     ) -> tuple[Tensor, ...]:
-        self.rates.lengths = lengths[:, None]
+        (rates,) = self.rates
+        rates.lengths = lengths[:, None]
         settings: dict[str, Any] = {"rtol": 1e-7, "atol": 1e-7, "method": "dopri5"}
-        path = odeint_adjoint(self.rates, states, lengths.new_tensor([0.0, 1.0]), **settings)
+        path = odeint_adjoint(rates, states, lengths.new_tensor([0.0, 1.0]), **settings)
         return tuple(z[-1] for z in path)
 
 

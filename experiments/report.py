@@ -62,14 +62,16 @@ ANALYSES = {
     "`python -m experiments rates`",
     "released_spheres": "Nested spheres as the released notebooks train them. Fifty points, 300 steps; "
     "*as released* models with a velocity have a network for its start and other sizes, *equal* all "
-    "have the sizes of HBNODE and start at rest. *stuck* counts runs that end with a loss above 0.05; "
+    "have the sizes of HBNODE and start at rest. *learned* is the share of "
+    "runs that end with a loss below 1e-3, *stuck* counts those above 0.05; "
     "*forward*, *backward*: evaluations of a step by torchdiffeq's adjoint at 1e-7, means over the "
     "training, medians over the seeds. `python -m experiments released_spheres`",
     "released": "The walks as the released code trains them. There NODE foretells a row before it has "
     "seen the one before it, models with a velocity have seen it, and HBNODE is pulled back to the "
     "origin; then all models see the row, and nothing pulls. Test loss, median and quartiles over the "
     "seeds, a third of the walks; *gradient_fault* is how wrong the released gradient by f's "
-    "parameters is at the start, since it keeps the length of the last interval for all. "
+    "parameters is at the start, since it keeps the length of the last interval for all; "
+    "*forward*, *backward*: evaluations of a batch after training, by torchdiffeq's adjoint at 1e-7. "
     "`python -m experiments released --data DIR`",
     "released_vibration": "Plane vibration as the released code trains it. Sixty of its 500 epochs, "
     "the rate lowered after fifty as there; mean squared error of the eight rows ahead on the test "

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from inspect import getfile
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from experiments.models import entrants
 from optode.study.compare import equal_sizes
@@ -31,10 +35,12 @@ def remembered(
 ) -> list[dict[str, float]]:
     """Return what a function finds for each tuple of arguments, in several processes.
 
-    Each result is kept in a folder as it is there, so that a killed study goes on.
+    Each result is kept in a folder as it is there, so that a killed study goes on; what another
+    text of the function's module found is not taken.
     """
     from joblib import Memory, Parallel, delayed
 
-    kept = Memory(runs, verbose=0).cache(call)
+    text = Path(getfile(call)).read_bytes() + torch.__version__.encode()
+    kept = Memory(runs / sha256(text).hexdigest()[:16], verbose=0).cache(call)
     found: list[dict[str, float]] = Parallel(n_jobs=jobs)(delayed(kept)(*each) for each in every)
     return found
