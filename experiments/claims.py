@@ -13,6 +13,7 @@ LEVEL, FEW = 0.05, 6
 """The level of the signed-rank test, and the number of seeds from which it can reach that."""
 
 METRIC = "test_metric"
+HOLDS, OPPOSITE, UNDECIDED = "holds", "**the opposite**", "undecided"
 HEAVY_BALL, ADAM, NESTEROV = "Xia et al. 2021", "Cho et al. 2022", "Nguyen et al. 2022"
 
 
@@ -61,28 +62,43 @@ CLAIMS = (
 )
 
 
-def verdict(runs: pd.DataFrame, claim: Claim, best: str) -> str:
+class Verdict(NamedTuple):
+    """What is true of a claim on one task.
+
+    ``change`` is the median over the seeds of the difference, the first model minus the second.
+    ``agreeing`` is the number of seeds where they are too few for a test and all say so, else 0.
+    """
+
+    word: str
+    change: float
+    agreeing: int
+
+    def __str__(self) -> str:
+        few = f" in all {self.agreeing}" if self.agreeing else ""
+        return f"{self.word}{few} ({self.change:+.2g})"
+
+
+def verdict(runs: pd.DataFrame, claim: Claim, best: str) -> Verdict | None:
     """Return whether a claim holds in the runs of a task, where ``best`` is "high" or "low".
 
-    It holds where the signed-rank test over the seeds says so. Few seeds cannot show that: where all
-    agree, the verdict says how many they are.
+    It holds where the signed-rank test over the seeds says so. Few seeds cannot show that: there all
+    have to agree. None without runs of both models.
     """
     ended = runs[~runs["diverged"].astype(bool)]
     if claim.column not in ended:
-        return "-"
+        return None
     wide = ended.pivot_table(index="seed", columns="rule", values=claim.column)
     if not {claim.better, claim.other} <= {*wide}:
-        return "-"
+        return None
     change = (wide[claim.better] - wide[claim.other]).dropna()
+    if not len(change):
+        return None
     low = best == "low" if claim.column == METRIC else claim.low
     gain = -change if low else change
-    if not len(gain):
-        return "-"
-    decided = _decided(gain)
-    word = "undecided" if not decided else "holds" if gain.median() > 0 else "**opposite**"
-    if decided and len(gain) < FEW:
-        word += f" in all {len(gain)}"
-    return f"{word} ({change.median():+.2g})"
+    if not _decided(gain):
+        return Verdict(UNDECIDED, change.median(), 0)
+    word = HOLDS if gain.median() > 0 else OPPOSITE
+    return Verdict(word, change.median(), len(gain) if len(gain) < FEW else 0)
 
 
 def _decided(gain: pd.Series) -> bool:
@@ -98,7 +114,7 @@ def rows(runs: dict[str, tuple[pd.DataFrame, str]]) -> list[tuple[str, ...]]:
     found = [("claim", "who", *runs)]
     for claim in CLAIMS:
         verdicts = (verdict(table, claim, best) for table, best in runs.values())
-        found.append((claim.sentence, claim.source, *verdicts))
+        found.append((claim.sentence, claim.source, *(str(each or "-") for each in verdicts)))
     return found
 
 
@@ -107,20 +123,19 @@ def summary(runs: dict[str, tuple[pd.DataFrame, str]]) -> list[str]:
     lines = []
     for claim in CLAIMS:
         told = {name: verdict(table, claim, best) for name, (table, best) in runs.items()}
-        words = [
-            f"{said} on {', '.join(on)}"
-            for start, said in (("holds", "holds"), ("**", "**the opposite**"), ("un", "undecided"))
-            if (on := [_where(*each) for each in told.items() if each[1].startswith(start)])
-        ]
+        known = [(name, each) for name, each in told.items() if each]
+        words = []
+        for word in (HOLDS, OPPOSITE, UNDECIDED):
+            if on := [_where(name, each) for name, each in known if each.word == word]:
+                words.append(f"{word} on {', '.join(on)}")
         if words:
             lines.append(f"- {claim.sentence}: {'; '.join(words)}.")
     return [*lines, *_untried(runs)]
 
 
-def _where(task: str, found: str) -> str:
+def _where(task: str, found: Verdict) -> str:
     """Return a task's name, and how many seeds agree where they are few."""
-    _, few, rest = found.partition(" in all ")
-    return f"{task} (all {rest.split()[0]} seeds)" if few else task
+    return f"{task} (all {found.agreeing} seeds)" if found.agreeing else task
 
 
 def _untried(runs: dict[str, tuple[pd.DataFrame, str]]) -> list[str]:

@@ -247,15 +247,15 @@ def test_verdicts_by_hand() -> None:
     )
     accurate = Claim("", "", "HBNODE", "NODE", "test_metric")
     fewer = Claim("", "", "HBNODE", "NODE", "nfe_forward")
-    assert verdict(runs, accurate, "high") == "holds (+0.1)"
-    assert verdict(runs, accurate, "low") == "**opposite** (+0.1)"  # an error is small
-    assert verdict(runs, fewer, "high") == "undecided (+0)"
+    assert str(verdict(runs, accurate, "high")) == "holds (+0.1)"
+    assert str(verdict(runs, accurate, "low")) == "**the opposite** (+0.1)"  # an error is small
+    assert str(verdict(runs, fewer, "high")) == "undecided (+0)"
     few = runs[runs["seed"] < 3]
-    assert verdict(few, accurate, "high") == "holds in all 3 (+0.1)"
-    assert verdict(runs[runs["seed"] < 1], accurate, "high") == "undecided (+0.1)"
-    assert verdict(runs, fewer._replace(other="ANODE"), "high") == "-"
+    assert str(verdict(few, accurate, "high")) == "holds in all 3 (+0.1)"
+    assert str(verdict(runs[runs["seed"] < 1], accurate, "high")) == "undecided (+0.1)"
+    assert verdict(runs, fewer._replace(other="ANODE"), "high") is None
     lost = runs.assign(diverged=runs["rule"] == "NODE")
-    assert verdict(lost, accurate, "high") == "-"
+    assert verdict(lost, accurate, "high") is None
 
 
 def test_claims_in_words_by_hand() -> None:
