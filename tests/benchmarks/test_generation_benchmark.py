@@ -7,21 +7,9 @@ import sys
 
 import pytest
 
-from benchmarks.generation import (
-    FUNCTIONS,
-    STAGES,
-    Clock,
-    Cost,
-    Measurement,
-    Staged,
-    median_cost,
-    process,
-    record,
-    report,
-    slowest,
-    slowest_lines,
-    staged,
-)
+from benchmarks.generation.report import median_cost, record, report, slowest, slowest_lines
+from benchmarks.generation.running import Measurement, Staged, process, staged
+from benchmarks.generation.stages import FUNCTIONS, STAGES, Clock, Cost
 
 SPECS = ("gradient_descent", "heavy_ball")
 ROW = re.compile(r"(\S.*?)(?: \*)? {2,}(\d+\.\d) +(\d+\.\d)(?: +\d+)?")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import compile_time, generation
+from benchmarks import compile_time
+from benchmarks.generation import report as generation
 from benchmarks.methods import tables as methods
 from benchmarks.records import rounded, write_document
 from benchmarks.speed import page, summary

@@ -15,24 +15,11 @@ import torch
 from benchmarks.speed.cases import Case, Problem, problem
 from benchmarks.speed.contender import Setting
 from benchmarks.speed.torch_contenders import Optode
-from benchmarks.training_grid import (
-    COLUMNS,
-    FIXED,
-    Contender,
-    Run,
-    Sample,
-    Training,
-    arguments,
-    claim_lines,
-    claims,
-    contenders,
-    deviation,
-    ratio,
-    regression,
-    run,
-    table,
-    train,
-)
+from benchmarks.training_grid.__main__ import arguments, run
+from benchmarks.training_grid.claims import claims, ratio
+from benchmarks.training_grid.contenders import FIXED, Contender, contenders
+from benchmarks.training_grid.report import COLUMNS, claim_lines, table
+from benchmarks.training_grid.training import Run, Sample, Training, deviation, regression, train
 
 TINY = Case("tiny", (2, 8, 8, 2), 5)
 
@@ -193,7 +180,9 @@ def test_a_training_that_fails_ends() -> None:
 
 
 def test_nothing_numerical_is_imported_before_the_threads_are_pinned() -> None:
-    check = "import sys, benchmarks.training_grid; print({'numpy', 'torch'} & {*sys.modules})"
+    check = (
+        "import sys, benchmarks.training_grid.__main__; print({'numpy', 'torch'} & {*sys.modules})"
+    )
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", check]
     found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
