@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from benchmarks.generation.stages import FUNCTIONS, STAGES, Clock, Cost, drive
+from benchmarks.generation.stages import FUNCTIONS, PROGRAM, STAGES, Cost
 from benchmarks.provenance import ROOT
 
 
@@ -103,7 +103,7 @@ def command(arguments: Sequence[str]) -> Process:
 
 def staged(arguments: Sequence[str]) -> Staged:
     """Run the command with a clock at every stage, in an interpreter that has imported nothing."""
-    sources = (inspect.getsource(Clock), inspect.getsource(drive))
+    sources = [inspect.getsource(part) for part in PROGRAM]
     call = f"drive({FUNCTIONS!r}, {[*arguments]!r})"
     code = "\n".join(("from __future__ import annotations", *sources, call))
     done = process((sys.executable, "-c", code))

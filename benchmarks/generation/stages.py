@@ -83,26 +83,9 @@ class Clock:
         return wrapper
 
 
-def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> None:
-    """Run the command with a clock at every stage, and print the times as JSON.
-
-    It runs by its source in a fresh interpreter, hence the imports inside.
-    """
+def clock_stages(functions: Mapping[str, Sequence[str]], clock: Clock) -> None:
+    """Wrap the functions of every stage, wherever optode has imported them by name."""
     import sys
-    from time import perf_counter, process_time
-
-    clock = Clock(lambda: [perf_counter(), process_time(), len(sys.modules)])
-    first = clock.since
-
-    import sympy  # noqa: F401
-
-    clock.tick("imports: sympy")
-    from optode import compiler
-    from optode.cli.main import main
-
-    for module in {path.partition(":")[0] for paths in functions.values() for path in paths}:
-        __import__(f"optode.{module}")
-    clock.tick("imports: the rest")
 
     ours = [vars(module) for name, module in sys.modules.items() if name.startswith("optode.")]
     for stage, paths in functions.items():
@@ -113,21 +96,49 @@ def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> N
             for names in ours:
                 names.update({key: replacement for key in names if names[key] is original})
 
-    derivations: list[tuple[float, Any]] = []
-    finished: list[float] = []
+
+def note_derivations(derivations: list[tuple[float, Any]], finished: list[float]) -> None:
+    """Let the compiler note when each derivation began, with what came out, and when all ended."""
+    from time import perf_counter
+
+    from optode import compiler
+
     derive, modules = compiler.derive, compiler.modules
 
-    def marked_derive(*positional: Any, **named: Any) -> Any:
+    def noted_derive(*positional: Any, **named: Any) -> Any:
         start = perf_counter()
         derivations.append((start, derive(*positional, **named)))
         return derivations[-1][1]
 
-    def marked_modules(*positional: Any, **named: Any) -> Any:
+    def noted_modules(*positional: Any, **named: Any) -> Any:
         texts = modules(*positional, **named)
         finished.append(perf_counter())
         return texts
 
-    vars(compiler).update(derive=marked_derive, modules=marked_modules)
+    vars(compiler).update(derive=noted_derive, modules=noted_modules)
+
+
+def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> None:
+    """Run the command with a clock at every stage, and print the times as JSON."""
+    import sys
+    from time import perf_counter, process_time
+
+    clock = Clock(lambda: [perf_counter(), process_time(), len(sys.modules)])
+    first = clock.since
+
+    import sympy  # noqa: F401
+
+    clock.tick("imports: sympy")
+    from optode.cli.main import main
+
+    for module in {path.partition(":")[0] for paths in functions.values() for path in paths}:
+        __import__(f"optode.{module}")
+    clock.tick("imports: the rest")
+
+    derivations: list[tuple[float, Any]] = []
+    finished: list[float] = []
+    clock_stages(functions, clock)
+    note_derivations(derivations, finished)
     sys.argv = ["optode", *arguments]
     try:
         clock.timed("command line", main)()
@@ -144,3 +155,7 @@ def drive(functions: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> N
     each = {d.name: times[i + 1] - times[i] for i, (_, d) in enumerate(derivations)}
     read = {"first": first, "spent": clock.spent, "each": each, "apart": apart}
     print(json.dumps({**read, "last": clock.now()}))
+
+
+PROGRAM = (Clock, clock_stages, note_derivations, drive)
+"""What runs by its source in a fresh interpreter, hence the imports inside."""
