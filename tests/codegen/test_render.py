@@ -524,9 +524,13 @@ def test_times_may_start_late_and_be_few():
 
 
 def test_the_result_may_be_changed_in_place():
-    trajectory = HBNODE(CountingField(3, 5))(torch.randn(2, 3), torch.tensor([0.0, 1.0]))
-    trajectory += 1.0
-    trajectory.sum().backward()
+    node, t = HBNODE(CountingField(3, 5)), torch.tensor([0.0, 1.0])
+    h0 = torch.randn(2, 3, requires_grad=True)
+    (expected,) = torch.autograd.grad((2.0 * node(h0, t)).square().sum(), h0)
+    trajectory = node(h0, t)
+    trajectory *= 2.0
+    (found,) = torch.autograd.grad(trajectory.square().sum(), h0)
+    torch.testing.assert_close(found, expected)
 
 
 def test_without_gradients_no_step_is_kept():

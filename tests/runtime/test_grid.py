@@ -845,7 +845,10 @@ def test_steps_that_are_fitted_are_not_compiled():
 
 
 def test_the_method_of_modules_is_not_hidden():
-    small(grid=None).compile(backend="eager")
+    node = small(grid=None)
+    expected = node(SMALL)
+    node.compile(backend="eager")
+    torch.testing.assert_close(node(SMALL), expected)
 
 
 @pytest.mark.parametrize("gradient", ["discrete", "autograd"])
