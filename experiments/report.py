@@ -125,8 +125,10 @@ def _verdicts(tasks: Sequence[tuple[str, str, Path]]) -> str:
 
 def _section(name: str, preset: str, results: Path) -> str:
     task, runs = find_task(name), pd.read_csv(results / preset / name / "runs.csv")
-    epochs, seeds = int(runs["epochs"].max()), runs["seed"].nunique()
-    words = f"preset {preset}: {epochs} epochs, {seeds} seeds"
+    epochs, steps = int(runs["epochs"].max()), int(runs["steps"].max())
+    words = (
+        f"preset {preset}: {epochs} epochs, {steps} training steps, {runs['seed'].nunique()} seeds"
+    )
     head = ("model", "kind", "parameters", task.metric.name, "chosen", "test loss", "NFE")
     rows: list[tuple[str, ...]] = [
         (*head, "CPU seconds", "largest h", "diverged", f"against {BASE}")

@@ -59,7 +59,8 @@ def _task(name: str, asked: argparse.Namespace) -> None:
 
     runs = carried_out(jobs, asked.runs / asked.preset, asked.jobs, done=done)
     found = Comparison(name, task.words, task.metric, settings, runs)
-    keep(found, labels, asked.results / asked.preset / name)
+    batches = -(-len(task.load(asked.data, 0).train) // task.batch)
+    keep(found, labels, asked.results / asked.preset / name, batches)
 
 
 def fitting(names: list[str], task: Task, data: Path | None) -> list[str]:
@@ -100,8 +101,10 @@ def _seconds(job: Job) -> float:
         return (time.perf_counter() - begun) / few * batches * job.settings.epochs
 
 
-def keep(found: Comparison, labels: dict[str, str], folder: Path) -> None:
+def keep(found: Comparison, labels: dict[str, str], folder: Path, batches: int) -> None:
     """Write the tables of a study as CSV, with five digits.
+
+    ``batches`` is the number of training steps of an epoch.
 
     Seconds are those of the processor: runs are made side by side, perhaps beside other work.
     """
@@ -111,6 +114,7 @@ def keep(found: Comparison, labels: dict[str, str], folder: Path) -> None:
         table["rule"] = table["rule"].map(labels)
     kinds = {name: model.kind for name, model in MODELS.items()}
     runs["kind"] = runs["rule"].map(kinds)
+    runs["steps"] = runs["epochs"] * batches
     runs["reach"] = [reach_of(run.paths) for run in found.every]
     runs["seconds"] = [sum(row["cpu_seconds"] for row in run.rows) for run in found.every]
     epochs["seconds"] = epochs["cpu_seconds"]

@@ -215,6 +215,7 @@ RECORDED = {
             features=20,
             sizes=(40, 40),
             epochs=20,
+            batch=24,
             files=("pv.csv",),
         ),
         Task(
@@ -228,6 +229,7 @@ RECORDED = {
             features=8,
             sizes=(24, 24),
             epochs=10,
+            batch=24,
             files=("sb.csv",),
         ),
         Task(
@@ -241,7 +243,7 @@ RECORDED = {
             features=24,
             sizes=(48, 48),
             epochs=20,
-            batch=256,
+            batch=64,
             rate=3e-3,
             files=("walker2d.npz",),
         ),

@@ -331,7 +331,7 @@ def test_analyses_are_reported(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     runs = pd.DataFrame({"rule": ["NODE"], "seed": [0], "kind": ["control"], "parameters": [7]})
     numbers = "test_metric test_metric_chosen test_loss nfe_forward nfe_backward seconds largest_h"
-    runs = runs.assign(diverged=False, epochs=1, **dict.fromkeys(numbers.split(), 1.0))
+    runs = runs.assign(diverged=False, epochs=1, steps=10, **dict.fromkeys(numbers.split(), 1.0))
     runs.to_csv(folder / "runs.csv", index=False)
     epochs = {"rule": ["NODE"], "seed": [0], "epoch": [1], "test_loss": [1.0], "reach": [2.0]}
     more = {"test_metric": [0.5], "nfe_forward": [9.0], "nfe_backward": [8.0], "seconds": [3.0]}
