@@ -17,6 +17,7 @@ ANALYSES = {
     "conventions": "count the backward evaluations of one gradient by the conventions in use",
     "overshoot": "see how far untrained models go over a long time",
     "spectrum": "see what becomes of gradients over the time of a model",
+    "features": "see how the features of the spheres come apart in training",
     "rates": "train at several learning rates",
     "released_spheres": "train nested spheres as the released notebooks do, and under equal conditions",
     "released": "train the walks as the released code does, and with what differs undone",

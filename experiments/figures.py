@@ -44,6 +44,23 @@ def epochs(table: pd.DataFrame, metric: Metric) -> Figure:
     return drawn
 
 
+def costates(table: pd.DataFrame) -> Figure:
+    """Draw the size of dL/dh against the time before the end, a panel for each epoch."""
+    epochs = sorted({*table["epoch"]})
+    drawn = Figure(figsize=(4.6 * len(epochs) + 3, 4), layout="constrained")
+    axes = np.atleast_1d(drawn.subplots(1, len(epochs), sharey=True))
+    for one, epoch in zip(axes, epochs, strict=True):
+        now = table[table["epoch"] == epoch]
+        for k, model in enumerate(m for m in MODELS if m in {*now["rule"]}):
+            own, style = now[now["rule"] == model], "-" if k < 10 else "--"
+            one.semilogy(own["back"], own["size"], style, color=f"C{k % 10}", label=model)
+        one.set(title=f"epoch {epoch}", xlabel="T - t")
+        one.grid(alpha=0.3)
+    axes[0].set_ylabel("|dL/dh(t)| over |dL/dh(T)|")
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+    return drawn
+
+
 def conventions(table: pd.DataFrame) -> Figure:
     """Draw evaluations backward against the tolerance, a line for each convention."""
     models = [*dict.fromkeys(table["model"])][:PANELS]
@@ -69,6 +86,21 @@ def spectrum(table: pd.DataFrame) -> Figure:
     columns = ("smallest", "middle", "largest")
     middle = (table["smallest"] + table["largest"]) / 2
     return _ranges(table.assign(middle=middle), columns, "log10 of the singular values")
+
+
+def features(table: pd.DataFrame) -> Figure:
+    """Draw where points end: a row for each model, a column for each epoch."""
+    models, epochs = ([*dict.fromkeys(table[name])] for name in ("model", "epoch"))
+    drawn = Figure(figsize=(2.4 * len(epochs), 2.0 * len(models)), layout="constrained")
+    axes = drawn.subplots(len(models), len(epochs), squeeze=False)
+    for i, model in enumerate(models):
+        for j, epoch in enumerate(epochs):
+            own = table[(table["model"] == model) & (table["epoch"] == epoch)]
+            axes[i, j].scatter(own["x"], own["y"], s=6, c=own["kind"], cmap="coolwarm")
+            axes[i, j].tick_params(labelsize=6)
+            axes[0, j].set_title(f"epoch {epoch}")
+        axes[i, 0].set_ylabel(model.replace(", ", "\n"), fontsize=8)
+    return drawn
 
 
 def rates(table: pd.DataFrame) -> Figure:
@@ -135,6 +167,7 @@ ANALYSES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "conventions": conventions,
     "overshoot": overshoot,
     "spectrum": spectrum,
+    "features": features,
     "rates": rates,
     "released_spheres": released_spheres,
     "released": released,

@@ -44,8 +44,8 @@ What the papers say of their models, under equal conditions: for every task whet
 in brackets the median over the seeds of the difference, the first model minus the second. It is
 decided where Wilcoxon's signed-rank test says so at 5 %, with no correction for the number of
 tests. Fewer than six seeds cannot show that; where all agree, it says so with their number.
-*Reach* is the root mean square of dL/dh at the start of the last trained model's path over that at
-its end.
+*Reach* is the root mean square of dL/dh at the start of the path over that at its end, after the
+last epoch; in a sequence L is the loss of the last row.
 """
 
 ANALYSES = {
@@ -58,6 +58,8 @@ ANALYSES = {
     "from the end of the span to its start, medians over samples of the spheres' models after ten "
     "epochs. *determinant* is log10 of that of the propagator, and *heavy_ball* what Xia et al. say "
     "of it, exp(-N gamma T). `python -m experiments spectrum`",
+    "features": "Features of the spheres in training: where sixty test points end, red and blue their "
+    "classes, from the first seed. `python -m experiments features`",
     "rates": "Learning rates on the spheres: medians over five seeds after ten epochs. "
     "`python -m experiments rates`",
     "released_spheres": "Nested spheres as the released notebooks train them. Fifty points, 300 steps; "
@@ -89,6 +91,9 @@ ANALYSES = {
 }
 """What is measured beside trainings, in words."""
 
+DRAWN = ("features",)
+"""What is drawn alone: its numbers are points."""
+
 
 def write(results: Path, output: Path) -> None:
     """Write a page with a section for each task that has results, and its figure."""
@@ -102,6 +107,8 @@ def write(results: Path, output: Path) -> None:
         epochs = pd.read_csv(folder / "epochs.csv")
         drawn = figures.epochs(epochs, find_task(name).metric)
         drawn.savefig(output / f"{name}.png", dpi=100)
+        back = figures.costates(pd.read_csv(folder / "costates.csv"))
+        back.savefig(output / f"{name}_costates.png", dpi=100)
     parts += [_analysis(results / f"{name}.csv", words, output) for name, words in ANALYSES.items()]
     (output / "studies.md").write_text("\n".join(parts), encoding="utf-8")
 
@@ -137,7 +144,8 @@ def _section(name: str, preset: str, results: Path) -> str:
     rows += [_row(runs, model, task.metric.best) for model in order]
     lines = [f"\n## {name}: {task.words}\n", f"{words[0].upper()}{words[1:]}.\n", table(rows)]
     lines += [
-        f"\n![test loss, {task.metric.name} and NFE against epochs, and against seconds]({name}.png)\n"
+        f"\n![test loss, {task.metric.name} and NFE against epochs, and against seconds]({name}.png)\n",
+        f"![the size of dL/dh against the time before the end]({name}_costates.png)\n",
     ]
     theirs = authors.sections(name, results, runs)
     lines += [f"{said}\n\n{table(found)}" for said, found in theirs]
@@ -197,12 +205,17 @@ def _analysis(file: Path, words: str, output: Path) -> str:
     if not file.exists():
         return ""
     found = pd.read_csv(file)
-    rows = [tuple(found.columns)]
-    rows += [
-        tuple(f"{x:.4g}" if isinstance(x, float) else str(x) for x in row) for row in found.values
-    ]
     figures.ANALYSES[file.stem](found).savefig(output / f"{file.stem}.png", dpi=100)
     title, _, rest = words.partition(". ")
     title, _, more = title.partition(":")
     text = f"{(more + '. ' if more else '').lstrip()}{rest}."
-    return f"\n## {title}\n\n{text}\n\n{table(rows)}\n![{title.lower()}]({file.stem}.png)\n"
+    numbers = "" if file.stem in DRAWN else f"{table(_cells(found))}\n"
+    return f"\n## {title}\n\n{text}\n\n{numbers}![{title.lower()}]({file.stem}.png)\n"
+
+
+def _cells(found: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return a table's head and its rows, numbers with four digits."""
+    rows = [tuple(found.columns)]
+    for row in found.values:
+        rows.append(tuple(f"{x:.4g}" if isinstance(x, float) else str(x) for x in row))
+    return rows

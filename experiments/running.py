@@ -119,8 +119,31 @@ def keep(found: Comparison, labels: dict[str, str], folder: Path, batches: int) 
     runs["seconds"] = [sum(row["cpu_seconds"] for row in run.rows) for run in found.every]
     epochs["seconds"] = epochs["cpu_seconds"]
     epochs = epochs[["rule", "seed", *(name for name in KEPT if name in epochs)]]
-    for name, table in (("runs", runs), ("epochs", epochs)):
+    tables = {"runs": runs, "epochs": epochs, "costates": costates(found.every, labels)}
+    for name, table in tables.items():
         rounded(table).to_csv(folder / f"{name}.csv", index=False)
+
+
+def costates(runs: list[Run], labels: dict[str, str]) -> pd.DataFrame:
+    """Return the sizes of dL/dh after the first, the middle and the last epoch, medians over seeds.
+
+    ``back`` is the time before the end of the path; sizes are shares of that at the end.
+    """
+    parts = []
+    for run in runs:
+        if not run.paths:
+            continue
+        every, times = run.paths["a_epochs"], run.paths["a_time"]
+        for epoch in sorted({1, (len(every) + 1) // 2, len(every)}):
+            sizes = every[epoch - 1]
+            back = np.linspace(0.0, times[0] - times[-1], len(sizes))
+            one = pd.DataFrame({"place": range(len(sizes)), "back": back, "size": sizes / sizes[0]})
+            parts.append(one.assign(rule=labels[run.rule], epoch=epoch))
+    columns = ["rule", "epoch", "back", "size"]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    medians = pd.concat(parts).groupby(["rule", "epoch", "place"], sort=False).median()
+    return medians.reset_index()[columns]
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from optode.study.accuracy import Accuracy, parameters_of
 from optode.study.entrants import Entrant, count, network_of
 from optode.study.finding import find_task
 from optode.study.looking import looked_at
-from optode.study.paths import paths_of, reach_of, sizes_of
+from optode.study.paths import Paths, costates_back, paths_of, reach_of, sizes_of
 from optode.study.record import Record, Row, StudyError
 from optode.study.task import Sets, Sizes, Task
 from optode.version import __version__
@@ -115,10 +115,13 @@ class Run:
 
 
 class Fit:
-    """A run as it goes: the network, its optimizer, and the rows so far."""
+    """A run as it goes: the network, its optimizer, and the rows so far.
+
+    ``costates`` has the sizes of dL/dh after each epoch, from the end of the path back.
+    """
 
     def __init__(self, job: Job) -> None:
-        self.job, self.rows = job, list[Row]()
+        self.job, self.rows, self.costates = job, list[Row](), list[list[float]]()
         self.sets: Sets = job.task.load(job.data, job.seed)
         given = {"method": "auto", "options": {"max_steps": MOST_STEPS}}
         self.network = network_of(job.entrant, job.task, job.sizes, job.seed, **given)
@@ -136,6 +139,7 @@ class Fit:
         """Return all that the next epoch needs, the rows among it."""
         return {
             "rows": self.rows,
+            "costates": self.costates,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -147,6 +151,7 @@ class Fit:
     def resume(self, known: dict[str, Any]) -> None:
         """Go on from a checkpoint, as if the run had never ended."""
         self.rows = [dict(row) for row in known["rows"]]
+        self.costates = [[*each] for each in known["costates"]]
         self.network.load_state_dict(known["network"])
         self.optimizer.load_state_dict(known["optimizer"])
         self.schedule.load_state_dict(known["schedule"])
@@ -167,9 +172,16 @@ class Fit:
         for name, examples in (("valid", self.sets.valid), ("test", test)):
             found, row["largest_h"] = looked_at(self.network, task, examples)
             row |= {f"{name}_{column}": x for column, x in found.items()}
-        row["reach"] = reach_of(sizes_of(self.network, task, test))
+        sizes = sizes_of(self.network, task, test)
+        self.costates.append(costates_back(sizes))
+        row["reach"] = reach_of(sizes)
         row |= {"tolerance": self.accuracy.tolerance, "error": self.accuracy.error}
         self.rows.append(row | spent | parameters_of(self.network.node))
+
+    def paths(self) -> Paths:
+        """Return paths of the model as it is, and ``a_epochs``: a row of costates for each epoch."""
+        found = paths_of(self.network, self.job.task, self.sets.test)
+        return found | {"a_epochs": np.array(self.costates)}
 
     def train(self) -> Row:
         """Train on all batches in an order of their own; returns means over them."""
@@ -211,7 +223,7 @@ def fit(job: Job, folder: Path | None = None, told: Callable[[Row], None] | None
     if record is not None and (known := record.checkpoint()):
         current.resume(known)
     outcome = _to_the_end(current, record, told)
-    paths = paths_of(current.network, job.task, current.sets.test) if outcome["ended"] else {}
+    paths = current.paths() if outcome["ended"] else {}
     if record is not None:
         record.finish(outcome, paths)
     return Run(job.entrant.name, job.seed, current.rows, outcome, paths)

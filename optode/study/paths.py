@@ -1,4 +1,8 @@
-"""Follow h, and the gradient of the loss by h, along the time of a trained model."""
+"""Follow h, and the gradient of the loss by h, along the time of a model.
+
+Where every row of a sequence has an output, the loss is that of the last one: the gradient then says
+how much the rows before it matter.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from optode.study.networks import Flow
 from optode.study.task import Examples, Task
 
 _SAMPLES, _POINTS, _TIMES = 64, 60, 41
-
+BACK = 25
+"""The number of times at which the sizes of costates are noted for each epoch."""
 
 Paths: TypeAlias = dict[str, np.ndarray]
 
@@ -31,16 +37,24 @@ def paths_of(network: Any, task: Task, examples: Examples) -> Paths:
 
 def reach_of(sizes: Mapping[str, np.ndarray]) -> float:
     """Return dL/dh at the start of a path over that at its end: how far back gradients reach."""
-    times, norms = sizes.get("a_time", np.empty(0)), sizes.get("a_norm", np.empty(0))
-    if not len(times):
-        return float("nan")
-    return float(norms[times.argmin()] / norms[times.argmax()])
+    norms = sizes.get("a_norm", np.empty(0))
+    return float(norms[-1] / norms[0]) if len(norms) else float("nan")
+
+
+def costates_back(sizes: Mapping[str, np.ndarray]) -> list[float]:
+    """Return the size of dL/dh at equally spaced times from the end of a path back to its start."""
+    times, norms = sizes["a_time"], sizes["a_norm"]
+    back = times[0] - times
+    found = np.interp(np.linspace(0.0, back[-1], BACK), back, norms)
+    found[[0, -1]] = norms[[0, -1]]  # of two at one time, before and after a row
+    return [*map(float, found)]
 
 
 def sizes_of(network: Any, task: Task, examples: Examples) -> Paths:
     """Return the sizes of h and of dL/dh along the time, root mean squares over some samples.
 
-    ``h_time``, ``h_norm``: at the starts of steps. ``a_time``, ``a_norm``: of dL/dh.
+    ``h_time``, ``h_norm``: at the starts of steps. ``a_time``, ``a_norm``: of dL/dh from the end of
+    the path back, where L is the loss of the last row, or the whole loss where there are no rows.
     """
     node, batch = network.node, examples.take(slice(_SAMPLES))
     seen: list[tuple[float, float]] = []
@@ -51,7 +65,8 @@ def sizes_of(network: Any, task: Task, examples: Examples) -> Paths:
     node.record, node.callback_step = True, note
     try:
         output = network(batch)
-        task.loss(output.value, batch.targets).backward()  # type: ignore[no-untyped-call]
+        loss = task.loss(*_last(output.value, batch))
+        loss.backward()  # type: ignore[no-untyped-call]
     finally:
         node.record = False
         del node.callback_step
@@ -64,6 +79,14 @@ def sizes_of(network: Any, task: Task, examples: Examples) -> Paths:
         "a_time": np.array([float(x.time.float().mean()) for x in costates]),
         "a_norm": np.array(norms),
     }
+
+
+def _last(value: Tensor, batch: Examples) -> tuple[Tensor, Tensor]:
+    """Return the output and the target of the last row; of what is no sequence of rows all."""
+    rows = None if batch.times is None else batch.times.shape
+    if value.ndim > 2 and value.shape[:2] == rows:
+        return value[:, -1:], batch.targets[:, -1:]
+    return value, batch.targets
 
 
 @torch.no_grad()

@@ -105,8 +105,7 @@ def _sizes(rules: Mapping[str, Sequence[Run]]) -> Figure:
     for k, (rule, (first, *_)) in enumerate(rules.items()):
         for axes, name in ((left, "h"), (right, "a")):
             if f"{name}_time" in first.paths:
-                order = np.argsort(first.paths[f"{name}_time"], kind="stable")
-                times, sizes = (first.paths[f"{name}_{x}"][order] for x in ("time", "norm"))
+                times, sizes = (first.paths[f"{name}_{x}"] for x in ("time", "norm"))
                 axes.plot(times, sizes, ".-", color=f"C{k}", label=rule)
     left.set(xlabel="t", ylabel="|h(t)|", title="size of h")
     right.set(xlabel="t", ylabel="|dL/dh(t)|", title="gradient of the loss by h", yscale="log")

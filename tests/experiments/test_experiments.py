@@ -14,11 +14,13 @@ import pytest
 import torch
 from pandas.testing import assert_frame_equal
 from torch import nn
+from torchdiffeq import odeint
 
 from experiments import (
     authors,
     claims,
     conventions,
+    features,
     figures,
     overshoot,
     rates,
@@ -34,8 +36,10 @@ from experiments.claims import Claim, verdict
 from experiments.models import MODELS, entrants
 from experiments.presets import PRESETS
 from experiments.report import ANALYSES, difference, spread, table, write
+from experiments.running import costates
 from optode.study.entrants import network_of
-from optode.study.finding import EVERY
+from optode.study.finding import EVERY, find_task
+from optode.study.fit import Run
 from optode.study.paths import reach_of
 from optode.study.record import StudyError
 from optode.study.task import Examples, Sets
@@ -97,6 +101,9 @@ def test_a_study_is_run_and_reported(tmp_path: Path) -> None:
     assert "spheres, ANODE, seed 0: accuracy" in done.stdout
     runs = pd.read_csv(tmp_path / "results" / "quick" / "spheres" / "runs.csv")
     assert [*runs["rule"]] == ["HBNODE", "ANODE"]
+    assert [*runs["steps"]] == [100, 100]
+    back = pd.read_csv(tmp_path / "results" / "quick" / "spheres" / "costates.csv")
+    assert [*back.groupby(["rule", "epoch"], sort=False).size()] == [25] * 6
     assert abs(runs["parameters"].diff().iloc[-1]) <= 0.01 * runs["parameters"].iloc[0]
     refused = command("run", "spheres", *words, *kept, "--budget", "0.0001", "--preset", "standard")
     assert refused.returncode == 1
@@ -319,9 +326,37 @@ def test_every_number_of_the_authors_can_be_read() -> None:
 
 
 def test_reach_by_hand() -> None:
-    paths = {"a_time": np.array([1.0, 0.0, 0.5]), "a_norm": np.array([4.0, 1.0, 2.0])}
+    paths = {"a_time": np.array([1.0, 0.5, 0.0]), "a_norm": np.array([4.0, 2.0, 1.0])}
     assert reach_of(paths) == 0.25
     assert np.isnan(reach_of({}))
+
+
+def test_costates_by_hand() -> None:
+    """Of three epochs the first, the second and the last, shares of the end; medians of two seeds."""
+    every = np.array([[2.0, 4.0, 1.0], [1.0, 1.0, 3.0], [4.0, 2.0, 8.0]])
+    runs = [
+        Run("a", seed, [], {}, {"a_epochs": every * scale, "a_time": np.array([end, end / 2, 0.0])})
+        for seed, scale, end in ((0, 1.0, 4.0), (1, 5.0, 8.0))
+    ]
+    found = costates([*runs, Run("a", 2, [], {}, {})], {"a": "A"})
+    assert [*found["rule"]] == ["A"] * 9
+    assert [*found["epoch"]] == [1] * 3 + [2] * 3 + [3] * 3
+    assert [*found["back"]] == [0.0, 3.0, 6.0] * 3
+    assert [*found["size"]] == [1.0, 2.0, 0.5, 1.0, 1.0, 3.0, 1.0, 0.5, 2.0]
+    assert not len(costates([Run("a", 2, [], {}, {})], {"a": "A"}))
+
+
+def test_features_end_where_the_solve_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "EPOCHS", (1, 2))
+    found = features.measure(["NODE", "ANODE"])
+    assert [*found.groupby(["model", "epoch"], sort=False).size()] == [60] * 4
+    (entrant,) = entrants(["ANODE"])
+    network = network_of(entrant, find_task("spheres"), (20, 20), method="rk4")
+    h0 = torch.randn(5, 2)
+    field, start = network.node.field, torch.cat([h0, torch.zeros(5, 2)], 1)
+    path = odeint(field, start, torch.tensor([0.0, 1.0]), rtol=1e-8, atol=1e-8)
+    network.node.options = {"steps": 50}
+    np.testing.assert_allclose(features.ends(network, h0), path[-1, :, :2].detach(), atol=1e-5)
 
 
 def test_analyses_are_reported(tmp_path: Path) -> None:
@@ -336,11 +371,14 @@ def test_analyses_are_reported(tmp_path: Path) -> None:
     epochs = {"rule": ["NODE"], "seed": [0], "epoch": [1], "test_loss": [1.0], "reach": [2.0]}
     more = {"test_metric": [0.5], "nfe_forward": [9.0], "nfe_backward": [8.0], "seconds": [3.0]}
     pd.DataFrame(epochs | more).to_csv(folder / "epochs.csv")
+    back = {"rule": "NODE", "epoch": 1, "back": [0.0, 1.0], "size": [1.0, 0.5]}
+    pd.DataFrame(back).to_csv(folder / "costates.csv", index=False)
     one = {"model": ["NODE", "HBNODE"]}
     tables = {
         "conventions": {"tolerance": [1e-3, 1e-4], "convention": "discrete", "backward": [8, 9]},
         "overshoot": {"low": [1.0, 0.0], "median": [2.0, 1.0], "high": [3.0, 2.0]},
         "spectrum": {"largest": [1.0, 0.5], "smallest": [-1.0, -2.0]},
+        "features": {"epoch": [1, 3], "kind": [0, 1], "x": [0.0, 1.0], "y": 2.0},
         "rates": {"rate": [0.1, 0.1], "train_loss": [1.0, 2.0], "diverged": [0, 1]},
         "released_spheres": {"trained": "equal", "forward": [20.0, 14.0], "backward": [30.0, 14.0]},
         "released": {"trained": "as released", "low": 1.0, "test_loss": [2.0, 1.5], "high": 3.0},
@@ -353,7 +391,7 @@ def test_analyses_are_reported(tmp_path: Path) -> None:
     write(results, page)
     text = (page / "studies.md").read_text()
     assert text.count("\n## ") == 2 + len(tables)
-    for name in (*tables, "spheres"):
+    for name in (*tables, "spheres", "spheres_costates"):
         assert f"({name}.png)" in text
         assert (page / f"{name}.png").stat().st_size > 5_000
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from torchdiffeq import odeint
 
 from optode.study.compare import entrants_of, equal_sizes
 from optode.study.entrants import arguments_of, matched, network_of
-from optode.study.finding import EVERY
+from optode.study.finding import EVERY, find_task
 from optode.study.fit import Fit, Job, Run, Settings, fit
+from optode.study.networks import Sequences
+from optode.study.paths import costates_back, reach_of, sizes_of
 from optode.study.record import Row, StudyError
 from optode.study.task import Examples
 
@@ -147,6 +150,39 @@ def test_what_is_noted_is_what_happened() -> None:
     assert row["nfe_backward"] > 0
     assert row["reach"] == pytest.approx(reach_by_autograd(current), rel=1e-3)
     assert row["largest_h"] == pytest.approx(float(current.sets.test.inputs.abs().max()), rel=0.5)
+
+
+def test_costates_of_a_sequence_are_of_its_last_row() -> None:
+    """dL/dh at the first row and at the last, where L is the loss of the last output, by autograd."""
+    (entrant,) = entrants_of(["heavy_ball"])
+    task = replace(
+        find_task("spheres"),
+        around=partial(Sequences, shape=(2, 1)),
+        features=3,
+        loss=nn.functional.mse_loss,
+    )
+    torch.manual_seed(0)
+    network = network_of(entrant, task, (5,), 0, method="dopri5", rtol=1e-8, atol=1e-8).double()
+    x, y = torch.randn(4, 6, 2).double(), torch.randn(4, 6, 1).double()
+    examples = Examples(x, y, torch.arange(6.0).double().expand(4, -1))
+    sizes = sizes_of(network, task, examples)
+
+    rnn, node = network.rnn, network.node
+    h, seen = rnn.cell(x[:, 0], torch.zeros(4, 3).double()), []
+    m = torch.zeros_like(h)
+    for k in range(1, 6):
+        h.retain_grad()
+        seen.append(h)
+        states = node.integrate((h, m), torch.arange(k - 1.0, k + 1).double().expand(4, -1)).states
+        h, m = rnn.cell(x[:, k], states.h[-1]), states.m[-1]
+    h.retain_grad()
+    seen.append(h)
+    nn.functional.mse_loss(rnn.readout(h), y[:, -1]).backward()
+    first, last = (float(z.grad.square().mean().sqrt()) for z in (seen[0], seen[-1]))
+    assert reach_of(sizes) == pytest.approx(first / last, rel=1e-5)
+    back = costates_back(sizes)
+    assert len(back) == 25
+    assert (back[0], back[-1]) == (pytest.approx(last, rel=1e-5), pytest.approx(first, rel=1e-5))
 
 
 def test_paths_are_those_of_the_trained_model() -> None:
