@@ -37,6 +37,7 @@ MODELS = {
     "GuardedAdamNODE": Model("adam_guarded"),
     "HBNODE, damping 0.95": Model("heavy_ball_095", CONTROL),
     "AdamNODE, v frozen": Model("adam_frozen", CONTROL),
+    "GuardedAdamNODE, rates 0.95": Model("adam_guarded_095", CONTROL),
     "BoundedSpeedNODE": Model("relativistic", UNTRIED),
     "TripleMomentumNODE": Model("triple_momentum", UNTRIED),
     "HBNODE, pulled back": Model("heavy_ball_released", RELEASED),
