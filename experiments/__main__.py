@@ -53,9 +53,11 @@ def arguments() -> argparse.Namespace:
     for each in (run, *(commands.choices[name] for name in TRAINED)):
         each.add_argument("--runs", type=Path, metavar="DIR", default=Path("experiment-runs"))
         each.add_argument("--jobs", type=int, default=2)
-    report = commands.add_parser("report", help="write the tables and figures from the results")
-    report.add_argument("--output", type=Path, default=Path("docs/studies"))
-    for each in (run, report):
+    run.add_argument("--results", type=Path, metavar="DIR", default=RESULTS)
+    written = {"report": "write the tables and figures", "figures": "draw the figures"}
+    for name, words in written.items():
+        each = commands.add_parser(name, help=f"{words} from the results")
+        each.add_argument("--output", type=Path, metavar="DIR", default=Path("docs/studies"))
         each.add_argument("--results", type=Path, metavar="DIR", default=RESULTS)
     return parser.parse_args()
 
@@ -85,9 +87,10 @@ def main() -> None:
                 more["runs"] = asked.runs / asked.command
             analyse(asked.command, asked.models, asked.results, **more)
         else:
-            from experiments.report import write
+            from experiments import report
 
-            write(asked.results, asked.output)
+            make = report.write if asked.command == "report" else report.draw
+            make(asked.results, asked.output)
     except StudyError as problem:
         sys.exit(f"error: {problem}")
 

@@ -96,29 +96,48 @@ DRAWN = ("features",)
 
 
 def write(results: Path, output: Path) -> None:
-    """Write a page with a section for each task that has results, and its figure."""
-    tasks = [*_tasks(results)]
-    if not tasks:
-        raise StudyError(f"{results} has no results: python -m experiments run TASK")
-    output.mkdir(parents=True, exist_ok=True)
+    """Write a page with a section for each task that has results, and its figures."""
+    draw(results, output)
+    tasks = _tasks(results)
     parts = [_HEAD, _verdicts(tasks)]
-    for name, preset, folder in tasks:
-        parts.append(_section(name, preset, results))
-        epochs = pd.read_csv(folder / "epochs.csv")
-        drawn = figures.epochs(epochs, find_task(name).metric)
-        drawn.savefig(output / f"{name}.png", dpi=100)
-        back = figures.costates(pd.read_csv(folder / "costates.csv"))
-        back.savefig(output / f"{name}_costates.png", dpi=100)
-    parts += [_analysis(results / f"{name}.csv", words, output) for name, words in ANALYSES.items()]
+    parts += [_section(name, preset, results) for name, preset, _ in tasks]
+    parts += [_analysis(file, words) for file, words in _analyses(results)]
     (output / "studies.md").write_text("\n".join(parts), encoding="utf-8")
 
 
-def _tasks(results: Path) -> Iterator[tuple[str, str, Path]]:
-    """Return each task with the most careful preset that it has results of."""
-    names = {p.parent.name for p in results.glob("*/*/runs.csv")}
-    for name in sorted(names):
+def draw(results: Path, output: Path) -> None:
+    """Draw the figures of all tasks and analyses that have results."""
+    tasks = _tasks(results)
+    output.mkdir(parents=True, exist_ok=True)
+    for name, _, folder in tasks:
+        epochs = pd.read_csv(folder / "epochs.csv")
+        drawn = {
+            name: figures.epochs(epochs, find_task(name).metric),
+            f"{name}_costates": figures.costates(pd.read_csv(folder / "costates.csv")),
+        }
+        for stem, figure in drawn.items():
+            figure.savefig(output / f"{stem}.png", dpi=100)
+    for file, _ in _analyses(results):
+        figure = figures.ANALYSES[file.stem](pd.read_csv(file))
+        figure.savefig(output / f"{file.stem}.png", dpi=100)
+
+
+def _tasks(results: Path) -> list[tuple[str, str, Path]]:
+    """Return each task with the most careful preset that it has results of, and their folder."""
+    found = []
+    for name in sorted({p.parent.name for p in results.glob("*/*/runs.csv")}):
         preset = next(p for p in PRESETS if (results / p / name / "runs.csv").exists())
-        yield name, preset, results / preset / name
+        found.append((name, preset, results / preset / name))
+    if not found:
+        raise StudyError(f"{results} has no results: python -m experiments run TASK")
+    return found
+
+
+def _analyses(results: Path) -> Iterator[tuple[Path, str]]:
+    """Return the files of the analyses that were made, and what they are in words."""
+    for name, words in ANALYSES.items():
+        if (file := results / f"{name}.csv").exists():
+            yield file, words
 
 
 def _verdicts(tasks: Sequence[tuple[str, str, Path]]) -> str:
@@ -201,15 +220,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def _analysis(file: Path, words: str, output: Path) -> str:
-    if not file.exists():
-        return ""
-    found = pd.read_csv(file)
-    figures.ANALYSES[file.stem](found).savefig(output / f"{file.stem}.png", dpi=100)
+def _analysis(file: Path, words: str) -> str:
     title, _, rest = words.partition(". ")
     title, _, more = title.partition(":")
     text = f"{(more + '. ' if more else '').lstrip()}{rest}."
-    numbers = "" if file.stem in DRAWN else f"{table(_cells(found))}\n"
+    numbers = "" if file.stem in DRAWN else f"{table(_cells(pd.read_csv(file)))}\n"
     return f"\n## {title}\n\n{text}\n\n{numbers}![{title.lower()}]({file.stem}.png)\n"
 
 

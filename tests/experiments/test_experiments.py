@@ -108,9 +108,14 @@ def test_a_study_is_run_and_reported(tmp_path: Path) -> None:
     refused = command("run", "spheres", *words, *kept, "--budget", "0.0001", "--preset", "standard")
     assert refused.returncode == 1
     assert "minutes, and 0.0001 are allowed" in refused.stderr
-    reported = command(
-        "report", "--results", str(tmp_path / "results"), "--output", str(tmp_path / "page")
-    )
+    where = ["--results", str(tmp_path / "results"), "--output", str(tmp_path / "page")]
+    drawn = command("figures", *where)
+    assert drawn.returncode == 0, drawn.stderr
+    assert {p.name for p in (tmp_path / "page").iterdir()} == {
+        "spheres.png",
+        "spheres_costates.png",
+    }
+    reported = command("report", *where)
     assert reported.returncode == 0, reported.stderr
     text = (tmp_path / "page" / "studies.md").read_text()
     assert "## spheres: points of a disc" in text
