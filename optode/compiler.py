@@ -12,6 +12,7 @@ from optode.codegen.in_memory import class_from_text
 from optode.codegen.standalone import COPY, runtime_copy
 from optode.derivation import AnySpec, Derivation
 from optode.diagnostics import Diagnostic, SpecError
+from optode.formulation import Formulation
 from optode.limit.from_spec import assuming_fixed
 from optode.rule.from_spec import expression_errors
 from optode.spec.reader import Spec, UnfinishedSpec, parse_spec, read_spec
@@ -27,10 +28,17 @@ def derive(
 
     ``step`` is the value of the step size in those terms, unless the model declares it. With
     ``assume_fixed`` constants that the spec uses and does not declare are fixed; the module's caller
-    gives them. Raises SpecError where the spec cannot be found or read.
+    gives them. A derivation is returned as it is, unless an order, a step or ``assume_fixed`` is given.
+    Raises SpecError where the spec cannot be found or read, TypeError for what is no spec.
     """
+    if isinstance(spec, Derivation):
+        if not order and step is None and not assume_fixed:
+            return spec
+        spec = spec.spec
     if isinstance(spec, (str, Path)):
         spec = with_expression_errors(partial(read_spec, find_spec(str(spec))))
+    if not isinstance(spec, (Spec, Formulation)):
+        raise TypeError(f"a spec is a path, a name, or what optode made of one, not {spec!r}")
     if assume_fixed and isinstance(spec, Spec):
         spec = assuming_fixed(spec)
     return Derivation(spec, order, step)

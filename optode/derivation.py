@@ -36,9 +36,6 @@ from optode.spec.reader import Spec
 from optode.unexpected import staged
 from optode.version import __version__
 
-AnySpec: TypeAlias = str | Path | Spec | Formulation
-"""A path, the name of a shipped spec, a spec that has been read, or one made in Python."""
-
 
 @dataclass(frozen=True, repr=False)
 class Derivation:
@@ -222,3 +219,9 @@ class Derivation:
             return self.show(form="markdown")
         except SpecError as error:
             return f"~~~\n{error}\n~~~\n"
+
+
+AnySpec: TypeAlias = str | Path | Spec | Formulation | Derivation
+"""A path, the name of a shipped spec, a spec that has been read or made in Python, or what was derived
+from one.
+"""

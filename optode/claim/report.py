@@ -52,5 +52,5 @@ def claims(
 
 def every_claim(seconds: float | None = None) -> Iterator[Claims]:
     """Yield the claims on every shipped model of vectors, each within so many seconds."""
-    vectors = (name for name in shipped_models() if not derive(name).model.is_matrix)
-    return (claims(name, seconds=seconds) for name in vectors)
+    derived = map(derive, shipped_models())
+    return (claims(each, seconds=seconds) for each in derived if not each.model.is_matrix)

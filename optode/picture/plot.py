@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optode.compiler import derive
-from optode.derivation import AnySpec, Derivation
+from optode.derivation import AnySpec
 from optode.diagnostics import Diagnostic, SpecError
 from optode.picture.canvas import check_installed, check_picture, write_picture
 from optode.picture.example import example_of
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot(
-    spec: AnySpec | Derivation, path: str | Path | None = None, panels: Sequence[str] = ()
-) -> Figure:
+def plot(spec: AnySpec, path: str | Path | None = None, panels: Sequence[str] = ()) -> Figure:
     """Draw a spec on a small example, and return the figure of matplotlib.
 
     ``panels`` chooses among "steps" (the rule at three step sizes beside its ODE), "plane" (paths
@@ -37,7 +35,7 @@ def plot(
         check_installed()
     else:
         check_picture(Path(path))
-    derivation = spec if isinstance(spec, Derivation) else derive(spec)
+    derivation = derive(spec)
     example = example_of(derivation)
     missing = [_REASONS[name] for name in panels if name not in panels_of(example)]
     if missing:

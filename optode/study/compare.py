@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optode.derivation import AnySpec, Derivation
+from optode.derivation import AnySpec
 from optode.diagnostics import Diagnostic, SpecError
 from optode.study.entrants import NEAR, Entrant, arguments_of, count, matched, network_of
 from optode.study.finding import find_task
@@ -100,7 +100,7 @@ class Comparison:
 
 
 def compare(
-    rules: Iterable[AnySpec | Derivation],
+    rules: Iterable[AnySpec],
     task: str | Task = "spheres",
     *,
     seeds: int | Sequence[int] = 5,
@@ -197,7 +197,7 @@ def _for_any_process(task: str | Task) -> str | Task:
     return task
 
 
-def entrants_of(rules: Iterable[AnySpec | Derivation]) -> list[Entrant]:
+def entrants_of(rules: Iterable[AnySpec]) -> list[Entrant]:
     """Derive rules, all of them before any error is raised: SpecError has all errors."""
     from optode.compiler import derive
 
@@ -205,7 +205,7 @@ def entrants_of(rules: Iterable[AnySpec | Derivation]) -> list[Entrant]:
     errors: list[Diagnostic] = []
     for rule in rules:
         try:
-            derivation = rule if isinstance(rule, Derivation) else derive(rule)
+            derivation = derive(rule)
             text, name = derivation.module_text, derivation.model.class_name
             found.append(Entrant(derivation.file_name, name, text))
         except SpecError as error:
