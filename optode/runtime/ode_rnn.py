@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .aliases import Inputs, Tensors
 from .node import Node
-from .solution import Costates, Stats
+from .solution import SequenceSolution, SequenceStats
 from .times import own_start
 
 
@@ -37,6 +37,9 @@ class ODERNN(nn.Module):
     At the first time h is zero, or as given, and the cell updates it with what is
     observed there. The other states start as the model says: those that the cell updates
     before it is called, the others from the updated h.
+
+    Fitted steps go on from interval to interval: the first step of one is as long as the next
+    one would have been in the interval before, and is tried again shorter where that is too long.
 
     References:
         Rubanova, Chen and Duvenaud 2019, arXiv:1907.03907
@@ -107,8 +110,7 @@ class ODERNN(nn.Module):
         """
         values, times, observed = _checked(values, times, mask)
         stats = SequenceStats()
-        before: list[Tensor] = []
-        after: list[list[Tensor]] = []
+        before, after = list[Tensor](), list[list[Tensor]]()
         states = self._start(values, start)
         if self.places != [0] and len(states) == 1:
             states = tuple(self.node.initial_states(states[0], inputs, own_start(times, states[0])))
@@ -117,7 +119,8 @@ class ODERNN(nn.Module):
             states = self._updated(states, values[:, i], observed[:, i])
             # from h alone the model makes the other states; the last interval is a point
             given = states if len(states) > 1 else states[0]
-            solution = self.node.integrate(given, times[:, i : i + 2], inputs)
+            with _beginning(self.node, stats):
+                solution = self.node.integrate(given, times[:, i : i + 2], inputs)
             after.append([z[0] for z in solution.states])
             states = tuple(z[-1] for z in solution.states)
             stats.solves.append(solution.stats)
@@ -153,53 +156,18 @@ class ODERNN(nn.Module):
         return tuple(found)
 
 
-@dataclass
-class SequenceStats:
-    """Count the work of all intervals: evaluations, vector-Jacobian products, and steps.
-
-    A backward pass adds its products.
-    """
-
-    solves: list[Stats] = field(default_factory=list)
-
-    @property
-    def forward_nfe(self) -> int:
-        """The evaluations of the field."""
-        return sum(solve.forward_nfe for solve in self.solves)
-
-    @property
-    def backward_nfe(self) -> int | None:
-        """The vector-Jacobian products of the field, None where one solve does not know."""
-        counts = [solve.backward_nfe for solve in self.solves]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
-
-    @property
-    def costates(self) -> list[Costates]:
-        """The costates of a backward pass, from the last time to the first."""
-        return [found for solve in reversed(self.solves) for found in solve.costates]
-
-    @property
-    def accepted(self) -> int:
-        """The steps that were accepted."""
-        return sum(solve.accepted for solve in self.solves)
-
-    @property
-    def rejected(self) -> int:
-        """The steps that were rejected."""
-        return sum(solve.rejected for solve in self.solves)
-
-
-class SequenceSolution(NamedTuple):
-    """Hold the times, and the states after the observations, of shape (batch, times, ...).
-
-    ``before`` holds h before the observation at each time: what the model foretold.
-    """
-
-    times: Tensor
-    states: Any
-    before: Tensor
-    stats: SequenceStats
+@contextmanager
+def _beginning(node: Node, stats: SequenceStats) -> Iterator[None]:
+    """Let a solve begin with a step as long as the one that the solve before would have taken next."""
+    length = stats.solves[-1].next_length if stats.solves else None
+    if length is None:
+        yield
+        return
+    node.carried = length
+    try:
+        yield
+    finally:
+        node.carried = None
 
 
 def padded(values: Sequence[Tensor], times: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -48,8 +48,13 @@ AS_SET = Plan()
 
 
 def options_of(node: Node, plan: Plan) -> Options:
-    """Return the options of a node, with the number of steps that the plan counts."""
+    """Return the options of a node, with the number of steps that the plan counts.
+
+    ``carried`` is the length of the first fitted step that a sequence of solves hands on.
+    """
     options = Options.of(node.options)
+    if node.carried is not None:
+        options = options._replace(first_step=node.carried)
     return options._replace(steps=plan.counted) if plan.counted else options
 
 

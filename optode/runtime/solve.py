@@ -190,6 +190,7 @@ class Solve:
 
         for i, (start, end) in enumerate(pairwise(self.clock.knots)):
             path.append(stepper.advance(i, self.evaluation.within(i), start, end, path[-1], accept))
+        self.stats.next_length = None if stepper.fixed else stepper.length
         if self.plan.dense:
             path = [*along.rows, path[-1]]
             self.marks = [*along.marks, self.clock.knots[-1]]

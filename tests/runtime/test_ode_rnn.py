@@ -366,3 +366,53 @@ def test_walker2d_example(tmp_path):
     assert done.returncode == 0, done.stderr
     for text in ("row repeated", "seed 1", "NFE", "last epoch", "over 2 seed(s)"):
         assert text in done.stdout
+
+
+@pytest.mark.parametrize("method", ["dopri5", "interpolation5", "auto"])
+@pytest.mark.parametrize("own", [False, True])
+def test_steps_go_on_from_interval_to_interval(method, own):
+    """Where nothing is observed the intervals are one solve, whose steps go on: its work and its states."""
+    rnn = build(HBNODE, method=method, rtol=1e-4, atol=1e-4, observe="steps")
+    times = torch.tensor([[0.0, 0.3, 1.9, 2.0, 5.0]]).expand(2, -1).clone()
+    times[1, 1:] += 0.2 if own else 0.0
+    h0 = torch.randn(2, HIDDEN)
+    found = rnn.integrate(torch.zeros(2, 5, FEATURES), times, torch.zeros(2, 5), start=h0)
+    whole = rnn.node.integrate(h0, times)
+    for ours, theirs in zip(found.states, whole.states, strict=True):
+        torch.testing.assert_close(ours, theirs.movedim(0, 1), rtol=1e-12, atol=1e-12)
+    for name in ("forward_nfe", "accepted", "rejected"):
+        assert getattr(found.stats, name) == getattr(whole.stats, name)
+
+
+def test_a_step_that_goes_on_may_be_too_long():
+    """After an observation that makes the field steep the step is rejected, and all is accurate."""
+
+    def field(t, h):
+        return torch.sin(torch.relu(h - 1) * 20) - 0.01 * h
+
+    node = NODE(field, method="dopri5", rtol=1e-7, atol=1e-7)
+    rnn = ODERNN(node, lambda x, h: h + x)
+    values = torch.zeros(1, 4, HIDDEN)
+    values[:, 2] = 3.0
+    times = torch.tensor([[0.0, 1.0, 2.0, 3.0]])
+    start = torch.full((1, HIDDEN), 0.5)
+    found = rnn.integrate(values, times, start=start)
+    assert found.stats.solves[1].accepted == 1  # the field is nearly zero there
+    assert found.stats.solves[2].rejected > 0
+    h = found.states.h[:, 2]
+    (_, expected) = odeint(field, h, torch.tensor([2.0, 3.0]), **EXACT)
+    torch.testing.assert_close(found.states.h[:, 3], expected, rtol=0, atol=1e-5)
+
+
+def test_what_goes_on_ends_with_the_sequence():
+    rnn = build(HBNODE, method="dopri5")
+    values, times = torch.randn(2, 4, FEATURES), torch.arange(4.0).expand(2, -1)
+    first = rnn.integrate(values, times)
+    assert rnn.node.carried is None
+    again = rnn.integrate(values, times)
+    assert first.stats.forward_nfe == again.stats.forward_nfe
+    assert torch.equal(first.states.h, again.states.h)
+    rnn.node.options = {"max_steps": 1}
+    with pytest.raises(RuntimeError, match="max_steps"):
+        rnn.integrate(100 * values, 10 * times)
+    assert rnn.node.carried is None
