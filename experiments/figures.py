@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -89,17 +90,21 @@ def spectrum(table: pd.DataFrame) -> Figure:
 
 
 def features(table: pd.DataFrame) -> Figure:
-    """Draw where points end: a row for each model, a column for each epoch."""
+    """Draw where points end, a panel for each epoch; two models stand side by side."""
     models, epochs = ([*dict.fromkeys(table[name])] for name in ("model", "epoch"))
-    drawn = Figure(figsize=(2.4 * len(epochs), 2.0 * len(models)), layout="constrained")
-    axes = drawn.subplots(len(models), len(epochs), squeeze=False)
-    for i, model in enumerate(models):
-        for j, epoch in enumerate(epochs):
-            own = table[(table["model"] == model) & (table["epoch"] == epoch)]
-            axes[i, j].scatter(own["x"], own["y"], s=6, c=own["kind"], cmap="coolwarm")
-            axes[i, j].tick_params(labelsize=6)
-            axes[0, j].set_title(f"epoch {epoch}")
-        axes[i, 0].set_ylabel(model.replace(", ", "\n"), fontsize=8)
+    high, wide = -(-len(models) // 2), len(epochs)
+    drawn = Figure(figsize=(1.9 * 2 * wide, 1.7 * high), layout="constrained")
+    axes = drawn.subplots(high, 2 * wide, squeeze=False)
+    for one in axes.flat:
+        one.set_axis_off()
+    for (k, model), (j, epoch) in product(enumerate(models), enumerate(epochs)):
+        own = table[(table["model"] == model) & (table["epoch"] == epoch)]
+        one = axes[k % high, k // high * wide + j]
+        one.set_axis_on()
+        one.scatter(own["x"], own["y"], s=6, c=own["kind"], cmap="coolwarm")
+        one.tick_params(labelsize=6)
+        one.set_title(f"epoch {epoch}" if k % high == 0 else "", fontsize=9)
+        one.set_ylabel("" if j else model.replace(", ", "\n"), fontsize=9)
     return drawn
 
 
