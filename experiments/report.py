@@ -34,6 +34,7 @@ TASK --preset standard` prints and keeps.
   `method="auto"` and the discrete gradient.
 - *ANODE* has as many zeros beside h as other models have velocities. The network around the ODE
   sees h alone, and begins all other states at zero.
+- *largest h*: the largest size of an entry of h on the test set, in all epochs.
 - *against HBNODE*: the median of the differences of the metric, seed by seed, and p of Wilcoxon's
   signed-rank test, where there are six seeds or more.
 """
