@@ -99,7 +99,7 @@ class Node(nn.Module):
     regular_start: Callable[[Tensor, Tensor, Inputs], Tensors] | None = None
     start_evaluations: ClassVar[int] = 0
     branch_evaluations: ClassVar[int] = 0
-    carried: float | None = None
+    first_length: float | None = None
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)

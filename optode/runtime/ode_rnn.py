@@ -163,11 +163,11 @@ def _beginning(node: Node, stats: SequenceStats) -> Iterator[None]:
     if length is None:
         yield
         return
-    node.carried = length
+    node.first_length = length
     try:
         yield
     finally:
-        node.carried = None
+        node.first_length = None
 
 
 def padded(values: Sequence[Tensor], times: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -50,11 +50,11 @@ AS_SET = Plan()
 def options_of(node: Node, plan: Plan) -> Options:
     """Return the options of a node, with the number of steps that the plan counts.
 
-    ``carried`` is the length of the first fitted step that a sequence of solves hands on.
+    ``first_length`` is the length of the first fitted step that a sequence of solves hands on.
     """
     options = Options.of(node.options)
-    if node.carried is not None:
-        options = options._replace(first_step=node.carried)
+    if node.first_length is not None:
+        options = options._replace(first_step=node.first_length)
     return options._replace(steps=plan.counted) if plan.counted else options
 
 

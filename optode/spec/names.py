@@ -35,8 +35,8 @@ _MEANINGS = {
 ATTRIBUTES = frozenset((
     "States", "adjoint_field", "atol", "automatic_grid", "best_method", "branch_evaluations",
     "compilations", "compiled", "constant_names", "each_feature", "equations", "feature_axis",
-    "feature_sum", "features", "field", "followers", "followers_see_f", "gradient", "graph_bytes",
-    "grid", "initial_states", "integrate", "learned_names", "learned_start", "linear_only",
+    "feature_sum", "features", "field", "first_length", "followers", "followers_see_f", "gradient",
+    "graph_bytes", "grid", "initial_states", "integrate", "learned_names", "learned_start", "linear_only",
     "linear_part", "linear_start", "linearize", "method", "observe", "operator_names", "options",
     "record", "regular_start", "relative_degree", "rests", "rtol", "running", "settled", "singular_times",
     "singular_values", "span", "start_evaluations", "state_names", "timeless", "timeless_loss",

@@ -408,11 +408,11 @@ def test_what_goes_on_ends_with_the_sequence():
     rnn = build(HBNODE, method="dopri5")
     values, times = torch.randn(2, 4, FEATURES), torch.arange(4.0).expand(2, -1)
     first = rnn.integrate(values, times)
-    assert rnn.node.carried is None
+    assert rnn.node.first_length is None
     again = rnn.integrate(values, times)
     assert first.stats.forward_nfe == again.stats.forward_nfe
     assert torch.equal(first.states.h, again.states.h)
     rnn.node.options = {"max_steps": 1}
     with pytest.raises(RuntimeError, match="max_steps"):
         rnn.integrate(100 * values, 10 * times)
-    assert rnn.node.carried is None
+    assert rnn.node.first_length is None
