@@ -48,13 +48,8 @@ AS_SET = Plan()
 
 
 def options_of(node: Node, plan: Plan) -> Options:
-    """Return the options of a node, with the number of steps that the plan counts.
-
-    ``first_length`` is the length of the first fitted step that a sequence of solves hands on.
-    """
+    """Return the options of a node, with the number of steps that the plan counts."""
     options = Options.of(node.options)
-    if node.first_length is not None:
-        options = options._replace(first_step=node.first_length)
     return options._replace(steps=plan.counted) if plan.counted else options
 
 

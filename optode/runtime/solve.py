@@ -181,6 +181,8 @@ class Solve:
     def _by_steps(self, states: Tensor) -> Tensor:
         stepper = Stepper(self, self.method, self.node.state_names, self.count_forward)
         stepper.whole |= self.plan.counted is not None
+        if self.node.first_length is not None:  # handed on by the solve before, to this way alone
+            stepper.length = self.node.first_length
         path, along = [self.cut(states)], _Along()
 
         def accept(step: Step, taken: Taken) -> None:

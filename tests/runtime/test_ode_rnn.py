@@ -404,6 +404,25 @@ def test_a_step_that_goes_on_may_be_too_long():
     torch.testing.assert_close(found.states.h[:, 3], expected, rtol=0, atol=1e-5)
 
 
+def test_the_way_back_by_the_adjoint_begins_anew():
+    """As torchdiffeq's does in every interval: its counts are those of solves of each for itself."""
+    options = {"adjoint_norm": "torchdiffeq"}
+    rnn = build(HBNODE, method="dopri5", gradient="adjoint", rtol=1e-6, atol=1e-6, options=options)
+    values, times = torch.randn(2, 4, FEATURES), 2 * torch.arange(4.0).expand(2, -1)
+    found = rnn.integrate(values, times)
+    h, m = (x.detach() for x in found.states)
+    weights = torch.randn(3, 2, HIDDEN)
+    for k, solve in enumerate(found.stats.solves[:3]):
+        alone = rnn.node.integrate((h[:, k], m[:, k]), times[:, k : k + 2])
+        assert alone.stats.forward_nfe >= solve.forward_nfe
+        (alone.states.h[-1] * weights[k]).sum().backward()
+        rnn.node.first_length = 2.0
+        with_first = rnn.node.integrate((h[:, k], m[:, k]), times[:, k : k + 2])
+        rnn.node.first_length = None
+        (with_first.states.h[-1] * weights[k]).sum().backward()
+        assert with_first.stats.backward_nfe == alone.stats.backward_nfe > 0
+
+
 def test_what_goes_on_ends_with_the_sequence():
     rnn = build(HBNODE, method="dopri5")
     values, times = torch.randn(2, 4, FEATURES), torch.arange(4.0).expand(2, -1)
