@@ -5,23 +5,17 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
-from experiments.models import entrants
-from optode.study.compare import equal_sizes
-from optode.study.finding import find_task
-from optode.study.fit import Fit, Job, Settings
+from experiments.trained import fits
 
 EPOCHS, POINTS = (1, 3, 10, 30), 60
 
 
 def measure(names: list[str]) -> pd.DataFrame:
     """Return h at the end of some test points after several epochs, from the first seed."""
-    task, models, rows = find_task("spheres"), entrants(names), []
-    sizes = equal_sizes(models, task)
-    for label, model in zip(names, models, strict=True):
-        settings = Settings(EPOCHS[-1], task.batch, task.rate)
-        current = Fit(Job(model, task, 0, sizes[model.name], settings))
+    rows = []
+    for label, current in fits(names, epochs=EPOCHS[-1]):
         points = current.sets.test.take(slice(POINTS))
-        while len(current.rows) < settings.epochs:
+        while len(current.rows) < EPOCHS[-1]:
             current.epoch()
             if len(current.rows) in EPOCHS:
                 found = pd.DataFrame(ends(current.network, points.inputs), columns=["x", "y"])

@@ -18,13 +18,22 @@ from optode.study.fit import Fit, Job, Settings
 EPOCHS = 10
 
 
-def trained(names: Sequence[str], task_name: str = "spheres") -> Iterator[tuple[str, Fit]]:
-    """Yield each model's name and its run of a few epochs, from one seed."""
+def fits(
+    names: Sequence[str], task_name: str = "spheres", epochs: int = EPOCHS
+) -> Iterator[tuple[str, Fit]]:
+    """Yield each model's name and its run of so many epochs from the first seed, not yet begun."""
     task, models = find_task(task_name), entrants([*names])
     sizes = equal_sizes(models, task)
     for label, model in zip(names, models, strict=True):
-        job = Job(model, task, 0, sizes[model.name], Settings(EPOCHS, task.batch, task.rate))
-        current = Fit(job)
+        yield (
+            label,
+            Fit(Job(model, task, 0, sizes[model.name], Settings(epochs, task.batch, task.rate))),
+        )
+
+
+def trained(names: Sequence[str], task_name: str = "spheres") -> Iterator[tuple[str, Fit]]:
+    """Yield each model's name and its run of a few epochs, from the first seed."""
+    for label, current in fits(names, task_name):
         for _ in range(EPOCHS):
             current.epoch()
         yield label, current
