@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 
 import numpy as np
@@ -32,11 +32,10 @@ def epochs(table: pd.DataFrame, metric: Metric) -> Figure:
     axes = drawn.subplots(2, 3).flatten()
     spent = table.groupby(["rule", "seed"])["seconds"].cumsum()
     table = table.assign(spent=spent)
-    for k, model in enumerate(m for m in MODELS if m in {*table["rule"]}):
-        own = table[table["rule"] == model].groupby("epoch").median(numeric_only=True).reset_index()
-        style = "-" if k < 10 else "--"
+    for every, look in _models(table):
+        own = every.groupby("epoch").median(numeric_only=True).reset_index()
         for one, (by, column, *_) in zip(axes, panels, strict=True):
-            one.plot(own[by], own[column], style, color=f"C{k % 10}", label=model)
+            one.plot(own[by], own[column], **look)
     for one, (by, _, label, wide) in zip(axes, panels, strict=True):
         one.set(xlabel="CPU seconds of training" if by == "spent" else "epoch", ylabel=label)
         one.set_yscale("log" if wide else "linear")
@@ -51,15 +50,20 @@ def costates(table: pd.DataFrame) -> Figure:
     drawn = Figure(figsize=(4.6 * len(epochs) + 3, 4), layout="constrained")
     axes = np.atleast_1d(drawn.subplots(1, len(epochs), sharey=True))
     for one, epoch in zip(axes, epochs, strict=True):
-        now = table[table["epoch"] == epoch]
-        for k, model in enumerate(m for m in MODELS if m in {*now["rule"]}):
-            own, style = now[now["rule"] == model], "-" if k < 10 else "--"
-            one.semilogy(own["back"], own["size"], style, color=f"C{k % 10}", label=model)
+        for own, look in _models(table[table["epoch"] == epoch]):
+            one.semilogy(own["back"], own["size"], **look)
         one.set(title=f"epoch {epoch}", xlabel="T - t")
         one.grid(alpha=0.3)
     axes[0].set_ylabel("|dL/dh(t)| over |dL/dh(T)|")
     drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     return drawn
+
+
+def _models(table: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
+    """Yield the rows of each model, in the order of the report, and the look of its line."""
+    for k, model in enumerate(name for name in MODELS if name in {*table["rule"]}):
+        look = {"color": f"C{k % 10}", "linestyle": "-" if k < 10 else "--", "label": model}
+        yield table[table["rule"] == model], look
 
 
 def conventions(table: pd.DataFrame) -> Figure:
