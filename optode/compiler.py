@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ def derive(
     ``step`` is the value of the step size in those terms, unless the model declares it. With
     ``assume_fixed`` constants that the spec uses and does not declare are fixed; the module's caller
     gives them. A derivation is returned as it is, unless an order, a step or ``assume_fixed`` is given.
+    While the process lives, the same text at the same path gives the same derivation.
     Raises SpecError where the spec cannot be found or read, TypeError for what is no spec.
     """
     if isinstance(spec, Derivation):
@@ -41,6 +42,13 @@ def derive(
         raise TypeError(f"a spec is a path, a name, or what optode made of one, not {spec!r}")
     if assume_fixed and isinstance(spec, Spec):
         spec = assuming_fixed(spec)
+    # A formulation may hold what cannot be hashed.
+    return kept(spec, order, step) if isinstance(spec, Spec) else Derivation(spec, order, step)
+
+
+@lru_cache(maxsize=256)
+def kept(spec: Spec, order: int, step: float | None) -> Derivation:
+    """Return the derivation of a spec, the same one each time, so that no stage is worked out twice."""
     return Derivation(spec, order, step)
 
 

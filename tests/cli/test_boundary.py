@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from optode import derivation
+from optode import compiler, derivation
 from optode.cli import boundary, entry
 from optode.cli.main import app
 
@@ -47,6 +47,7 @@ def test_an_interrupt_ends_in_one_line(
 
 def test_debug_stands_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(derivation, "build_rule", lambda _: {}["u"])
+    monkeypatch.setattr(compiler, "kept", derivation.Derivation)
     for arguments in (["--debug", "derive", "adam"], ["derive", "adam", "--debug"]):
         monkeypatch.setattr(sys, "argv", ["optode", *arguments])
         result = CliRunner().invoke(app, arguments)

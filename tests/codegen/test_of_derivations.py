@@ -21,6 +21,17 @@ def test_a_derivation_is_not_derived_again() -> None:
     assert derive(found, 2).spec is found.spec
 
 
+def test_no_stage_of_a_text_is_worked_out_twice(tmp_path: Path) -> None:
+    rule = tmp_path / "rule.yaml"
+    text = "name: rule\nstep_size: s\nstate: [x]\nupdate: |\n  x[k+1] = x - s*grad(x)\n"
+    rule.write_text(text)
+    found = optode.derive(rule)
+    assert optode.derive(rule).limit is found.limit
+    assert optode.derive(rule, 1).limit is not found.limit
+    rule.write_text(text.replace("s*grad", "2*s*grad"))
+    assert optode.derive(rule).limit.equations != found.limit.equations
+
+
 def test_its_order_and_step_are_kept(tmp_path: Path) -> None:
     found = optode.derive(HIGH, order=1, step=0.1)
     assert optode.compile(found).__doc__ != optode.compile(HIGH).__doc__
