@@ -70,6 +70,14 @@ def _broadcast(full: Any, u: Any) -> Any:
     return u if square and np.shape(u)[-2:] != np.shape(full)[-2:] else full * u
 
 
+def stacked(values: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    """Return arrays of a shape as one array; a number stands for an array of equal elements."""
+    whole = np.empty((len(values), *shape))
+    for k, value in enumerate(values):  # np.broadcast_to takes many times as long
+        whole[k] = value
+    return whole
+
+
 def ones(*arrays: Any) -> Any:
     """Return the value of ``ONES``, given arrays of which one has the states' shape."""
     return np.ones(np.broadcast_shapes(*map(np.shape, arrays)))

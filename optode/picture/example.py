@@ -16,6 +16,7 @@ import numpy as np
 import sympy as sp
 
 from optode.derivation import Derivation
+from optode.language.arrays import stacked
 from optode.language.derivative import partial
 from optode.language.functions import transformed
 from optode.language.matrices import MatrixFunction
@@ -145,7 +146,7 @@ class Example:
         shape = states.shape[2:]
         with np.errstate(all="ignore"):
             rows = [run(t, *z, *given) for t, z in zip(times, states, strict=True)]
-        return np.stack([[np.broadcast_to(x, shape) for x in row] for row in rows])
+        return np.stack([stacked(row, shape) for row in rows])
 
 
 def example_of(derivation: Derivation) -> Example:

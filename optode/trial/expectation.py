@@ -9,7 +9,7 @@ log(1/Delta)``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,12 +20,13 @@ import sympy as sp
 
 from optode.calculus.tangent import derivative_along, substituted
 from optode.diagnostics import SpecError
+from optode.language.arrays import stacked
 from optode.language.symbols import TIME, symbol
 from optode.limit.layer import initial_shift
 from optode.limit.scaled_rule import ScaledRule
 from optode.limit.slow_manifold import slow_manifold
 from optode.limit.turning import NotContracting
-from optode.trial.numerics import Array, Rates, numerical
+from optode.trial.numerics import Array, numerical
 from optode.trial.starts import solve
 from optode.trial.trial import Trial
 
@@ -156,17 +157,13 @@ def _has_no_correction(trial: Trial, time: float) -> bool:
     leading, later = (trial.rates(n, 1.0) for n in (0, 1))
     for first, t in pairwise(np.linspace(0.0, time, _SAMPLES)):
         states = solve(leading, (first, t), states, rtol=1e-6)
-        moved = _stacked(later, t, states) - _stacked(leading, t, states)
+        moved = later(t, states) - leading(t, states)
         if np.abs(moved).max() > _NEGLIGIBLE:
             return False
     return True
 
 
 _SAMPLES = 9
-
-
-def _stacked(rates: Rates, t: float, z: Array) -> Array:
-    return np.stack([np.broadcast_to(rate, z.shape[1:]) for rate in rates(t, list(z))])
 
 
 def _correction(trial: Trial, start_time: float, end_time: float) -> Array:
@@ -183,12 +180,11 @@ def _correction(trial: Trial, start_time: float, end_time: float) -> Array:
     leading, next_order = trial.rates(0, 1.0), trial.rates(1, 1.0)
     values = [trial.constants[c] for c in constants]
 
-    def rates(t: float, rows: Sequence[Array]) -> tuple[Array, ...]:
-        z = list(rows[:number])
+    def rates(t: float, rows: Array) -> Array:
+        z = rows[:number]
         f0, f1 = leading(t, z), next_order(t, z)
-        moved = product(t, *rows, *values)
-        gained = (c + b - a for a, b, c in zip(f0, f1, moved, strict=True))
-        return (*f0, *gained)
+        moved = stacked(product(t, *rows, *values), z.shape[1:])
+        return np.concatenate([f0, moved + f1 - f0])
 
     start = trial.branch(start_time)
     joint = np.concatenate([start, np.zeros_like(start)])

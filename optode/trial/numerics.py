@@ -13,7 +13,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from optode.language.arrays import ONES, array_function, array_modules, in_full, ones
+from optode.language.arrays import ONES, array_function, array_modules, in_full, ones, stacked
 from optode.language.matrices import MatrixFunction
 from optode.language.matrix_arrays import matrix_function
 from optode.language.program import Assign, FieldCall, Program, Statement
@@ -22,8 +22,8 @@ from optode.limit.limit import ContinuousLimit
 from optode.rule.rule import UpdateRule
 
 Array: TypeAlias = NDArray[np.float64]
-Rates: TypeAlias = Callable[[float, Sequence[Array]], tuple[Array, ...]]
-"""``(t, states) -> derivatives``."""
+Rates: TypeAlias = Callable[[float, Array], Array]
+"""``(t, states) -> derivatives``, both of shape (states, ...)."""
 
 
 class Oracle(Protocol):
@@ -201,8 +201,8 @@ def right_hand_side(
     run = numerical((TIME, *limit.states, *named), limit.equations, gradient)
     constants = [values[s.name] for s in named]
 
-    def rates(t: float, states: Sequence[Array]) -> tuple[Array, ...]:
-        return tuple(run(t, *states, *constants))
+    def rates(t: float, states: Array) -> Array:
+        return np.asarray(stacked(run(t, *states, *constants), states.shape[1:]))
 
     return rates
 

@@ -95,15 +95,11 @@ def _ends(rates: Rates, states: Array, start: float, end: float, steps: int = 12
     Adaptive steps would not end where the limit slides along a switch.
     """
     h = (end - start) / steps
-
-    def slope(t: float, z: Array) -> Array:
-        return np.stack([np.broadcast_to(rate, z.shape[1:]) for rate in rates(t, list(z))])
-
     for k in range(steps):
         t = start + k * h
-        k1 = slope(t, states)
-        k2 = slope(t + h / 2, states + h / 2 * k1)
-        k3 = slope(t + h / 2, states + h / 2 * k2)
-        k4 = slope(t + h, states + h * k3)
+        k1 = rates(t, states)
+        k2 = rates(t + h / 2, states + h / 2 * k1)
+        k3 = rates(t + h / 2, states + h / 2 * k2)
+        k4 = rates(t + h, states + h * k3)
         states = states + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
     return states

@@ -16,6 +16,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from optode.language.arrays import stacked
 from optode.rule.rule import UpdateRule
 
 Array: TypeAlias = NDArray[np.float64]
@@ -85,7 +86,7 @@ class SmoothField:
 
     def _joined(self, arrays: Sequence[Array]) -> Array:
         """Concatenate arrays; a number stands for an array of equal components."""
-        return np.concatenate([np.broadcast_to(array, self.shape).ravel() for array in arrays])
+        return np.asarray(stacked(arrays, self.shape)).ravel()
 
 
 def field_for(rule: UpdateRule, *, convex: bool = True) -> SmoothField:

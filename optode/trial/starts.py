@@ -40,7 +40,7 @@ def solve(rates: Rates, times: tuple[float, float], start: Array, rtol: float = 
         left -= 1
         if left < 0:
             raise NoSolution(f"no solution to an accuracy of {rtol}: the vector field is too rough")
-        return _rows(rates, t, z.reshape(start.shape)).ravel()
+        return rates(t, z.reshape(start.shape)).ravel()
 
     with np.errstate(all="ignore"):
         solution = solve_ivp(flat, times, start.ravel(), "DOP853", rtol=rtol, atol=rtol / 10)
@@ -57,8 +57,8 @@ def is_regular(rates: Rates, start: Array) -> bool:
     """
     directions = np.eye(start.size).reshape(-1, *start.shape)
     with np.errstate(all="ignore"):
-        here = _rows(rates, 0.0, start)
-        beside = [_rows(rates, 0.0, start + h * d) for d in directions for h in (_NEAR, -_NEAR)]
+        here = rates(0.0, start)
+        beside = [rates(0.0, start + h * d) for d in directions for h in (_NEAR, -_NEAR)]
         changes = [float(np.abs(there - here).max()) for there in beside]
     finite = bool(np.isfinite(here).all() and np.isfinite(changes).all())
     return finite and not any(_LIPSCHITZ < change < _JUMP for change in changes)
@@ -94,7 +94,7 @@ def regular_branch(rates: Rates, start: Array, samples: tuple[Array, Array]) -> 
 
     def defect(flat: Array) -> Array:
         z = flat.reshape(_NODES, *start.shape)
-        slopes = [2 * tau * _rows(rates, tau**2, row) for tau, row in zip(taus, z, strict=True)]
+        slopes = [2 * tau * rates(tau**2, row) for tau, row in zip(taus, z, strict=True)]
         return np.asarray(z - start - np.tensordot(integral, np.stack(slopes), 1)).ravel()
 
     guess = np.stack([_between(start, samples, node) for node in nodes])
@@ -107,10 +107,6 @@ def regular_branch(rates: Rates, start: Array, samples: tuple[Array, Array]) -> 
     points = chebyshev.chebvander(2 * np.append(0.0, nodes) - 1, _NODES)
     flat = np.linalg.solve(points, values.reshape(_NODES + 1, -1))
     return RegularBranch(flat.reshape(_NODES + 1, *start.shape), REACH)
-
-
-def _rows(rates: Rates, t: float, z: Array) -> Array:
-    return np.stack([np.broadcast_to(rate, z.shape[1:]) for rate in rates(t, list(z))])
 
 
 def _integration_matrix(nodes: Array) -> Array:

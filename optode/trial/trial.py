@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import sympy as sp
 
+from optode.language.arrays import stacked
 from optode.language.symbols import TIME
 from optode.limit.in_step_size import forgetting
 from optode.limit.limit import ContinuousLimit, continuous_limit
@@ -111,7 +112,7 @@ class Trial:
         known[f"{self.rule.position.name}0"] = self.position
         with np.errstate(all="ignore"):  # an infinite shift says that the start is singular
             rows = [value_of(sp.sympify(e), known, self.field) for e in self.limit(order).initial]
-        return np.stack([np.broadcast_to(row, self.field.shape) for row in rows])
+        return np.asarray(stacked(rows, self.field.shape))
 
     def offset(self, order: int) -> float:
         """Return kappa in ``t = (k + kappa) Delta``."""
@@ -125,7 +126,7 @@ class Trial:
         run = numerical((TIME, *states, *named), expressions, self.field)
         values = [constants[s.name] for s in named]
         along = (run(step * k, *z, *values) for k, z in enumerate(history, 1))
-        return np.stack([[np.broadcast_to(u, self.field.shape) for u in row] for row in along])
+        return np.stack([stacked(row, self.field.shape) for row in along])
 
     @cached_property
     def branch(self) -> RegularBranch | None:

@@ -149,7 +149,7 @@ def test_iterates_approach_the_limit_and_its_next_order(name):
 
         def rates(z, s, limit=limit):
             run = right_hand_side(limit, optimizer_field(), {**constants, "s": s})
-            return run(0.0, [z])[0]
+            return run(0.0, z[None])[0]
 
         found[order] = order_of(step, rates)
         if order == 0:

@@ -85,7 +85,9 @@ def second_order_errors(rule, equation, slope, offset=0.0):
         values = [rule.values(delta)[name.name] for name in names]
         velocity = slope(delta * np.sqrt(mu)) * delta * rule.field(x0)
         times = (offset * delta, (number + offset) * delta)
-        end = solve(lambda t, z, c=values: field(t, *z, *c), times, np.stack([x0, velocity]))
+        end = solve(
+            lambda t, z, c=values: np.stack(field(t, *z, *c)), times, np.stack([x0, velocity])
+        )
         errors.append(np.linalg.norm(end[0] - rule.iterates(delta, number)[-1, 0]))
     return observed_order([1 / n for n in NUMBERS], errors)
 
@@ -203,7 +205,7 @@ def test_horizon_ends_before_a_sign_switches():
 
 def nesterov_rates(t, z):
     x, v = z
-    return v, -3 / t * v - optimizer_field()(x)
+    return np.stack([v, -3 / t * v - optimizer_field()(x)])
 
 
 def test_the_regular_branch_of_a_pole():
@@ -219,7 +221,7 @@ def test_the_regular_branch_of_a_pole():
 
 def test_starts_are_told_apart():
     def regular(function):
-        return is_regular(lambda t, z: (function(z[0]),), np.zeros((1, 2)))
+        return is_regular(lambda t, z: function(z), np.zeros((1, 2)))
 
     assert not regular(lambda u: np.sqrt(np.abs(u)))
     assert not regular(lambda u: 1 / u)
@@ -229,9 +231,9 @@ def test_starts_are_told_apart():
 
 def test_no_solution_is_said():
     with pytest.raises(NoSolution):
-        solve(lambda t, z: (z[0] ** 2,), (0.0, 2.0), np.ones((1, 2)))
+        solve(lambda t, z: z**2, (0.0, 2.0), np.ones((1, 2)))
     with pytest.raises(NoSolution, match="too rough"):
-        solve(lambda t, z: (-np.sign(z[0]),), (0.0, 1.0), np.full((1, 2), 0.3))
+        solve(lambda t, z: -np.sign(z), (0.0, 1.0), np.full((1, 2), 0.3))
 
 
 # --- values of derivatives
