@@ -7,6 +7,7 @@ not depend on the emitted text.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -40,11 +41,16 @@ class Oracle(Protocol):
         """Return the n-th derivative along n directions; called for Jacobian products only."""
         ...
 
+    def __hash__(self) -> int:
+        """What is compiled for an oracle is kept for it."""
+        ...
+
     def loss(self, *points: Array) -> Array:
         """Return the number whose gradient ``g(x)`` is; called for rules with a loss only."""
         ...
 
 
+@lru_cache(maxsize=64)
 def evaluator(
     program: Program,
 ) -> Callable[[Mapping[str, Array | float], Oracle], tuple[Array, ...]]:
@@ -100,6 +106,13 @@ def numerical(
 
     Jacobian products are exact: the oracle's own derivatives, not differences.
     """
+    return _numerical(tuple(inputs), tuple(expressions), oracle)
+
+
+@lru_cache(maxsize=256)
+def _numerical(
+    inputs: tuple[sp.Symbol, ...], expressions: tuple[sp.Expr, ...], oracle: Oracle
+) -> Callable[..., list[Array]]:
     functions: dict[str, Callable[..., Array]] = {}
     opened = [in_full(_in_floats(_with_oracle(e, oracle, functions))) for e in expressions]
     run: Callable[..., list[Array]] = array_function(
