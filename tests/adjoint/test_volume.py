@@ -99,7 +99,7 @@ def determinant(derivation, start, end):
     ).double()
     states = torch.rand(len(node.state_names), 2) + 0.5
     jacobian = torch.autograd.functional.jacobian(
-        lambda y: flow(node, y, start, end), states.reshape(-1)
+        lambda y: flow(node, y, start, end), states.reshape(-1), vectorize=True
     )
     return float(torch.linalg.det(jacobian)), {
         symbol(n): getattr(node, n).item() for n in node.learned_names
