@@ -354,7 +354,7 @@ def test_what_lies_within_compiled_steps() -> None:
     field, h = Force(), torch.randn(4, 3, dtype=torch.float64)
     for steps in (2, 4):
         settings = {"method": "interpolation4", "options": {"steps": steps}}
-        node = made(AdamNODE, field, observe="interpolate", **settings)
+        node = made(HBNODE, field, observe="interpolate", **settings)
         expected = node.integrate(h, [0.1, 0.45, 1.0])
         torch.compiler.reset()
         traced = torch.compile(
