@@ -51,8 +51,10 @@ last epoch; in a sequence L is the loss of the last row.
 
 ANALYSES = {
     "conventions": "Backward evaluations by convention. The spheres' models after ten epochs, in "
-    "double precision with dopri5; *error* is that of the gradient by the field's parameters, "
-    "against autograd through dopri8 at 1e-10. `python -m experiments conventions`",
+    "double precision with dopri5: evaluations forward / backward, and in brackets the error of the "
+    "gradient by the field's parameters, against autograd through dopri8 at 1e-10. AdamNODE has no "
+    "gradient by odeint_adjoint: its last step goes past the start of the span, to times where v is "
+    "negative and its root not a number. `python -m experiments conventions`",
     "overshoot": "How far untrained models go: log10 of the largest entry of h over 64 units of time, "
     "quartiles over 200 starts, each with a field of its own. `python -m experiments overshoot`",
     "spectrum": "What becomes of gradients: log10 of the singular values of the adjoint propagator, "
@@ -225,13 +227,37 @@ def _analysis(file: Path, words: str) -> str:
     title, _, rest = words.partition(". ")
     title, _, more = title.partition(":")
     text = f"{(more + '. ' if more else '').lstrip()}{rest}."
-    numbers = "" if file.stem in DRAWN else f"{table(_cells(pd.read_csv(file)))}\n"
+    rows = SHOWN.get(file.stem, _cells)
+    numbers = "" if file.stem in DRAWN else f"{table(rows(pd.read_csv(file)))}\n"
     return f"\n## {title}\n\n{text}\n\n{numbers}![{title.lower()}]({file.stem}.png)\n"
 
 
 def _cells(found: pd.DataFrame) -> list[tuple[str, ...]]:
     """Return a table's head and its rows, numbers with four digits."""
-    rows = [tuple(found.columns)]
-    for row in found.values:
-        rows.append(tuple(f"{x:.4g}" if isinstance(x, float) else str(x) for x in row))
+    return [tuple(found.columns), *(tuple(map(_cell, row)) for row in found.values)]
+
+
+def _cell(x: object, form: str = ".4g") -> str:
+    if not isinstance(x, float):
+        return str(x)
+    return "-" if np.isnan(x) else f"{x:{form}}"
+
+
+def _by_convention(found: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return a row for each model and tolerance, with a column for each convention."""
+    names = list(dict.fromkeys(found["convention"]))
+    rows: list[tuple[str, ...]] = [("model", "tolerance", *names)]
+    for (model, tolerance), group in found.groupby(["model", "tolerance"], sort=False):
+        own = group.set_index("convention")
+        cells = (
+            f"{own.forward[n]} / {own.backward[n]} ({_cell(own.error[n], '.1e')})"
+            if n in own.index
+            else "-"
+            for n in names
+        )
+        rows.append((model, _cell(tolerance), *cells))
     return rows
+
+
+SHOWN = {"conventions": _by_convention}
+"""How the numbers of an analysis stand in its table, where it is not row by row."""

@@ -380,7 +380,13 @@ def test_analyses_are_reported(tmp_path: Path) -> None:
     pd.DataFrame(back).to_csv(folder / "costates.csv", index=False)
     one = {"model": ["NODE", "HBNODE"]}
     tables = {
-        "conventions": {"tolerance": [1e-3, 1e-4], "convention": "discrete", "backward": [8, 9]},
+        "conventions": {
+            "tolerance": 1e-3,
+            "convention": ["adjoint", "discrete"],
+            "forward": [14, 20],
+            "backward": [8, 9],
+            "error": [2e-4, float("nan")],
+        },
         "overshoot": {"low": [1.0, 0.0], "median": [2.0, 1.0], "high": [3.0, 2.0]},
         "spectrum": {"largest": [1.0, 0.5], "smallest": [-1.0, -2.0]},
         "features": {"epoch": [1, 3], "kind": [0, 1], "x": [0.0, 1.0], "y": 2.0},
@@ -399,6 +405,9 @@ def test_analyses_are_reported(tmp_path: Path) -> None:
     for name in (*tables, "spheres", "spheres_costates"):
         assert f"({name}.png)" in text
         assert (page / f"{name}.png").stat().st_size > 5_000
+    assert (
+        "\n| NODE | 0.001 | 14 / 8 (2.0e-04) | - |\n| HBNODE | 0.001 | - | 20 / 9 (-) |\n" in text
+    )
 
 
 PARAMETERS = {"ANODE": 567, "SONODE": 528, "HBNODE": 568, "GHBNODE": 568}
