@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 REQUIREMENTS := pyproject.toml constraints.txt
 PYTHONS ?= 3.10 3.11 3.12 3.13
 
+# Packages are compiled as they are imported: most of what is installed never is.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test docs papers matrix lowest clean
 .DELETE_ON_ERROR:
 
@@ -34,7 +37,7 @@ needs_cpu_build = [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/nu
 $(VENV)/%.installed: $(REQUIREMENTS)
 	$(PYTHON) -m venv $(VENV)
 	if $(needs_cpu_build); then export PIP_EXTRA_INDEX_URL="$(CPU_BUILDS)"; fi; \
-		$(BIN)/python -m pip install -c constraints.txt -e ".[$*]"
+		$(BIN)/python -m pip install --no-compile -c constraints.txt -e ".[$*]"
 	touch $@
 
 # The tasks of the literature at the quick preset; those with recorded data where OPTODE_DATA is set.
