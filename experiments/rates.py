@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from experiments.models import entrants
-from optode.study.compare import equal_sizes
+from optode.study.admission import equal_sizes
 from optode.study.finding import find_task
 from optode.study.fit import Job, Settings
 from optode.study.running import carried_out

@@ -11,7 +11,8 @@ import pandas as pd
 
 from experiments.models import MODELS, entrants
 from experiments.presets import PRESETS
-from optode.study.compare import Comparison, equal_sizes
+from optode.study.admission import equal_sizes
+from optode.study.compare import Comparison
 from optode.study.finding import find_task
 from optode.study.fit import Fit, Job, Run, Settings
 from optode.study.paths import reach_of

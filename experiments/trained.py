@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from experiments.models import entrants
-from optode.study.compare import equal_sizes
+from optode.study.admission import equal_sizes
 from optode.study.finding import find_task
 from optode.study.fit import Fit, Job, Settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -9,14 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optode.codegen.files import folder_problem, replace
 from optode.derivation import AnySpec
 from optode.diagnostics import Diagnostic, SpecError
-from optode.study.entrants import NEAR, Entrant, arguments_of, count, matched, network_of
+from optode.study.admission import equal_sizes, loaded, tried
+from optode.study.entrants import Entrant
 from optode.study.finding import find_task
-from optode.study.fit import FAILURES, Job, Run, Settings
+from optode.study.fit import Job, Run, Settings
 from optode.study.record import Record, StudyError, as_csv
 from optode.study.running import carried_out, cluster
-from optode.study.task import Metric, Sizes, Task
+from optode.study.task import Metric, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,27 +76,29 @@ class Comparison:
         return pictures(self.every, self.metric)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write the tables as CSV, the summary as JSON, and the figures as PNG; returns the files."""
-        place = Path(folder)
-        place.mkdir(parents=True, exist_ok=True)
-        written = []
+        """Write the tables as CSV, the summary as JSON, and the figures as PNG; returns the files.
+
+        All are written or none; SpecError (E603) says which file cannot be.
+        """
+        contents: dict[str, str | bytes] = {}
         for name in ("summary", "runs", "epochs"):
             table = getattr(self, name)
             rows = (table.reset_index() if name == "summary" else table).to_dict("records")
-            written.append(place / f"{name}.csv")
-            written[-1].write_text(as_csv(rows), encoding="utf-8")
+            contents[f"{name}.csv"] = as_csv(rows)
         document = {
             "task": self.task,
             "metric": self.metric.name,
             "settings": asdict(self.settings),
             "rules": json.loads(self.summary.reset_index().to_json(orient="records")),
         }
-        written.append(place / "summary.json")
-        written[-1].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        contents["summary.json"] = json.dumps(document, indent=2) + "\n"
         for name, figure in self.figures.items():
-            written.append(place / f"{name}.png")
-            figure.savefig(written[-1], dpi=120)
-        return written
+            stream = io.BytesIO()
+            figure.savefig(stream, format="png", dpi=120)
+            contents[f"{name}.png"] = stream.getvalue()
+        files = {Path(folder) / name: content for name, content in contents.items()}
+        replace(files)
+        return [*files]
 
     def _repr_html_(self) -> str:
         return str(self.summary.to_html())
@@ -135,7 +140,7 @@ def compare(
         planned: is called with all jobs before the first is carried out.
 
     Raises:
-        SpecError: for a rule that cannot be derived.
+        SpecError: for a rule that cannot be derived, a folder that cannot be written.
         StudyError: for a task that is none, a rule that does not fit it, a folder of other runs.
     """
     found = task if isinstance(task, Task) else find_task(task)
@@ -152,9 +157,15 @@ def compare(
 
 
 def _checked_folder(output: str | Path | None, jobs: Sequence[Job]) -> Path | None:
-    """Return the folder of runs; raises StudyError where it has runs of another configuration."""
+    """Return the folder of runs.
+
+    Raises SpecError where nothing can be written there, StudyError where it has runs of another
+    configuration.
+    """
     place = None if output is None else Path(output)
     if place is not None:
+        if problem := folder_problem(place):
+            raise SpecError([problem])
         for job in jobs:
             Record(place / job.place, job.config()).check()
     return place
@@ -173,14 +184,14 @@ def _jobs(
     settings: Settings,
     data: str | Path | None,
 ) -> list[Job]:
-    """Return a job for each entrant and seed. Raises StudyError where data are missing."""
+    """Return a job for each entrant and seed. Raises StudyError for what could not be trained."""
     found = task if isinstance(task, Task) else find_task(task)
     numbers = range(seeds) if isinstance(seeds, int) else seeds
     if not numbers:
         raise StudyError("a comparison needs one seed at least")
     folder = None if data is None else Path(data)
-    if found.files:
-        found.load(folder, numbers[0])  # what is missing is said before anything is written
+    sets = loaded(found, folder, numbers[0])
+    tried(entrants, found, sets)
     sizes, on = equal_sizes(entrants, found), _for_any_process(task)
     return [
         Job(each, on, seed, sizes[each.name], settings, folder)
@@ -218,44 +229,3 @@ def entrants_of(rules: Iterable[AnySpec]) -> list[Entrant]:
     if not found:
         raise StudyError("a comparison needs one rule at least")
     return found
-
-
-def equal_sizes(entrants: Sequence[Entrant], task: Task) -> dict[str, Sizes]:
-    """Return the hidden units of each entrant's field, for equal numbers of parameters.
-
-    Raises StudyError for an entrant that does not train on the task, or cannot be made so large.
-    """
-    counts, problems = {}, []
-    for each in entrants:
-        try:
-            counts[each.name] = _counter(each, task)
-        except (ValueError, TypeError, *FAILURES) as error:
-            problems.append(f"{each.name} does not fit the task {task.name}: {error}")
-    if problems:
-        raise StudyError("\n".join(problems))
-    first, *others = entrants
-    wanted = counts[first.name](task.sizes)
-    sizes = {first.name: task.sizes}
-    for each in others:
-        found = matched(counts[each.name], task.sizes, wanted)
-        sizes[each.name] = found
-        has = counts[each.name](found)
-        if abs(has - wanted) > NEAR * wanted:
-            problems.append(f"{each.name} cannot have {wanted} parameters: {has} are nearest")
-    if problems:
-        raise StudyError("\n".join(problems))
-    return sizes
-
-
-def _counter(entrant: Entrant, task: Task) -> Callable[[Sizes], int]:
-    """Return how many parameters a network has whose field has so many hidden units."""
-    import torch
-
-    features, arguments = entrant.features(task), arguments_of(entrant, task)
-
-    def of_field(sizes: Sizes) -> int:
-        with torch.device("meta"):
-            return count(task.field(features, sizes, arguments))
-
-    around = count(network_of(entrant, task, task.sizes)) - of_field(task.sizes)
-    return lambda sizes: around + of_field(sizes)

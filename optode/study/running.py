@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def carried_out(
     """Return the runs of jobs in their order; ``done`` hears of each as it ends.
 
     Each has one thread and a process to itself, so that its numbers do not depend on the others.
-    ``backend`` is one of joblib's: loky, dask or ray.
+    ``backend`` is one of joblib's: loky, dask or ray. Raises StudyError where a process is killed.
     """
     if processes == 1 and backend == "loky":
         runs = []
@@ -38,9 +39,14 @@ def carried_out(
         each = Parallel(return_as="generator_unordered")(
             delayed(_numbered)(k, job, folder) for k, job in enumerate(jobs)
         )
-        for k, run in each:
-            found[k] = run
-            done(run)
+        try:
+            for k, run in each:
+                found[k] = run
+                done(run)
+        except BrokenExecutor:
+            lost = "a process was killed, perhaps for want of memory"
+            kept = "" if folder is None else ": what is done is kept, and the same call goes on"
+            raise StudyError(f"{lost}{kept}") from None
     return [found[k] for k in range(len(jobs))]
 
 

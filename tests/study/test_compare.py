@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from faulty_tasks import FAULTY
 from own_task import SIGNS
 from PIL import Image
 from rich.console import Console
@@ -140,6 +141,26 @@ BAD = {
     "twice": (["adam", "adam"], SIGNS, "adam is given twice"),
     "none": ([], SIGNS, "needs one rule"),
     "more than a field": (["mirror_descent"], SIGNS, "mirror_descent does not fit the task signs"),
+    "matrices": (
+        ["adam", "muon"],
+        SIGNS,
+        r"^muon does not fit the task signs: states have the shape",
+    ),
+    "load fails": (
+        RULES,
+        FAULTY["load fails"],
+        "data of signs cannot be loaded: KeyError: 'points'",
+    ),
+    "no sets": (RULES, FAULTY["no sets"], "load of signs returns a Tensor, not Sets"),
+    "shapes": (
+        RULES,
+        FAULTY["shapes"],
+        "heavy_ball does not fit the task signs: RuntimeError: mat",
+    ),
+    "loss": (RULES, FAULTY["loss"], "adam does not fit the task signs: RuntimeError"),
+    "loss of samples": (RULES, FAULTY["loss of samples"], "signs: RuntimeError: grad can be"),
+    "metric": (RULES, FAULTY["metric"], "signs: AttributeError: 'NoneType' object"),
+    "other types": (RULES, FAULTY["other types"], "adam does not fit the task signs: states"),
 }
 
 
@@ -149,6 +170,31 @@ def test_bad_input_is_named_and_nothing_is_written(name: str, tmp_path: Path) ->
     with pytest.raises(StudyError, match=message):
         optode.compare(rules, task, seeds=1, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_folder_that_cannot_be_written_is_named(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(optode.SpecError) as caught:
+        optode.compare(RULES, SIGNS, seeds=1, output=tmp_path / place)
+    assert [error.code for error in caught.value.diagnostics] == ["E603"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "signs").write_text("in the way")
+    for jobs in (1, 2):
+        with pytest.raises(optode.SpecError, match=r"E603: cannot write .*config\.json"):
+            optode.compare(["adam"], f"{HERE / 'own_task.py'}:SIGNS", jobs=jobs, output=tmp_path)
+
+
+def test_a_process_that_is_killed_is_said(tmp_path: Path) -> None:
+    task = f"{HERE / 'faulty_tasks.py'}:KILLED"
+    with pytest.raises(
+        StudyError, match=r"killed, .*: what is done is kept, and the same call goes"
+    ):
+        optode.compare(["adam"], task, seeds=2, jobs=2, epochs=1, output=tmp_path)
+    assert len(optode.compare(["adam"], task, seeds=2, epochs=1, output=tmp_path).runs) == 2
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from own_task import SIGNS
 from torch import nn
 from torchdiffeq import odeint
 
-from optode.study.compare import entrants_of, equal_sizes
+from optode.study.admission import equal_sizes
+from optode.study.compare import entrants_of
 from optode.study.entrants import arguments_of, matched, network_of
 from optode.study.finding import EVERY, find_task
 from optode.study.fit import Fit, Job, Run, Settings, fit
