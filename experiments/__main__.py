@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from optode.codegen.files import folder_problem, replace
+from optode.diagnostics import SpecError
 from optode.study.record import StudyError
 
 RESULTS = Path(__file__).parent / "results"
@@ -70,13 +72,20 @@ def analyse(name: str, models: list[str], results: Path, **more: Any) -> None:
 
     table = rounded(import_module(f"experiments.{name}").measure(models, **more))
     print(table.to_string(index=False))
-    results.mkdir(parents=True, exist_ok=True)
-    table.to_csv(results / f"{name}.csv", index=False)
+    replace({results / f"{name}.csv": table.to_csv(index=False)})
+
+
+def check_folders(asked: argparse.Namespace) -> None:
+    """Raise SpecError for folders that cannot be written, before hours of work."""
+    given = (vars(asked).get(name) for name in ("runs", "results", "output"))
+    if problems := [p for folder in given if folder and (p := folder_problem(folder))]:
+        raise SpecError(problems)
 
 
 def main() -> None:
     asked = arguments()
     try:
+        check_folders(asked)
         if asked.command == "run":
             from experiments.running import run
 
@@ -93,6 +102,8 @@ def main() -> None:
             make(asked.results, asked.output)
     except StudyError as problem:
         sys.exit(f"error: {problem}")
+    except SpecError as problem:
+        sys.exit(str(problem))
 
 
 if __name__ == "__main__":

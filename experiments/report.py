@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.stats import wilcoxon
 
 from experiments import authors, claims, figures
 from experiments.models import MODELS
+from optode.codegen.files import replace
 from optode.study.finding import find_task
 from optode.study.record import StudyError
 
@@ -100,29 +103,34 @@ DRAWN = ("features",)
 
 def write(results: Path, output: Path) -> None:
     """Write a page with a section for each task that has results, and its figures."""
-    draw(results, output)
     tasks = _tasks(results)
     parts = [_HEAD, _verdicts(tasks)]
     parts += [_section(name, preset, results) for name, preset, _ in tasks]
     parts += [_analysis(file, words) for file, words in _analyses(results)]
-    (output / "studies.md").write_text("\n".join(parts), encoding="utf-8")
+    replace({output / "studies.md": "\n".join(parts), **_pictures(results, output)})
 
 
 def draw(results: Path, output: Path) -> None:
     """Draw the figures of all tasks and analyses that have results."""
-    tasks = _tasks(results)
-    output.mkdir(parents=True, exist_ok=True)
-    for name, _, folder in tasks:
+    replace(_pictures(results, output))
+
+
+def _pictures(results: Path, output: Path) -> dict[Path, bytes]:
+    """Return the figures by their files."""
+    found: dict[str, Figure] = {}
+    for name, _, folder in _tasks(results):
         epochs = pd.read_csv(folder / "epochs.csv")
-        drawn = {
-            name: figures.epochs(epochs, find_task(name).metric),
-            f"{name}_costates": figures.costates(pd.read_csv(folder / "costates.csv")),
-        }
-        for stem, figure in drawn.items():
-            figure.savefig(output / f"{stem}.png", dpi=100)
+        found[name] = figures.epochs(epochs, find_task(name).metric)
+        found[f"{name}_costates"] = figures.costates(pd.read_csv(folder / "costates.csv"))
     for file, _ in _analyses(results):
-        figure = figures.ANALYSES[file.stem](pd.read_csv(file))
-        figure.savefig(output / f"{file.stem}.png", dpi=100)
+        found[file.stem] = figures.ANALYSES[file.stem](pd.read_csv(file))
+    return {output / f"{stem}.png": _png(figure) for stem, figure in found.items()}
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=100)
+    return stream.getvalue()
 
 
 def _tasks(results: Path) -> list[tuple[str, str, Path]]:

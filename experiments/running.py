@@ -11,6 +11,7 @@ import pandas as pd
 
 from experiments.models import MODELS, entrants
 from experiments.presets import PRESETS
+from optode.codegen.files import replace
 from optode.study.admission import equal_sizes
 from optode.study.compare import Comparison
 from optode.study.finding import find_task
@@ -83,7 +84,7 @@ def _within_budget(jobs: list[Job], asked: argparse.Namespace) -> None:
     minutes = sum(seconds[job.entrant.name] for job in todo) / 60 / asked.jobs
     if minutes > asked.budget:
         raise StudyError(
-            f"this takes about {minutes:.0f} minutes, and {asked.budget:g} are allowed"
+            f"this takes about {minutes:.2g} minutes, and {asked.budget:g} are allowed"
         )
 
 
@@ -109,7 +110,6 @@ def keep(found: Comparison, labels: dict[str, str], folder: Path, batches: int) 
 
     Seconds are those of the processor: runs are made side by side, perhaps beside other work.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     runs, epochs = found.runs.copy(), found.epochs.copy()
     for table in (runs, epochs):
         table["rule"] = table["rule"].map(labels)
@@ -121,8 +121,9 @@ def keep(found: Comparison, labels: dict[str, str], folder: Path, batches: int) 
     epochs["seconds"] = epochs["cpu_seconds"]
     epochs = epochs[["rule", "seed", *(name for name in KEPT if name in epochs)]]
     tables = {"runs": runs, "epochs": epochs, "costates": costates(found.every, labels)}
-    for name, table in tables.items():
-        rounded(table).to_csv(folder / f"{name}.csv", index=False)
+    replace(
+        {folder / f"{n}.csv": rounded(table).to_csv(index=False) for n, table in tables.items()}
+    )
 
 
 def costates(runs: list[Run], labels: dict[str, str]) -> pd.DataFrame:

@@ -123,6 +123,15 @@ def test_a_study_is_run_and_reported(tmp_path: Path) -> None:
     assert (tmp_path / "page" / "spheres.png").stat().st_size > 10_000
 
 
+def test_folders_that_cannot_be_written_are_said_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    one, other = str(tmp_path / "file"), str(tmp_path / "file" / "below")
+    refused = command("run", "spheres", "--runs", one, "--results", other)
+    assert refused.returncode == 1
+    assert refused.stderr.count("error E603: cannot write") == 2
+    assert "Traceback" not in refused.stderr
+
+
 def test_without_results_there_is_no_report(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="has no results"):
         write(tmp_path, tmp_path / "page")
