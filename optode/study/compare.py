@@ -17,7 +17,7 @@ from optode.study.admission import equal_sizes, loaded, tried
 from optode.study.entrants import Entrant
 from optode.study.finding import find_task
 from optode.study.fit import Job, Run, Settings
-from optode.study.record import Record, StudyError, as_csv
+from optode.study.record import Record, StudyError, as_csv, whole_number
 from optode.study.running import carried_out, cluster
 from optode.study.task import Metric, Task
 
@@ -105,7 +105,7 @@ class Comparison:
 
 
 def compare(
-    rules: Iterable[AnySpec],
+    rules: AnySpec | Iterable[AnySpec],
     task: str | Task = "spheres",
     *,
     seeds: int | Sequence[int] = 5,
@@ -126,7 +126,7 @@ def compare(
     parameters, and tolerances at which the outputs are within ``error`` of an exact solve.
 
     Args:
-        rules: as ``optode.derive`` takes them.
+        rules: as ``optode.derive`` takes them, several or one.
         task: the name of a task that ships, ``"FILE.py:NAME"``, or a ``Task``.
         seeds: so many, from 0 on, or the seeds themselves.
         epochs: train for so many, by default the task's number.
@@ -141,7 +141,8 @@ def compare(
 
     Raises:
         SpecError: for a rule that cannot be derived, a folder that cannot be written.
-        StudyError: for a task that is none, a rule that does not fit it, a folder of other runs.
+        StudyError: for a task that is none, a rule that does not fit it, settings without a meaning,
+            a folder of other runs.
     """
     found = task if isinstance(task, Task) else find_task(task)
     settings = _settings(found, error, epochs=epochs, batch=batch, rate=rate)
@@ -186,10 +187,7 @@ def _jobs(
 ) -> list[Job]:
     """Return a job for each entrant and seed. Raises StudyError for what could not be trained."""
     found = task if isinstance(task, Task) else find_task(task)
-    numbers = range(seeds) if isinstance(seeds, int) else seeds
-    if not numbers:
-        raise StudyError("a comparison needs one seed at least")
-    folder = None if data is None else Path(data)
+    numbers, folder = _numbers(seeds), None if data is None else Path(data)
     sets = loaded(found, folder, numbers[0])
     tried(entrants, found, sets)
     sizes, on = equal_sizes(entrants, found), _for_any_process(task)
@@ -200,6 +198,16 @@ def _jobs(
     ]
 
 
+def _numbers(seeds: int | Sequence[int]) -> list[int]:
+    """Return the seeds. Raises StudyError where there is none, or one twice."""
+    if not isinstance(seeds, Iterable):
+        return [*range(whole_number("seeds", seeds))]
+    found = [whole_number("a seed", seed, 0) for seed in seeds]
+    if not found or len({*found}) < len(found):
+        raise StudyError(f"seeds = {seeds!r} must be different numbers, one at least")
+    return found
+
+
 def _for_any_process(task: str | Task) -> str | Task:
     """Return a task as any process can find it: a file by its whole path."""
     if isinstance(task, str) and ":" in task:
@@ -208,13 +216,14 @@ def _for_any_process(task: str | Task) -> str | Task:
     return task
 
 
-def entrants_of(rules: Iterable[AnySpec]) -> list[Entrant]:
-    """Derive rules, all of them before any error is raised: SpecError has all errors."""
+def entrants_of(rules: AnySpec | Iterable[AnySpec]) -> list[Entrant]:
+    """Derive rules, or one, all of them before any error is raised: SpecError has all errors."""
     from optode.compiler import derive
 
     found: list[Entrant] = []
     errors: list[Diagnostic] = []
-    for rule in rules:
+    several = rules if isinstance(rules, Iterable) and not isinstance(rules, str) else (rules,)
+    for rule in several:
         try:
             derivation = derive(rule)
             text, name = derivation.module_text, derivation.model.class_name

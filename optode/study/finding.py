@@ -22,6 +22,8 @@ def find_task(words: str) -> Task:
 
     Raises StudyError where there is none.
     """
+    if not isinstance(words, str):
+        raise StudyError(f"a task is a name, FILE.py:NAME or a Task, not {words!r}")
     if words in EVERY:
         return EVERY[words]
     file, colon, name = words.rpartition(":")

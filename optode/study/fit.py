@@ -18,7 +18,7 @@ from optode.study.entrants import Entrant, count, network_of
 from optode.study.finding import find_task
 from optode.study.looking import looked_at
 from optode.study.paths import Paths, costates_back, paths_of, reach_of, sizes_of
-from optode.study.record import Record, Row, StudyError
+from optode.study.record import Record, Row, StudyError, whole_number
 from optode.study.task import Sets, Sizes, Task
 from optode.version import __version__
 
@@ -43,8 +43,8 @@ class Settings:
     clip: float = 1.0
 
     def __post_init__(self) -> None:
-        if not min(self.epochs, self.batch) >= 1:
-            raise StudyError(f"epochs = {self.epochs} and batch = {self.batch} must be from 1 on")
+        for name in ("epochs", "batch"):
+            whole_number(name, getattr(self, name))
         for name in ("rate", "error"):
             if not 0 < (x := getattr(self, name)) < math.inf:
                 raise StudyError(f"{name} = {x:g} must be a finite number above 0")

@@ -11,6 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,13 @@ Row = dict[str, float]
 
 class StudyError(Exception):
     """A study cannot go on; the message says why, and what to do."""
+
+
+def whole_number(name: str, x: Any, least: int = 1) -> int:
+    """Return a whole number from ``least`` on; raises StudyError for what is none."""
+    if not isinstance(x, Integral) or isinstance(x, bool) or x < least:
+        raise StudyError(f"{name} = {x!r} must be a whole number from {least} on")
+    return int(x)
 
 
 class Record:

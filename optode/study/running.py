@@ -11,7 +11,10 @@ from typing import Any
 import torch
 
 from optode.study.fit import Job, Run, fit
-from optode.study.record import StudyError
+from optode.study.record import StudyError, whole_number
+
+BACKENDS = ("loky", "dask", "ray")
+"""The backends of joblib that are known: processes of this machine, and clusters."""
 
 
 def carried_out(
@@ -26,7 +29,9 @@ def carried_out(
     Each has one thread and a process to itself, so that its numbers do not depend on the others.
     ``backend`` is one of joblib's: loky, dask or ray. Raises StudyError where a process is killed.
     """
-    if processes == 1 and backend == "loky":
+    if backend not in BACKENDS:
+        raise StudyError(f"there is no backend {backend!r}: one of {', '.join(BACKENDS)}")
+    if whole_number("jobs", processes) == 1 and backend == "loky":
         runs = []
         for job in jobs:
             runs.append(_alone(job, folder))

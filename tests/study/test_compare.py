@@ -135,6 +135,7 @@ def test_a_diverging_rule_is_counted_and_the_others_stand() -> None:
 
 BAD = {
     "no task": (RULES, "sphere", "there is no task 'sphere': one of spheres, spirals"),
+    "no name of a task": (RULES, None, "a task is a name, FILE.py:NAME or a Task, not None"),
     "no file": (RULES, "none.py:TASK", r"task file none\.py does not exist"),
     "no name": (RULES, f"{HERE / 'own_task.py'}:OTHER", "has no OTHER: a task is"),
     "no object": (RULES, f"{HERE / 'own_task.py'}:NO_TASK", "NO_TASK in .* is a int, not a Task"),
@@ -164,12 +165,17 @@ BAD = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Using a target size")
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_named_and_nothing_is_written(name: str, tmp_path: Path) -> None:
     rules, task, message = BAD[name]
     with pytest.raises(StudyError, match=message):
         optode.compare(rules, task, seeds=1, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_one_rule_needs_no_list() -> None:
+    assert [*optode.compare("adam", SIGNS, seeds=(5,), epochs=1).runs["seed"]] == [5]
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])
@@ -200,12 +206,21 @@ def test_a_process_that_is_killed_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"seeds": 0}, "needs one seed"),
-        ({"seeds": []}, "needs one seed"),
+        ({"seeds": 0}, "seeds = 0 must be a whole number from 1 on"),
+        ({"seeds": 1.5}, r"seeds = 1\.5 must be a whole"),
+        ({"seeds": []}, "must be different numbers, one at least"),
+        ({"seeds": [3, 3]}, "must be different numbers, one at least"),
+        ({"seeds": [-1]}, "a seed = -1 must be"),
+        ({"seeds": "12"}, "a seed = '1' must be"),
+        ({"jobs": 0}, "jobs = 0 must be"),
+        ({"jobs": True}, "jobs = True must be"),
+        ({"backend": "threading"}, "no backend 'threading': one of loky, dask, ray"),
+        ({"epochs": 1.5}, r"epochs = 1\.5 must be a whole number"),
+        ({"batch": 0}, "batch = 0 must be"),
         ({"error": 0.0}, "error = 0 must be"),
         ({"error": float("nan")}, "error = nan must be"),
         ({"rate": -1.0}, "rate = -1 must be"),
-        ({"epochs": 0}, "epochs = 0 and batch = 16"),
+        ({"epochs": 0}, "epochs = 0 must be"),
     ],
 )
 def test_settings_without_a_meaning_are_refused(given: dict[str, Any], message: str) -> None:
