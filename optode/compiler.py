@@ -56,8 +56,10 @@ def parse(text: str, path: str = "<string>") -> Spec:
     """Read the spec in a text; every function that takes a spec takes what this returns.
 
     Errors cite the text as ``path``. ``extends`` finds shipped specs, and files in the working
-    directory. Raises SpecError with all errors.
+    directory. Raises SpecError with all errors, TypeError for what is no text.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"the text of a spec is a str, not {text!r}")
     return with_expression_errors(partial(parse_spec, text, path, base_directory=Path.cwd()))
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TypeAlias
 
@@ -49,9 +50,10 @@ class Derivation:
     step: float | None = None
 
     def __post_init__(self) -> None:
-        if self.order not in (0, 1, 2):
+        if type(self.order) is not int or self.order not in (0, 1, 2):
             raise ValueError(f"order: 0, 1 or 2, not {self.order!r}")
-        if self.step is not None and not 0 < self.step < math.inf:
+        is_number = isinstance(self.step, Real) and not isinstance(self.step, bool)
+        if self.step is not None and not (is_number and 0 < self.step < math.inf):
             raise ValueError(f"step: a positive number, not {self.step!r}")
 
     @property

@@ -53,3 +53,22 @@ def test_what_is_no_spec_is_refused_by_its_type(wrong: object) -> None:
     for function in (optode.derive, optode.compile, optode.claims, optode.verify, optode.check):
         with pytest.raises(TypeError, match="a spec is a path, a name, or what optode made of one"):
             function(wrong)
+
+
+@pytest.mark.parametrize("order", [3, -1, "1", 1.0, True, None])
+def test_an_order_is_0_1_or_2(order: object) -> None:
+    for function in (optode.derive, optode.verify):
+        with pytest.raises(ValueError, match=r"^order: 0, 1 or 2, not "):
+            function("heavy_ball", order)
+
+
+@pytest.mark.parametrize("step", [0, -0.1, "x", True, float("inf"), float("nan")])
+def test_a_step_is_a_positive_number(step: object) -> None:
+    with pytest.raises(ValueError, match=r"^step: a positive number, not "):
+        optode.derive("heavy_ball", 1, step)
+
+
+@pytest.mark.parametrize("text", [5, None, b"name: x"])
+def test_a_text_is_a_str(text: object) -> None:
+    with pytest.raises(TypeError, match=r"^the text of a spec is a str, not "):
+        optode.parse(text)

@@ -36,8 +36,10 @@ def verify(spec: AnySpec, order: int = 1, seconds: float | None = None) -> tuple
     for 0) on a field whose Jacobian J is not symmetric, so that ``J^T u`` in place of ``J u`` would
     show. The spec's ``verify`` section says which numbers the hyper-parameters take; the result is
     empty for a model given as an ODE. Raises SpecError for a spec in error, or where deriving it or
-    one check takes more than so many seconds.
+    one check takes more than so many seconds; ValueError for an order other than 0, 1 and 2.
     """
+    if type(order) is not int or order not in (0, 1, 2):
+        raise ValueError(f"order: 0, 1 or 2, not {order!r}")
     derivation = derive(spec)
     if derivation.spec.is_ode:
         return ()
