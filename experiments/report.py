@@ -34,7 +34,8 @@ TASK --preset standard` prints and keeps.
 - *chosen* is the metric in the epoch that the validation set chooses. No epoch is chosen on the
   test set.
 - *NFE*: evaluations of f forward / vector-Jacobian products backward of a solve, with
-  `method="auto"` and the discrete gradient.
+  `method="auto"` and the discrete gradient. In a sequence a step ends at every row: numbers that
+  many models have in common are one step from row to row.
 - *ANODE* has as many zeros beside h as other models have velocities. The network around the ODE
   sees h alone, and begins all other states at zero.
 - *largest h*: the largest size of an entry of h on the test set, in all epochs.
