@@ -33,7 +33,7 @@ def loaded(task: Task, data: Path | None, seed: int) -> Sets:
 
 
 def tried(entrants: Sequence[Entrant], task: Task, sets: Sets) -> None:
-    """Take one step with each entrant on a few samples of each set, by Euler's method.
+    """Train each entrant on a few samples and look at more of the others, by a step of Euler's method.
 
     Raises StudyError with all that fail, and why: tasks may be a user's own, and fail in any way.
     """
@@ -49,20 +49,22 @@ def tried(entrants: Sequence[Entrant], task: Task, sets: Sets) -> None:
         raise StudyError("\n".join(problems))
 
 
-_FEW = 7
-"""Samples of a step: shapes that do not belong together shall not have this number in common."""
+_FEW, _MANY = 7, 200
+"""Samples that are trained on and looked at: shapes that do not belong together shall not have the
+first number in common, and a metric may need samples of all classes.
+"""
 
 
 def _step(entrant: Entrant, task: Task, sets: Sets) -> None:
     with torch.random.fork_rng(devices=[]):
         settings: dict[str, Any] = {"method": "euler", "options": {"steps": 1}}
         network = network_of(entrant, task, task.sizes, **settings)
-        train, *others = (each.take(slice(0, _FEW)) for each in sets)
+        train = sets.train.take(slice(0, _FEW))
         loss = task.loss(network(train).value, train.targets)
         loss.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            for each in others:
-                looked_at(network, task, each)
+            for each in (sets.valid, sets.test):
+                looked_at(network, task, each.take(slice(0, _MANY)))
 
 
 def _words(error: Exception) -> str:
