@@ -5,6 +5,7 @@ modules.py.
 from __future__ import annotations
 
 import gc
+import signal
 
 import pytest
 import torch
@@ -35,3 +36,11 @@ def float64(seeded):
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def interruptible():
+    """Let SIGINT interrupt this process and those that it starts: a job in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -31,16 +31,11 @@ def test_an_unforeseen_error_ends_in_a_diagnostic(
 
 
 def test_an_interrupt_ends_in_one_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, interruptible: None
 ) -> None:
-    before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr("optode.cli.main.main", lambda: signal.raise_signal(signal.SIGINT))
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        with pytest.raises(SystemExit) as caught:
-            entry.main()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(SystemExit) as caught:
+        entry.main()
     assert caught.value.code == 130
     assert capsys.readouterr().err == "optode: interrupted\n"
 

@@ -248,7 +248,7 @@ def test_what_cannot_be_watched(arguments):
     assert "--watch" in invoke("check", *arguments, "--watch", code=2)[1]
 
 
-def test_watching_ends_by_an_interrupt(tmp_path):
+def test_watching_ends_by_an_interrupt(tmp_path, interruptible):
     path = tmp_path / "sgd.yaml"
     path.write_text(SGD)
     command = (sys.executable, "-m", "optode", "check", str(path), "--watch")

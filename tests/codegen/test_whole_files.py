@@ -31,8 +31,20 @@ for round in range(int(sys.argv[2])):
 LEFT = ".optode-0123456789abcdef"
 
 
-def writer(folder, rounds):
-    return subprocess.Popen((sys.executable, "-c", WRITER, str(folder), str(rounds)))
+@pytest.fixture
+def writer(interruptible):
+    """A function that starts writers, of which none outlives the test."""
+    started = []
+
+    def start(folder, rounds):
+        command = (sys.executable, "-c", WRITER, str(folder), str(rounds))
+        started.append(subprocess.Popen(command))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def is_whole(text):
@@ -58,7 +70,7 @@ def failing_at(number, error):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs locks of folders")
-def test_concurrent_writers_some_of_them_killed(tmp_path):
+def test_concurrent_writers_some_of_them_killed(tmp_path, writer):
     chance = random.Random(0)
     writers = [writer(tmp_path, 1_000_000) for _ in range(4)]
     end = time.monotonic() + 60
