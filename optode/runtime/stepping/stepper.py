@@ -215,10 +215,11 @@ def _traced(
 ) -> tuple[Taken, Tensor, Tensor | None]:
     """Take a step of a traced solve, which compiles one of all that are alike."""
     known = None if first is None else first.rates
-    ends, *others = compiled_once(_tensors, stepper, evaluate, step, known)
-    within = others.pop(0) if step.whole else None
-    errors = others.pop(0) if stepper.whole else None
-    stages = Stages([Evaluated(x) for x in others], [])
+    found = iter(compiled_once(_tensors, stepper, evaluate, step, known))
+    ends = next(found)
+    within = next(found) if step.whole else None
+    errors = next(found) if stepper.whole else None
+    stages = Stages([Evaluated(x) for x in found], [])
     return Taken(ends, stages, within), ends, errors
 
 
