@@ -46,7 +46,7 @@ def derive(
     return kept(spec, order, step) if isinstance(spec, Spec) else Derivation(spec, order, step)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256, typed=True)  # 1.0 and True are no orders
 def kept(spec: Spec, order: int, step: float | None) -> Derivation:
     """Return the derivation of a spec, the same one each time, so that no stage is worked out twice."""
     return Derivation(spec, order, step)

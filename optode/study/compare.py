@@ -141,8 +141,7 @@ def compare(
 
     Raises:
         SpecError: for a rule that cannot be derived, a folder that cannot be written.
-        StudyError: for a task that is none, a rule that does not fit it, settings without a meaning,
-            a folder of other runs.
+        StudyError: for a task, a setting or a folder of runs that does not fit.
     """
     found = task if isinstance(task, Task) else find_task(task)
     settings = _settings(found, error, epochs=epochs, batch=batch, rate=rate)
