@@ -141,7 +141,7 @@ def compare(
 
     Raises:
         SpecError: for a rule that cannot be derived, a folder that cannot be written.
-        StudyError: for a task, a setting or a folder of runs that does not fit.
+        StudyError: for a task, a rule, a setting or a folder of runs that does not fit.
     """
     found = task if isinstance(task, Task) else find_task(task)
     settings = _settings(found, error, epochs=epochs, batch=batch, rate=rate)
