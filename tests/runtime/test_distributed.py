@@ -84,12 +84,14 @@ def layers_sharded(node: HBNODE) -> Solve:
 
 
 GRADIENTS = ("discrete", "adjoint", "autograd")
+# FSDP2 of PyTorch 2.10 does not gather the parameters of a step that is taken again on the way back.
+GATHERED_AGAIN = ("discrete",) if torch.__version__ >= (2, 13) else ()
 CASES = {
     copied: GRADIENTS,
     node_sharded: GRADIENTS,
     node_sharded_integrate: ("discrete",),
-    field_sharded: GRADIENTS,
-    layers_sharded: ("discrete", "adjoint"),
+    field_sharded: (*GATHERED_AGAIN, "adjoint", "autograd"),
+    layers_sharded: (*GATHERED_AGAIN, "adjoint"),
 }
 EVERY_CASE = [(wrap, gradient) for wrap, gradients in CASES.items() for gradient in gradients]
 Found = dict[tuple[str, str], "dict[str, Tensor] | str"]
