@@ -798,6 +798,9 @@ class Tanhs(TorchDispatchMode):
         return operation(*arguments, **(named or {}))
 
 
+@pytest.mark.skipif(
+    torch.__version__ < (2, 13), reason="the backend `eager` of PyTorch 2.10 keeps all graphs"
+)
 @pytest.mark.usefixtures("_by_dynamo")
 def test_a_traced_solve_keeps_the_graphs_that_fit():
     """Of three steps those that do not fit are taken again on the way back; the first never is."""
