@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from scipy.stats import wilcoxon
 from experiments import authors, claims, figures
 from experiments.models import MODELS
 from optode.codegen.files import replace
+from optode.picture.canvas import encoded
 from optode.study.finding import find_task
 from optode.study.record import StudyError
 
@@ -125,13 +125,7 @@ def _pictures(results: Path, output: Path) -> dict[Path, bytes]:
         found[f"{name}_costates"] = figures.costates(pd.read_csv(folder / "costates.csv"))
     for file, _ in _analyses(results):
         found[file.stem] = figures.ANALYSES[file.stem](pd.read_csv(file))
-    return {output / f"{stem}.png": _png(figure) for stem, figure in found.items()}
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=100)
-    return stream.getvalue()
+    return {output / f"{stem}.png": encoded(f, "png", dpi=100) for stem, f in found.items()}
 
 
 def _tasks(results: Path) -> list[tuple[str, str, Path]]:

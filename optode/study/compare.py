@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from optode.codegen.files import folder_problem, replace
 from optode.derivation import AnySpec
 from optode.diagnostics import Diagnostic, SpecError
+from optode.picture.canvas import encoded
 from optode.study.admission import equal_sizes, loaded, tried
 from optode.study.entrants import Entrant
 from optode.study.finding import find_task
@@ -93,9 +93,7 @@ class Comparison:
         }
         contents["summary.json"] = json.dumps(document, indent=2) + "\n"
         for name, figure in self.figures.items():
-            stream = io.BytesIO()
-            figure.savefig(stream, format="png", dpi=120)
-            contents[f"{name}.png"] = stream.getvalue()
+            contents[f"{name}.png"] = encoded(figure, "png", dpi=120)
         files = {Path(folder) / name: content for name, content in contents.items()}
         replace(files)
         return [*files]

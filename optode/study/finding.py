@@ -16,7 +16,6 @@ EVERY = TASKS | RECORDED
 """All tasks of this package."""
 
 
-@cache
 def find_task(words: str) -> Task:
     """Return a task by its name, or that of ``FILE.py:NAME``.
 
@@ -24,6 +23,11 @@ def find_task(words: str) -> Task:
     """
     if not isinstance(words, str):
         raise StudyError(f"a task is a name, FILE.py:NAME or a Task, not {words!r}")
+    return _found(words)
+
+
+@cache
+def _found(words: str) -> Task:
     if words in EVERY:
         return EVERY[words]
     file, colon, name = words.rpartition(":")

@@ -136,6 +136,7 @@ def test_a_diverging_rule_is_counted_and_the_others_stand() -> None:
 BAD = {
     "no task": (RULES, "sphere", "there is no task 'sphere': one of spheres, spirals"),
     "no name of a task": (RULES, None, "a task is a name, FILE.py:NAME or a Task, not None"),
+    "a list of tasks": (RULES, ["spheres"], r"FILE.py:NAME or a Task, not \['spheres'\]"),
     "no file": (RULES, "none.py:TASK", r"task file none\.py does not exist"),
     "no name": (RULES, f"{HERE / 'own_task.py'}:OTHER", "has no OTHER: a task is"),
     "no object": (RULES, f"{HERE / 'own_task.py'}:NO_TASK", "NO_TASK in .* is a int, not a Task"),
